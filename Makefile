@@ -1,0 +1,56 @@
+# Everything a newcomer needs: `make` alone prints this list.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+UV     := .venv/bin/uv
+BIN    := .venv/bin
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check fmt lock docs clean
+
+help: ## Print the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.ready ## Make .venv with exactly the locked packages
+
+# The lock names versions and hashes but no registry's address, so that it installs from whatever
+# index the machine's clients are set up with; uv itself is pinned in requirements-uv.txt.
+.venv/.ready: pyproject.toml requirements-dev.lock requirements-uv.txt
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-uv.txt
+	@$(UV) pip sync --quiet --python .venv --require-hashes requirements-dev.lock
+	@$(UV) pip install --quiet --python .venv -r requirements-uv.txt
+	@$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## Two weeks of a B2B company through the public API, embedded (ARGS=--exit to end)
+	@$(BIN)/leadflow demo $(ARGS)
+
+up: setup ## Run all services in one process on 127.0.0.1:8080
+	@$(BIN)/leadflow up $(ARGS)
+
+test: setup ## All tests, with a real PostgreSQL and a real Kafka broker (ARGS="-k name")
+	@$(BIN)/pytest $(ARGS)
+
+check: setup ## Lint, format, types, import contracts, generated files
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-timing > .import-linter.out 2>&1 || (cat .import-linter.out; rm -f .import-linter.out; exit 1)
+	@rm -f .import-linter.out
+	@$(BIN)/python docs/generate.py check
+
+fmt: setup ## Format and mend what a machine can mend
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+docs: setup ## Write the generated reference pages and schemas
+	@$(BIN)/python docs/generate.py write
+
+COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock"
+lock: ## Resolve the dependencies into requirements.lock (run time) and requirements-dev.lock (ARGS=--upgrade)
+	@test -x $(UV) || ($(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet -r requirements-uv.txt)
+	@$(COMPILE) $(ARGS) --output-file requirements.lock pyproject.toml
+	@$(COMPILE) $(ARGS) --constraint requirements.lock --group dev --output-file requirements-dev.lock pyproject.toml
+
+clean: ## Remove what the targets made
+	rm -rf .venv .leadflow .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
