@@ -1,0 +1,128 @@
+"""The log: how services talk. One protocol, two engines (`kafka`, `embedded`), one contract suite.
+
+Nothing in here, and nothing that uses it, may know which engine it has. What only one engine can do
+is not in the protocol.
+
+The promises, each held by a test in tests/contract/test_log.py:
+
+- A publish that returned is durable. One that raised LogUnavailable is not promised: unless the error
+  says otherwise the records may still appear, so they carry ids by which consumers drop duplicates.
+- Records with the same key land in the same partition of a topic and keep the order of publishing.
+- Every group sees every record at least once. A group that never committed starts at the oldest one.
+- A committed offset survives restarts. What was polled but not committed is delivered again.
+- The members of a group share the partitions; when one leaves, or stops answering for the session
+  timeout, the others take over. A commit by a member that lost the partition raises CommitRejected.
+- Keys, values and headers come out byte for byte as they went in.
+- No call blocks for longer than the timeout it is given, or that the engine was configured with.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from shared.events.topics import TopicSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is published: `key` decides the partition, `value` is the message, headers ride along."""
+
+    key: bytes
+    value: bytes
+    headers: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Partition:
+    """One ordered part of a topic."""
+
+    topic: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedRecord:
+    """A record as the log kept it: where it stands, and when the log took it (UTC)."""
+
+    partition: Partition
+    offset: int
+    key: bytes
+    value: bytes
+    headers: Mapping[str, bytes]
+    published_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far a group is behind on one partition: records not committed, and the age of the oldest."""
+
+    records: int
+    seconds: float
+
+
+class Consumer(Protocol):
+    """One member of a group. Not safe for concurrent calls: one task polls, works and commits."""
+
+    async def poll(self, *, max_records: int, timeout_seconds: float) -> Sequence[ReceivedRecord]:
+        """Up to `max_records` further records of the partitions this member holds; empty after the timeout.
+
+        Per partition in offset order. Rebalances happen inside this call; after one, polling goes on from
+        the committed offsets, so records may come again. Raises LogUnavailable.
+        """
+        ...
+
+    async def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Remember, per partition, the offset of the next record to read (last handled + 1).
+
+        Raises CommitRejected when the partition is no longer this member's (drop the batch and poll on),
+        LogUnavailable when the log did not answer (the same batch will come again, or not).
+        """
+        ...
+
+    async def rewind(self) -> None:
+        """Forget what was polled and not committed: the next poll delivers it again (a batch failed, say)."""
+        ...
+
+    def assignment(self) -> frozenset[Partition]:
+        """The partitions this member holds since its last poll."""
+        ...
+
+    async def lag(self) -> Mapping[Partition, Lag]:
+        """How far behind this member's partitions are. Raises LogUnavailable."""
+        ...
+
+
+class Log(Protocol):
+    """A durable, partitioned, ordered log. `start` before use, `stop` once after; both are bounded in time."""
+
+    async def start(self) -> None:
+        """Connect. Raises LogUnavailable, or Misconfigured when trying again cannot help."""
+        ...
+
+    async def stop(self) -> None:
+        """Let go of everything; never raises, never hangs."""
+        ...
+
+    async def ensure_topics(self, topics: Sequence[TopicSpec]) -> None:
+        """Create the topics that are missing. Raises Misconfigured if one exists with fewer partitions."""
+        ...
+
+    async def publish(self, topic: str, records: Sequence[Record]) -> None:
+        """Return when every record is durable, in order per key.
+
+        Raises LogUnavailable within the publish timeout (5 s by default); InvalidInput for a record that is
+        larger than the log takes, and then none of the batch is published.
+        """
+        ...
+
+    def consume(
+        self, topics: Sequence[str], *, group: str, member: str
+    ) -> AbstractAsyncContextManager[Consumer]:
+        """Join `group` as `member` (a stable, unique name); leaving the context leaves the group."""
+        ...
+
+    async def check(self) -> None:
+        """Answer within a second if publishing would work now. Raises LogUnavailable."""
+        ...

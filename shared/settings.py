@@ -1,0 +1,54 @@
+"""What can be tuned, declared once: name, type, unit, default and why one would touch it.
+
+Read once, at the edge, from environment variables; `docs/reference/configuration.md` is generated from
+these fields. Each service adds a Settings class of its own with its own prefix.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PositiveSeconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """What every process of leadflow needs to know: where PostgreSQL, the log and the port are."""
+
+    model_config = SettingsConfigDict(env_prefix="LEADFLOW_", frozen=True, extra="ignore")
+
+    database_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL as `postgresql://user:password@host:port/name`. "
+        "Unset: leadflow runs the embedded PostgreSQL in the data directory.",
+    )
+    data_dir: Path = Field(
+        Path(".leadflow"),
+        description="Directory of the embedded PostgreSQL; everything survives a restart in it.",
+    )
+    database_pool_size: int = Field(10, ge=2, le=200, description="Connections to PostgreSQL per process.")
+    database_timeout_seconds: PositiveSeconds = Field(
+        10.0, description="Longest wait for a connection, and longest single statement."
+    )
+    kafka_bootstrap_servers: str | None = Field(
+        None,
+        description="Kafka as `host:port[,host:port]`. Unset: the embedded log, in PostgreSQL.",
+    )
+    kafka_replication_factor: int = Field(
+        1, ge=1, description="Replicas of topics that leadflow creates; 3 in production."
+    )
+    log_publish_timeout_seconds: PositiveSeconds = Field(
+        5.0, description="Longest wait for the log to confirm a publish; then the sender gets a 503."
+    )
+    log_session_timeout_seconds: Annotated[float, Field(ge=2)] = Field(
+        30.0, description="A consumer silent for this long loses its partitions to the others."
+    )
+    host: str = Field("127.0.0.1", description="Address that the HTTP server binds.")
+    port: int = Field(
+        8080, ge=0, le=65535, description="Port that the HTTP server binds; 0 picks a free one."
+    )
+    shutdown_timeout_seconds: PositiveSeconds = Field(
+        20.0, description="How long a SIGTERM waits for what is in hand before the process ends anyway."
+    )
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR; logs are JSON on stderr.")
