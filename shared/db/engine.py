@@ -1,4 +1,4 @@
-"""PostgreSQL as the services see it: bounded waits, one unit of work, and one answer to "is it transient?"."""
+"""PostgreSQL as the services see it: bounded waits, one unit of work, one answer to "is it transient?"."""
 
 import asyncio
 from collections.abc import AsyncIterator

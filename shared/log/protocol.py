@@ -95,7 +95,7 @@ class Consumer(Protocol):
 
 
 class Log(Protocol):
-    """A durable, partitioned, ordered log. `start` before use, `stop` once after; both are bounded in time."""
+    """A durable, partitioned, ordered log. `start` before use, `stop` once after, both bounded in time."""
 
     async def start(self) -> None:
         """Connect. Raises LogUnavailable, or Misconfigured when trying again cannot help."""

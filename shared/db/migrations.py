@@ -1,0 +1,61 @@
+"""Brings the schemas of all services to the newest version, and tells whether they are there."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
+
+from shared.db.engine import Database
+from shared.errors import Misconfigured
+
+_DIRECTORY = Path(__file__).resolve().parents[2] / "migrations"
+# Any constant serves, as long as every leadflow takes the same: two migrations never run at once.
+_ADVISORY_LOCK = 0x1EAD_F10E
+
+
+async def migrate(database: Database) -> None:
+    """Apply the missing migrations; a second process that migrates at the same time waits for the first."""
+    async with database.engine.connect() as connection:
+        await connection.execute(
+            text(f"SET statement_timeout = 0; SELECT pg_advisory_lock({_ADVISORY_LOCK})")
+        )
+        await connection.commit()
+        try:
+            await connection.run_sync(_upgrade)
+        finally:
+            await connection.rollback()
+            await connection.execute(text(f"SELECT pg_advisory_unlock({_ADVISORY_LOCK})"))
+            await connection.execute(text("RESET statement_timeout"))
+            await connection.commit()
+
+
+async def check_migrated(database: Database) -> None:
+    """Raise Misconfigured, with the remedy, unless the schemas are those of this release."""
+    async with database.transaction() as connection:
+        current = await connection.run_sync(_current_revision)
+    newest = ScriptDirectory.from_config(_config()).get_current_head()
+    if current != newest:
+        raise Misconfigured(
+            f"the database is at migration {current or 'none'}, this release needs {newest}: "
+            "run `leadflow migrate`"
+        )
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_DIRECTORY))
+    return config
+
+
+def _upgrade(connection: Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _current_revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
