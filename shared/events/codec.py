@@ -1,0 +1,51 @@
+"""Bytes to messages and back. The union of all messages is closed: what is not in it is not leadflow's."""
+
+from typing import Annotated, TypeAlias
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from shared.errors import InvalidInput
+from shared.events.engagement import EngagementAccepted
+from shared.events.envelope import Message
+from shared.events.scores import LeadEventsRecorded, LeadMerged, LeadScoreChanged
+from shared.events.stages import LeadDisqualified, LeadQualified, LeadStageChanged, LeadStalled
+from shared.events.thresholds import LeadThresholdEntered, LeadThresholdLeft
+from shared.events.topics import ENGAGEMENT_EVENTS, LEAD_SCORES, LEAD_STAGES, LEAD_THRESHOLDS, TopicSpec
+
+AnyMessage: TypeAlias = Annotated[
+    EngagementAccepted
+    | LeadEventsRecorded
+    | LeadScoreChanged
+    | LeadMerged
+    | LeadThresholdEntered
+    | LeadThresholdLeft
+    | LeadQualified
+    | LeadDisqualified
+    | LeadStageChanged
+    | LeadStalled,
+    Field(discriminator="type"),
+]
+
+MESSAGES: dict[TopicSpec, tuple[type[Message], ...]] = {
+    ENGAGEMENT_EVENTS: (EngagementAccepted,),
+    LEAD_SCORES: (LeadEventsRecorded, LeadScoreChanged, LeadMerged),
+    LEAD_THRESHOLDS: (LeadThresholdEntered, LeadThresholdLeft),
+    LEAD_STAGES: (LeadQualified, LeadDisqualified, LeadStageChanged, LeadStalled),
+}
+
+_ADAPTER: TypeAdapter[AnyMessage] = TypeAdapter(AnyMessage)
+
+
+def encode(message: Message) -> bytes:
+    """The message as the log and the webhooks carry it."""
+    return message.__pydantic_serializer__.to_json(message)
+
+
+def decode(body: bytes) -> AnyMessage:
+    """The message in `body`. Raises InvalidInput, with the first fault, for what is none of leadflow's."""
+    try:
+        return _ADAPTER.validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        path = ".".join(str(step) for step in first["loc"])
+        raise InvalidInput(f"{path}: {first['msg']}", code="invalid_message", field=path) from error

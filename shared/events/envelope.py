@@ -1,0 +1,59 @@
+"""The envelope of every message: CloudEvents 1.0 in JSON, with the workspace as an extension attribute.
+
+Source: CloudEvents 1.0.2, core specification and JSON format.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID, uuid5
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from shared.events.topics import TopicSpec
+
+_MESSAGES = UUID("6a1f0c52-5b51-5f0e-9a3c-0f2f3f3d8c11")
+
+Sequence = Annotated[
+    int,
+    Field(ge=1, description="1, 2, 3 ... per lead and topic, without gaps: lets a receiver detect loss."),
+]
+
+
+class Frozen(BaseModel):
+    """A part of a message: immutable, and tolerant of fields that a later release may add."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", json_schema_serialization_defaults_required=True)
+
+
+class Message(Frozen):
+    """What every message carries besides its data."""
+
+    specversion: Literal["1.0"] = Field("1.0", description="CloudEvents version.")
+    id: str = Field(description="Stable over redelivery: the same fact always has the same id and bytes.")
+    source: str = Field(
+        description="Who says so: the leadflow service, or the source of an engagement event."
+    )
+    subject: str = Field(description="The lead's id; of an engagement event the digest of its identity.")
+    time: AwareDatetime = Field(description="When the fact holds, UTC.")
+    datacontenttype: Literal["application/json"] = Field("application/json", description="Form of `data`.")
+    workspace: str = Field(description="The tenant whose fact this is.")
+
+
+class LeadReference(Frozen):
+    """The lead a message is about, by every name it is known by."""
+
+    id: str = Field(description="leadflow's id of the lead, a UUID.")
+    emails: tuple[str, ...] = Field(description="Known addresses, normalised; the latest seen first.")
+    external_ids: dict[str, tuple[str, ...]] = Field(
+        description="Known ids by the system that gave them (`hubspot`, `salesforce` ...)."
+    )
+
+
+def message_id(topic: TopicSpec, lead_id: str, sequence: int) -> str:
+    """The id of the `sequence`-th message about a lead on a topic: computed, so it can never differ."""
+    return str(uuid5(_MESSAGES, f"{topic.name}/{lead_id}/{sequence}"))
+
+
+def rfc3339(moment: datetime) -> str:
+    """`moment`, aware and in UTC, as messages write it."""
+    return moment.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,91 @@
+"""What the pipeline says about qualification and stages."""
+
+from typing import Literal
+
+from pydantic import AwareDatetime, Field
+
+from shared.events.envelope import Frozen, LeadReference, Message, Sequence
+
+
+class Evidence(Frozen):
+    """How one criterion stands, and on whose word."""
+
+    criterion: str = Field(description="Name in the pipeline document.")
+    state: Literal["unknown", "met", "not_met"] = Field(description="What is known of it.")
+    source: Literal["rule", "person", "crm"] | None = Field(description="Who says so; null when unknown.")
+    actor: str | None = Field(description="The person or system that confirmed or refuted it.")
+    note: str | None = Field(description="In their words.")
+    at: AwareDatetime | None = Field(description="Since when it holds.")
+    expires_at: AwareDatetime | None = Field(description="When it stops being evidence.")
+
+
+class Qualification(Frozen):
+    """Whether a lead is ready, and why."""
+
+    lead: LeadReference
+    sequence: Sequence
+    at: AwareDatetime = Field(description="The moment for which it holds.")
+    state: Literal["qualified", "disqualified", "open"] = Field(description="The verdict.")
+    reason: str | None = Field(description="Why disqualified.")
+    framework: str | None = Field(description="Name of the framework, BANT say.")
+    evidence: tuple[Evidence, ...] = Field(description="Every criterion of the document.")
+    pipeline: str = Field(description="The pipeline's name.")
+    pipeline_version: int = Field(description="The published version.")
+
+
+class StageChange(Frozen):
+    """A lead stands in another stage."""
+
+    lead: LeadReference
+    sequence: Sequence
+    at: AwareDatetime = Field(description="When it moved.")
+    from_stage: str | None = Field(description="Null for a lead's first stage.")
+    to_stage: str = Field(description="Where it stands now.")
+    terminal: Literal["won", "lost"] | None = Field(description="Set when the stage ends the pursuit.")
+    by: Literal["rule", "crm", "person"] = Field(description="Who asked for the move.")
+    actor: str | None = Field(description="The person or system, if not a rule.")
+    why: str = Field(description="The rule's condition, or the reason given.")
+    seconds_in_stage: float | None = Field(description="Time spent in the stage left.")
+    due_at: AwareDatetime | None = Field(description="When the lead counts as stalled here.")
+    pipeline: str = Field(description="The pipeline's name.")
+    pipeline_version: int = Field(description="The published version.")
+
+
+class Stall(Frozen):
+    """A lead has stayed past the due time of its stage."""
+
+    lead: LeadReference
+    sequence: Sequence
+    stage: str = Field(description="Where it stands.")
+    since: AwareDatetime = Field(description="When it came there.")
+    due_at: AwareDatetime = Field(description="When it was due to leave.")
+    pipeline: str = Field(description="The pipeline's name.")
+    pipeline_version: int = Field(description="The published version.")
+
+
+class LeadQualified(Message):
+    """A lead meets the criteria."""
+
+    type: Literal["lead.qualified"] = Field("lead.qualified", description="Message type.")
+    data: Qualification
+
+
+class LeadDisqualified(Message):
+    """A lead is ruled out, with the reason."""
+
+    type: Literal["lead.disqualified"] = Field("lead.disqualified", description="Message type.")
+    data: Qualification
+
+
+class LeadStageChanged(Message):
+    """A lead moved."""
+
+    type: Literal["lead.stage_changed"] = Field("lead.stage_changed", description="Message type.")
+    data: StageChange
+
+
+class LeadStalled(Message):
+    """A lead has stayed too long."""
+
+    type: Literal["lead.stalled"] = Field("lead.stalled", description="Message type.")
+    data: Stall
