@@ -289,12 +289,73 @@ def _programs(major: str | None = None) -> Path:
         files = distribution(_DISTRIBUTION).files or []
     except PackageNotFoundError as error:
         raise Misconfigured(f"the package {_DISTRIBUTION} is not installed: {_WAYS_OUT}") from error
-    found = {_major(path): path.parent for path in (Path(str(f.locate())) for f in files if f.name == "initdb")}
-    if major is None and found:
+    found = dict(_installation(Path(str(file.locate()))) for file in files if file.name == "postgres.bki")
+    if not found:
+        raise Misconfigured(f"the package {_DISTRIBUTION} carries no PostgreSQL here: {_WAYS_OUT}")
+    if major is None:
         return found[max(found, key=int)]
     if major not in found:
         raise Misconfigured(
             f"the data directory is of PostgreSQL {major}, the installed wheel has {', '.join(found)}: "
-            "dump it with the older release and load it into a new data directory"
+            "dump it with the release that made it and load the dump into a new data directory"
         )
     return found[major]
+
+
+def _installation(catalog: Path) -> tuple[str, Path]:
+    """Major version and programs; the catalog (share/postgresql/postgres.bki) begins `# PostgreSQL 18`."""
+    with catalog.open() as lines:
+        return lines.readline().split()[-1], catalog.parents[2] / "bin"
+
+
+def _identity() -> list[str]:
+    """PostgreSQL refuses to be root. In a user namespace root looks like somebody, and files stay root's."""
+    if os.geteuid() != 0:
+        return []
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        raise Misconfigured(f"PostgreSQL does not run as root, and there is no `unshare` here: {_WAYS_OUT}")
+    return [unshare, "--user", "--map-user=1000", "--map-group=1000", "--"]
+
+
+async def _run(program: str, arguments: Sequence[str], *, programs: Path, timeout_seconds: float) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *_identity(),
+        str(programs / program),
+        *arguments,
+        cwd="/",
+        env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            output, _ = await process.communicate()
+    except TimeoutError as error:
+        raise DatabaseUnavailable(f"{program} did not end within {timeout_seconds:.0f} s") from error
+    finally:
+        if process.returncode is None:
+            process.kill()
+    said = output.decode(errors="replace").strip()
+    if said.startswith("unshare:"):
+        raise Misconfigured(
+            f"PostgreSQL does not run as root, and user namespaces are refused ({said}): {_WAYS_OUT}"
+        )
+    if process.returncode != 0:
+        raise Misconfigured(f"{program} of the embedded PostgreSQL failed: {said}")
+
+
+async def _ensure_database(socket_directory: Path) -> None:
+    try:
+        connection = await asyncpg.connect(
+            host=str(socket_directory), port=_PORT, user=_USER, database="postgres", timeout=10
+        )
+        try:
+            known = await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", _DATABASE)
+            if known is None:
+                await connection.execute(f"CREATE DATABASE {_DATABASE}")
+        finally:
+            await connection.close(timeout=5)
+    except (OSError, asyncpg.PostgresError) as error:
+        raise DatabaseUnavailable(f"the embedded PostgreSQL does not answer: {error}") from error

@@ -20,9 +20,8 @@ _ADVISORY_LOCK = 0x1EAD_F10E
 async def migrate(database: Database) -> None:
     """Apply the missing migrations; a second process that migrates at the same time waits for the first."""
     async with database.engine.connect() as connection:
-        await connection.execute(
-            text(f"SET statement_timeout = 0; SELECT pg_advisory_lock({_ADVISORY_LOCK})")
-        )
+        await connection.execute(text("SET statement_timeout = 0"))
+        await connection.execute(text(f"SELECT pg_advisory_lock({_ADVISORY_LOCK})"))
         await connection.commit()
         try:
             await connection.run_sync(_upgrade)

@@ -1,0 +1,129 @@
+"""A lead's scores as functions of time, free of rules and models: what a reader needs to know any later score.
+
+It is computed by the scorer, travels in `lead.score_changed`, and is read by whoever needs a score now
+(the hot list, thresholds) without asking the scorer. It knows nothing of events after its moment.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
+from math import fsum
+from typing import Annotated
+
+from pydantic import Field
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_HUNDREDTH = Decimal("0.01")
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """Points that appear at one moment, decay, and may end."""
+
+    worth: Annotated[float, Field(description="Points at `from_us`, undecayed since then.")]
+    from_us: Annotated[int, Field(description="Worth nothing before; microseconds since 1970, UTC.")]
+    half_life_us: Annotated[int | None, Field(description="Microseconds to half of it; null: no decay.")]
+    ends_us: Annotated[int | None, Field(description="Worth nothing from then on; null: never ends.")]
+
+    def value_at(self, at_us: int) -> float:
+        """Worth at `at_us`, unrounded. No half-life is short enough to overflow: age is never negative."""
+        if at_us < self.from_us or (self.ends_us is not None and at_us >= self.ends_us):
+            return 0.0
+        if self.half_life_us is None:
+            return self.worth
+        return self.worth * 2.0 ** (-(at_us - self.from_us) / self.half_life_us)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCurve:
+    """Terms that share limits; the terms of no group form one without limits."""
+
+    min: Annotated[float | None, Field(description="The sum is never below; null: no floor.")]
+    max: Annotated[float | None, Field(description="The sum is never above; null: no cap.")]
+    terms: Annotated[tuple[Term, ...], Field(description="What adds up.")]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreCurve:
+    """One score: the sum of its groups and of its weighted components, within its limits."""
+
+    min: Annotated[float | None, Field(description="The score is never below; null: no floor.")]
+    max: Annotated[float | None, Field(description="The score is never above; null: no cap.")]
+    groups: Annotated[tuple[GroupCurve, ...], Field(description="Groups; empty for a combined score.")]
+    components: Annotated[dict[str, float], Field(description="Weight of each score it combines.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Every score of a lead from `from_us` on, if nothing more happens."""
+
+    from_us: Annotated[int, Field(description="Holds from here on; microseconds since 1970, UTC.")]
+    scores: Annotated[
+        dict[str, ScoreCurve], Field(description="By name; combined scores come after what they combine.")
+    ]
+
+
+def scores_at(curve: Curve, at: datetime) -> dict[str, float]:
+    """Every score at `at` (aware), clamped but unrounded. Raises ValueError before the curve begins."""
+    at_us = microseconds(at)
+    if at_us < curve.from_us:
+        raise ValueError(f"the curve begins at {moment(curve.from_us)}")
+    values: dict[str, float] = {}
+    for name, score in sorted(curve.scores.items(), key=lambda item: bool(item[1].components)):
+        groups = [group_value(group, at_us) for group in score.groups]
+        components = [weight * values[part] for part, weight in score.components.items()]
+        values[name] = clamp(fsum(groups + components), score.min, score.max)
+    return values
+
+
+def group_value(group: GroupCurve, at_us: int) -> float:
+    """What a group is worth: the sum of its terms within its limits."""
+    return clamp(fsum(term.value_at(at_us) for term in group.terms), group.min, group.max)
+
+
+def clamp(value: float, low: float | None, high: float | None) -> float:
+    """`value` within the limits; where they contradict each other, the floor wins."""
+    if high is not None and value > high:
+        value = high
+    return low if low is not None and value < low else value
+
+
+def published(value: float) -> float:
+    """`value` as it is told to the world: two decimals, half to even.
+
+    Noise in the last binary digits, which depends on the order of summing, is taken off first, so that
+    0.075 is a tie however it was added up.
+    """
+    rounded = Decimal(repr(round(value, 9))).quantize(_HUNDREDTH, rounding=ROUND_HALF_EVEN)
+    return float(rounded) + 0.0
+
+
+def microseconds(at: datetime) -> int:
+    """Microseconds since 1970 in UTC, exact. Raises ValueError for a naive time."""
+    if at.tzinfo is None:
+        raise ValueError("a time without zone is no moment")
+    return (at - EPOCH) // _MICROSECOND
+
+
+def moment(at_us: int) -> datetime:
+    """The aware UTC time of `at_us`."""
+    return EPOCH + timedelta(microseconds=at_us)
+
+
+def merged(terms: Iterable[Term], *, at_us: int) -> tuple[Term, ...]:
+    """The fewest terms that equal `terms` from `at_us` on: what decays and ends alike is added up."""
+    past: dict[tuple[int | None, int | None], list[float]] = {}
+    future: list[Term] = []
+    for term in terms:
+        if term.from_us > at_us:
+            future.append(term)
+        elif term.ends_us is None or term.ends_us > at_us:
+            past.setdefault((term.half_life_us, term.ends_us), []).append(term.value_at(at_us))
+    sums = [Term(fsum(worths), at_us, half_life, ends) for (half_life, ends), worths in past.items()]
+    return tuple(sorted(sums, key=_ageing) + sorted(future, key=_ageing))
+
+
+def _ageing(term: Term) -> tuple[int, int, int, float]:
+    return term.from_us, term.half_life_us or 0, term.ends_us or 0, term.worth
