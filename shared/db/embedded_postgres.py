@@ -150,7 +150,7 @@ class EmbeddedPostgres:
         return socket_directory
 
     async def _initialise(self) -> None:
-        """Into a directory beside it, renamed when complete: a killed first start leaves no half a cluster."""
+        """Into a directory beside it, renamed when complete: a start killed half-way leaves no half cluster."""
         draft = self._root / "postgresql.draft"
         shutil.rmtree(draft, ignore_errors=True)
         await _run(
