@@ -1,4 +1,4 @@
-"""A lead's scores as functions of time, free of rules and models: what a reader needs to know any later score.
+"""A lead's scores as functions of time, free of rules: what a reader needs to know any later score.
 
 It is computed by the scorer, travels in `lead.score_changed`, and is read by whoever needs a score now
 (the hot list, thresholds) without asking the scorer. It knows nothing of events after its moment.
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
-from math import fsum
+from math import exp2, fsum
 from typing import Annotated
 
 from pydantic import Field
@@ -33,7 +33,7 @@ class Term:
             return 0.0
         if self.half_life_us is None:
             return self.worth
-        return self.worth * 2.0 ** (-(at_us - self.from_us) / self.half_life_us)
+        return self.worth * exp2(-(at_us - self.from_us) / self.half_life_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,25 @@ def scores_at(curve: Curve, at: datetime) -> dict[str, float]:
 def group_value(group: GroupCurve, at_us: int) -> float:
     """What a group is worth: the sum of its terms within its limits."""
     return clamp(fsum(term.value_at(at_us) for term in group.terms), group.min, group.max)
+
+
+def ceiling(curve: Curve, score: str) -> float:
+    """No later value of `score` is above this: a bound to order candidates by, not a value it will reach."""
+    return _bound(curve, curve.scores[score], upper=True)
+
+
+def _bound(curve: Curve, score: ScoreCurve, *, upper: bool) -> float:
+    groups = [_group_bound(group, upper=upper) for group in score.groups]
+    components = [
+        weight * _bound(curve, curve.scores[part], upper=upper == (weight >= 0))
+        for part, weight in score.components.items()
+    ]
+    return clamp(fsum(groups + components), score.min, score.max)
+
+
+def _group_bound(group: GroupCurve, *, upper: bool) -> float:
+    worths = [term.worth for term in group.terms if (term.worth > 0) is upper]
+    return clamp(fsum(worths), group.min, group.max)
 
 
 def clamp(value: float, low: float | None, high: float | None) -> float:
