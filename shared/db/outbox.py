@@ -61,7 +61,8 @@ class Outbox:
         await connection.execute(
             text(
                 f"INSERT INTO {self._schema}.outbox (topic, key, value) "  # noqa: S608 - a constant of ours
-                "SELECT * FROM unnest(CAST(:topics AS text[]), CAST(:keys AS bytea[]), CAST(:values AS bytea[]))"
+                "SELECT topic, key, value FROM unnest(CAST(:topics AS text[]), CAST(:keys AS bytea[]), "
+                "CAST(:values AS bytea[])) WITH ORDINALITY AS item (topic, key, value, position) ORDER BY position"
             ),
             {
                 "topics": [item.topic.name for item in outgoing],
@@ -74,9 +75,7 @@ class Outbox:
         """Tell the relay of this process that there is something to publish."""
         self._written.set()
 
-    async def relay(
-        self, database: Database, log: Log, stop: asyncio.Event, *, poll_seconds: float = 0.25
-    ) -> None:
+    async def relay(self, database: Database, log: Log, stop: asyncio.Event, *, poll_seconds: float = 0.25) -> None:
         """Publish until `stop` is set. Trouble with PostgreSQL or the log is waited out, never fatal."""
         while not stop.is_set():
             self._written.clear()

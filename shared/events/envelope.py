@@ -43,7 +43,7 @@ class LeadReference(Frozen):
     """The lead a message is about, by every name it is known by."""
 
     id: str = Field(description="leadflow's id of the lead, a UUID.")
-    emails: tuple[str, ...] = Field(description="Known addresses, normalised; the latest seen first.")
+    emails: tuple[str, ...] = Field(description="Known addresses, normalised; the latest learnt first.")
     external_ids: dict[str, tuple[str, ...]] = Field(
         description="Known ids by the system that gave them (`hubspot`, `salesforce` ...)."
     )
