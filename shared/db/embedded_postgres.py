@@ -103,9 +103,7 @@ class EmbeddedPostgres:
                 return _url(await self._owned_or_joined())
         except TimeoutError as error:
             await self.stop()
-            raise DatabaseUnavailable(
-                f"the embedded PostgreSQL did not start in time{self._log_tail()}"
-            ) from error
+            raise DatabaseUnavailable(f"the embedded PostgreSQL did not start in time{self._log_tail()}") from error
         except BaseException:
             await self.stop()
             raise
@@ -150,7 +148,7 @@ class EmbeddedPostgres:
         return socket_directory
 
     async def _initialise(self) -> None:
-        """Into a directory beside it, renamed when complete: a start killed half-way leaves no half cluster."""
+        """Into a draft, renamed when complete: a start killed half-way leaves no half a cluster."""
         draft = self._root / "postgresql.draft"
         shutil.rmtree(draft, ignore_errors=True)
         await _run(
@@ -199,7 +197,7 @@ class EmbeddedPostgres:
 
     async def _stop_server(self, postmaster: _Postmaster) -> None:
         arguments = ["stop", "--mode=fast", "--wait", "--silent", f"--timeout={int(_STOP_SECONDS)}"]
-        with suppress(Misconfigured, DatabaseUnavailable):
+        with suppress(Misconfigured, DatabaseUnavailable, OSError):
             await _run(
                 "pg_ctl",
                 [*arguments, *self._target()],
@@ -339,9 +337,7 @@ async def _run(program: str, arguments: Sequence[str], *, programs: Path, timeou
             process.kill()
     said = output.decode(errors="replace").strip()
     if said.startswith("unshare:"):
-        raise Misconfigured(
-            f"PostgreSQL does not run as root, and user namespaces are refused ({said}): {_WAYS_OUT}"
-        )
+        raise Misconfigured(f"PostgreSQL does not run as root, and user namespaces are refused ({said}): {_WAYS_OUT}")
     if process.returncode != 0:
         raise Misconfigured(f"{program} of the embedded PostgreSQL failed: {said}")
 
