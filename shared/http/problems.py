@@ -1,0 +1,199 @@
+"""Every error as RFC 9457 problem details. HTTP statuses of errors live here and nowhere else.
+
+An answer never holds a stack trace, nor anything of what was sent but names of fields.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from shared.access.errors import Forbidden, Unauthenticated
+from shared.errors import (
+    DatabaseUnavailable,
+    Fault,
+    InvalidDocument,
+    InvalidInput,
+    LeadflowError,
+    LogUnavailable,
+    Refused,
+    TransientError,
+)
+
+_log = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 2
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+# InvalidInput is 422 unless its code says that something else than the content is wrong.
+_STATUS_BY_CODE: Mapping[str, int] = {
+    "not_json": 400,
+    "not_utf8": 400,
+    "not_a_cloudevent": 400,
+    "bad_header": 400,
+    "not_found": 404,
+    "too_slow": 408,
+    "conflict": 409,
+    "too_large": 413,
+    "too_many_items": 413,
+    "unsupported_encoding": 415,
+    "unsupported_media_type": 415,
+}
+_CODE_BY_STATUS: Mapping[int, str] = {
+    400: "not_json",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+}
+
+
+class ProblemError(BaseModel):
+    """One of several faults."""
+
+    field: str | None = Field(description="Path of what is wrong.")
+    message: str = Field(description="What is wrong with it, in words.")
+
+
+class Problem(BaseModel):
+    """Problem details (RFC 9457), `application/problem+json`."""
+
+    type: str = Field("about:blank", description="Always `about:blank`; `code` tells problems apart.")
+    title: str = Field(description="The status in words.")
+    status: int = Field(description="HTTP status.")
+    code: str = Field(description="Stable name of the problem, for programs.")
+    detail: str = Field(description="What happened, for people.")
+    field: str | None = Field(None, description="Path of what is wrong, when it is one thing.")
+    errors: list[ProblemError] | None = Field(None, description="Every fault, when there are several.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    code: str
+    detail: str
+    field: str | None = None
+    faults: Sequence[Fault] = ()
+    headers: Mapping[str, str] | None = None
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Let `app` answer every error as a problem: leadflow's, FastAPI's, and the unexpected."""
+    app.add_exception_handler(LeadflowError, _on_leadflow_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
+    app.add_exception_handler(Exception, _on_unexpected)
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, object]]:
+    """The `responses` of a route that may answer with these problems, for OpenAPI."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "model": Problem,
+            "content": {"application/problem+json": {"schema": schema}},
+        }
+        for status in statuses
+    }
+
+
+def problem_response(error: LeadflowError, *, method: str = "POST") -> Response:
+    """The answer to `error`, for code that stands outside FastAPI's handlers."""
+    return _response(_answer(error, method))
+
+
+async def _on_leadflow_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, LeadflowError)
+    return problem_response(error, method=request.method)
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    assert isinstance(error, RequestValidationError)
+    faults = [Fault(_path(fault["loc"]), str(fault["msg"])) for fault in error.errors()]
+    unparsable = any(fault["type"] == "json_invalid" for fault in error.errors())
+    status, code = (400, "not_json") if unparsable else (422, "invalid")
+    return _response(_Answer(status, code, "the request is not valid", faults=faults))
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    assert isinstance(error, HTTPException)
+    code = _CODE_BY_STATUS.get(error.status_code, "refused")
+    return _response(_Answer(error.status_code, code, str(error.detail), headers=error.headers))
+
+
+async def _on_disconnect(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    return _response(_Answer(400, "disconnected", "the body did not arrive in full"))
+
+
+async def _on_unexpected(request: Request, error: Exception) -> Response:
+    _log.error("request failed", extra={"path": request.url.path, "error": type(error).__name__})
+    return _response(_Answer(500, "internal", "leadflow failed; repeat the request with the same ids"))
+
+
+def _answer(error: LeadflowError, method: str) -> _Answer:
+    match error:
+        case Unauthenticated():
+            headers = {"WWW-Authenticate": 'Bearer realm="leadflow"'}
+            return _Answer(401, "unauthenticated", str(error), headers=headers)
+        case Forbidden():
+            return _Answer(403, "missing_scope", str(error))
+        case InvalidDocument():
+            return _Answer(422, error.code, "the document is not valid", faults=error.faults)
+        case InvalidInput():
+            return _Answer(_STATUS_BY_CODE.get(error.code, 422), error.code, str(error), field=error.field)
+        case Refused():
+            return _Answer(409, error.code, str(error))
+        case TransientError():
+            return _unavailable(error, method)
+    _log.error("request failed", extra={"error": type(error).__name__})
+    return _Answer(500, "internal", "leadflow failed")
+
+
+def _unavailable(error: TransientError, method: str) -> _Answer:
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    if _outcome_unknown(error, method):
+        detail = "leadflow cannot tell whether this took effect: repeat it with the same ids"
+        return _Answer(503, "outcome_unknown", detail, headers=headers)
+    return _Answer(503, "not_accepted", "leadflow cannot do this now: nothing happened", headers=headers)
+
+
+def _outcome_unknown(error: TransientError, method: str) -> bool:
+    """A write that the database did not confirm may have been made; whoever knows better says so."""
+    if isinstance(error, LogUnavailable):
+        return error.outcome_unknown
+    return isinstance(error, DatabaseUnavailable) and method not in _SAFE_METHODS
+
+
+def _response(answer: _Answer) -> Response:
+    problem = Problem(
+        title=HTTPStatus(answer.status).phrase,
+        status=answer.status,
+        code=answer.code,
+        detail=answer.detail,
+        field=answer.field,
+        errors=[ProblemError(field=fault.path, message=fault.message) for fault in answer.faults] or None,
+    )
+    # A field's name is the sender's: it may hold a lone surrogate, which UTF-8 cannot.
+    body = json.dumps(problem.model_dump(exclude_none=True), ensure_ascii=False).encode("utf-8", "replace")
+    return Response(
+        body,
+        status_code=answer.status,
+        headers=dict(answer.headers or {}),
+        media_type="application/problem+json",
+    )
+
+
+def _path(location: Sequence[int | str]) -> str:
+    """`("body", "secrets", 0, "secret")` as `secrets[0].secret`."""
+    steps = [step for index, step in enumerate(location) if not (index == 0 and step == "body")]
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    return path.removeprefix(".") or "body"
