@@ -1,0 +1,341 @@
+"""Leads, identities, events and due moments, statement by statement. Nothing here commits or decides."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from pydantic_core import from_json, to_json
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.scorer.domain.identity import IdentityKey, KnownLead
+from shared.events.json import Json
+
+
+@dataclass(frozen=True, slots=True)
+class EventKey:
+    """What makes an event the same event."""
+
+    workspace: str
+    source: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An accepted event as the scorer keeps it; `digest` tells a repetition from a contradiction."""
+
+    key: EventKey
+    lead_id: UUID
+    type: str
+    occurred_at: datetime
+    received_at: datetime
+    body: bytes
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LeadRow:
+    """A lead as stored: its folded state under one model version, and what was last told about it."""
+
+    id: UUID
+    workspace: str
+    merged_into: UUID | None
+    model_version: int | None
+    state: Json
+    published: Json
+    sequence: int
+
+
+async def known_identities(connection: AsyncConnection, names: Iterable[IdentityKey]) -> dict[IdentityKey, KnownLead]:
+    """The leads that go by these names."""
+    workspaces, kinds, values = _columns(sorted(set(names)), 3)
+    rows = await connection.execute(
+        text("""
+            SELECT workspace, kind, value, lead.id, lead.created_at
+            FROM unnest(CAST(:workspaces AS text[]), CAST(:kinds AS text[]), CAST(:values AS text[]))
+                 AS name (workspace, kind, value)
+            JOIN scorer.identity USING (workspace, kind, value)
+            JOIN scorer.lead ON lead.id = identity.lead_id
+        """),
+        {"workspaces": workspaces, "kinds": kinds, "values": values},
+    )
+    return {
+        IdentityKey(row.workspace, row.kind, row.value): KnownLead(created_at=row.created_at, id=row.id)
+        for row in rows
+    }
+
+
+async def lock_identities(connection: AsyncConnection, names: Iterable[IdentityKey]) -> None:
+    """Keep other transactions from creating or merging leads by these names until this one ends.
+
+    Sorted, so that two transactions can never wait for each other.
+    """
+    await connection.execute(
+        text("""
+            SELECT pg_advisory_xact_lock(number)
+            FROM (SELECT DISTINCT hashtextextended(name, 0) AS number
+                  FROM unnest(CAST(:names AS text[])) AS name ORDER BY number) AS numbers
+        """),
+        {"names": ["\n".join(name) for name in names]},
+    )
+
+
+async def create_leads(connection: AsyncConnection, leads: Sequence[tuple[UUID, str]], created_at: datetime) -> None:
+    """New leads, each (id, workspace)."""
+    ids, workspaces = _columns(leads, 2)
+    await connection.execute(
+        text("""
+            INSERT INTO scorer.lead (id, workspace, created_at)
+            SELECT id, workspace, :created_at
+            FROM unnest(CAST(:ids AS uuid[]), CAST(:workspaces AS text[])) AS item (id, workspace)
+        """),
+        {"ids": ids, "workspaces": workspaces, "created_at": created_at},
+    )
+
+
+async def learn_identities(
+    connection: AsyncConnection, names: Sequence[tuple[IdentityKey, UUID]], learnt_at: datetime
+) -> None:
+    """Remember by which names leads go; the caller holds the locks on them."""
+    workspaces, kinds, values = _columns([name for name, _ in names], 3)
+    await connection.execute(
+        text("""
+            INSERT INTO scorer.identity (workspace, kind, value, lead_id, learnt_at)
+            SELECT workspace, kind, value, lead_id, :learnt_at
+            FROM unnest(CAST(:workspaces AS text[]), CAST(:kinds AS text[]), CAST(:values AS text[]),
+                        CAST(:leads AS uuid[])) AS item (workspace, kind, value, lead_id)
+        """),
+        {
+            "workspaces": workspaces,
+            "kinds": kinds,
+            "values": values,
+            "leads": [lead for _, lead in names],
+            "learnt_at": learnt_at,
+        },
+    )
+
+
+async def lock_leads(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, LeadRow]:
+    """The leads, locked until the transaction ends, in the order of their ids."""
+    rows = await connection.execute(
+        text("""
+            SELECT id, workspace, merged_into, model_version, state::text, published::text, sequence
+            FROM scorer.lead WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE
+        """),
+        {"ids": sorted(ids)},
+    )
+    return {row.id: _lead(row) for row in rows}
+
+
+async def merge_leads(
+    connection: AsyncConnection, workspace: str, survivor: UUID, absorbed: Sequence[UUID], merged_at: datetime
+) -> None:
+    """Make `absorbed` part of `survivor`; their events stay where they are and are found through them."""
+    parameters = {"survivor": survivor, "absorbed": list(absorbed)}
+    for statement in (
+        "UPDATE scorer.identity SET lead_id = :survivor WHERE lead_id = ANY(CAST(:absorbed AS uuid[]))",
+        """UPDATE scorer.lead SET merged_into = :survivor, state = NULL
+           WHERE id = ANY(CAST(:absorbed AS uuid[])) OR merged_into = ANY(CAST(:absorbed AS uuid[]))""",
+        "DELETE FROM scorer.due WHERE lead_id = ANY(CAST(:absorbed AS uuid[]))",
+    ):
+        await connection.execute(text(statement), parameters)
+    await connection.execute(
+        text("""
+            INSERT INTO scorer.merge (workspace, survivor, absorbed, merged_at)
+            SELECT :workspace, :survivor, absorbed, :merged_at FROM unnest(CAST(:absorbed AS uuid[])) AS absorbed
+        """),
+        {**parameters, "workspace": workspace, "merged_at": merged_at},
+    )
+
+
+async def known_events(connection: AsyncConnection, keys: Sequence[EventKey]) -> dict[EventKey, bytes | None]:
+    """Those of `keys` that are stored, with the digest of their body; None for one retracted before it came."""
+    rows = await connection.execute(
+        text("""
+            SELECT workspace, source, event_id, digest
+            FROM unnest(CAST(:workspaces AS text[]), CAST(:sources AS text[]), CAST(:ids AS text[]))
+                 AS key (workspace, source, event_id)
+            JOIN scorer.event USING (workspace, source, event_id)
+        """),
+        _event_keys(keys),
+    )
+    return {EventKey(row.workspace, row.source, row.event_id): row.digest for row in rows}
+
+
+async def store_events(connection: AsyncConnection, events: Sequence[StoredEvent]) -> int:
+    """Store new events; returns how many were new, which is fewer only if another transaction was faster."""
+    result = await connection.execute(
+        text("""
+            INSERT INTO scorer.event
+                (workspace, source, event_id, lead_id, type, occurred_at, received_at, body, digest)
+            SELECT workspace, source, event_id, lead_id, type, occurred_at, received_at,
+                   convert_from(body, 'UTF8')::jsonb, digest
+            FROM unnest(CAST(:workspaces AS text[]), CAST(:sources AS text[]), CAST(:ids AS text[]),
+                        CAST(:leads AS uuid[]), CAST(:types AS text[]), CAST(:occurred AS timestamptz[]),
+                        CAST(:received AS timestamptz[]), CAST(:bodies AS bytea[]), CAST(:digests AS bytea[]))
+                 AS item (workspace, source, event_id, lead_id, type, occurred_at, received_at, body, digest)
+            ON CONFLICT DO NOTHING
+        """),
+        {
+            **_event_keys([event.key for event in events]),
+            "leads": [event.lead_id for event in events],
+            "types": [event.type for event in events],
+            "occurred": [event.occurred_at for event in events],
+            "received": [event.received_at for event in events],
+            "bodies": [event.body for event in events],
+            "digests": [event.digest for event in events],
+        },
+    )
+    return int(result.rowcount)
+
+
+async def void_events(connection: AsyncConnection, keys: Sequence[EventKey]) -> set[UUID]:
+    """Retract events, those that are still to come included; returns the leads whose history changed.
+
+    A retraction is final, so retracting one has no effect.
+    """
+    rows = await connection.execute(
+        text("""
+            INSERT INTO scorer.event (workspace, source, event_id, voided)
+            SELECT DISTINCT workspace, source, event_id, true
+            FROM unnest(CAST(:workspaces AS text[]), CAST(:sources AS text[]), CAST(:ids AS text[]))
+                 AS key (workspace, source, event_id)
+            ON CONFLICT (workspace, source, event_id) DO UPDATE SET voided = true
+                WHERE NOT event.voided AND event.type <> 'event_voided'
+            RETURNING lead_id
+        """),
+        _event_keys(keys),
+    )
+    owners = [row.lead_id for row in rows if row.lead_id is not None]
+    survivors = await connection.execute(
+        text("SELECT coalesce(merged_into, id) AS id FROM scorer.lead WHERE id = ANY(CAST(:ids AS uuid[]))"),
+        {"ids": owners},
+    )
+    return {row.id for row in survivors}
+
+
+async def history(connection: AsyncConnection, leads: Sequence[UUID]) -> dict[UUID, list[tuple[EventKey, Json]]]:
+    """All events that count, with their bodies, of leads and of those they absorbed; by surviving lead."""
+    rows = await connection.execute(
+        text("""
+            SELECT coalesce(lead.merged_into, lead.id) AS owner, event.workspace, source, event_id, body::text
+            FROM scorer.lead JOIN scorer.event ON event.lead_id = lead.id
+            WHERE (lead.id = ANY(CAST(:ids AS uuid[])) OR lead.merged_into = ANY(CAST(:ids AS uuid[])))
+              AND NOT voided
+        """),
+        {"ids": list(leads)},
+    )
+    found: dict[UUID, list[tuple[EventKey, Json]]] = {lead: [] for lead in leads}
+    for row in rows:
+        found[row.owner].append((EventKey(row.workspace, row.source, row.event_id), from_json(row.body)))
+    return found
+
+
+async def names_of(connection: AsyncConnection, leads: Iterable[UUID]) -> dict[UUID, list[tuple[str, str]]]:
+    """Every (kind, value) by which leads go, the latest learnt first."""
+    rows = await connection.execute(
+        text("""
+            SELECT lead_id, kind, value FROM scorer.identity
+            WHERE lead_id = ANY(CAST(:ids AS uuid[])) ORDER BY learnt_at DESC, kind, value
+        """),
+        {"ids": list(leads)},
+    )
+    found: dict[UUID, list[tuple[str, str]]] = {}
+    for row in rows:
+        found.setdefault(row.lead_id, []).append((row.kind, row.value))
+    return found
+
+
+async def save_leads(connection: AsyncConnection, leads: Sequence[LeadRow]) -> None:
+    """Write back state, what was published, and the sequence."""
+    await connection.execute(
+        text("""
+            UPDATE scorer.lead SET model_version = item.model_version, sequence = item.sequence,
+                   state = convert_from(item.state, 'UTF8')::jsonb,
+                   published = convert_from(item.published, 'UTF8')::jsonb
+            FROM unnest(CAST(:ids AS uuid[]), CAST(:versions AS integer[]), CAST(:states AS bytea[]),
+                        CAST(:published AS bytea[]), CAST(:sequences AS bigint[]))
+                 AS item (id, model_version, state, published, sequence)
+            WHERE lead.id = item.id
+        """),
+        {
+            "ids": [lead.id for lead in leads],
+            "versions": [lead.model_version for lead in leads],
+            "states": [_json_or_null(lead.state) for lead in leads],
+            "published": [_json_or_null(lead.published) for lead in leads],
+            "sequences": [lead.sequence for lead in leads],
+        },
+    )
+
+
+async def set_due(connection: AsyncConnection, due: Mapping[UUID, datetime | None]) -> None:
+    """When each lead's standing changes by itself; None: never."""
+    never = [lead for lead, moment in due.items() if moment is None]
+    dated = [(lead, moment) for lead, moment in due.items() if moment is not None]
+    await connection.execute(text("DELETE FROM scorer.due WHERE lead_id = ANY(CAST(:ids AS uuid[]))"), {"ids": never})
+    ids, moments = _columns(dated, 2)
+    await connection.execute(
+        text("""
+            INSERT INTO scorer.due (lead_id, due_at)
+            SELECT lead_id, due_at FROM unnest(CAST(:ids AS uuid[]), CAST(:moments AS timestamptz[]))
+                   AS item (lead_id, due_at)
+            ON CONFLICT (lead_id) DO UPDATE SET due_at = excluded.due_at WHERE due.due_at <> excluded.due_at
+        """),
+        {"ids": ids, "moments": moments},
+    )
+
+
+async def leads_due(connection: AsyncConnection, now: datetime, limit: int) -> list[UUID]:
+    """Leads whose moment has come, the longest overdue first, leaving out those another worker has."""
+    rows = await connection.execute(
+        text("""
+            SELECT lead_id FROM scorer.due WHERE due_at <= :now ORDER BY due_at LIMIT :limit
+            FOR UPDATE SKIP LOCKED
+        """),
+        {"now": now, "limit": limit},
+    )
+    return [row.lead_id for row in rows]
+
+
+async def leads_behind(connection: AsyncConnection, workspace: str, version: int, limit: int) -> list[UUID]:
+    """Leads whose scores are of another model version than `version`."""
+    rows = await connection.execute(
+        text("""
+            SELECT id FROM scorer.lead
+            WHERE workspace = :workspace AND merged_into IS NULL
+              AND (model_version < :version OR model_version > :version OR model_version IS NULL)
+            LIMIT :limit FOR UPDATE SKIP LOCKED
+        """),
+        {"workspace": workspace, "version": version, "limit": limit},
+    )
+    return [row.id for row in rows]
+
+
+def _lead(row: Row[tuple[object, ...]]) -> LeadRow:
+    return LeadRow(
+        id=row.id,
+        workspace=row.workspace,
+        merged_into=row.merged_into,
+        model_version=row.model_version,
+        state=None if row.state is None else from_json(row.state),
+        published=None if row.published is None else from_json(row.published),
+        sequence=row.sequence,
+    )
+
+
+def _event_keys(keys: Sequence[EventKey]) -> dict[str, list[str]]:
+    return {
+        "workspaces": [key.workspace for key in keys],
+        "sources": [key.source for key in keys],
+        "ids": [key.id for key in keys],
+    }
+
+
+def _columns(rows: Sequence[Sequence[object]], count: int) -> list[list[object]]:
+    return [[row[index] for row in rows] for index in range(count)]
+
+
+def _json_or_null(value: Json) -> bytes | None:
+    return None if value is None else to_json(value)

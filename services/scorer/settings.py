@@ -1,0 +1,21 @@
+"""What can be tuned about the scorer."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.settings import PositiveSeconds
+
+
+class ScorerSettings(BaseSettings):
+    """How the scorer reads, and how often it looks at the clock."""
+
+    model_config = SettingsConfigDict(env_prefix="LEADFLOW_SCORER_", frozen=True, extra="ignore")
+
+    batch_size: int = Field(500, ge=1, le=5000, description="Events taken from the log per transaction, at most.")
+    due_poll_seconds: PositiveSeconds = Field(
+        0.5, description="How often leads are looked for whose standing changes by itself."
+    )
+    due_batch_size: int = Field(100, ge=1, le=1000, description="Such leads per transaction.")
+    catch_up_batch_size: int = Field(
+        100, ge=1, le=1000, description="Leads per transaction that are recomputed after a model was activated."
+    )
