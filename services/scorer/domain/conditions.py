@@ -14,7 +14,7 @@ import re2
 from shared.errors import Fault
 from shared.events.json import Json
 
-Fields: TypeAlias = Mapping[str, Json]
+Fields: TypeAlias = Mapping[str, "Json"]
 Condition: TypeAlias = Callable[[Fields], bool]
 Scalar: TypeAlias = bool | int | float | str | None
 
@@ -24,8 +24,8 @@ class Missing:
 
 
 MISSING: Final = Missing()
-Found: TypeAlias = Json | Missing
-Test: TypeAlias = Callable[[Found], bool]
+Found: TypeAlias = "Json | Missing"
+Test: TypeAlias = "Callable[[Found], bool]"
 
 
 class _Pattern(Protocol):
@@ -186,8 +186,13 @@ def _needs_pattern(argument: Json) -> str | None:
     try:
         _pattern(argument)
     except re2.error as error:
-        return f"is no regular expression of RE2: {error}"
+        return f"is no regular expression of RE2: {_words(error)}"
     return None
+
+
+def _words(error: Exception) -> str:
+    reason = error.args[0] if error.args else ""
+    return reason.decode() if isinstance(reason, bytes) else str(reason)
 
 
 def _pattern(source: str) -> _Pattern:

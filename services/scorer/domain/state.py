@@ -4,9 +4,10 @@ A state belongs to one model version. Entries keep the identity of their event, 
 and resets are decided when the state is read, and the order in which events came can never matter.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from typing import NamedTuple, TypeVar
 
 from shared.events.curve import Term
 from shared.events.json import Json
@@ -41,58 +42,72 @@ class PeriodKey(NamedTuple):
     period: int
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Occurrence:
-    """An event that matched a rule; ordered as limits count: by time, then event id."""
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The event that an entry comes from."""
 
     at_us: int
     event_id: str
     source: str
     event_type: str
 
+    @property
+    def event(self) -> EventKey:
+        """Identity of the event."""
+        return EventKey(self.source, self.event_id)
 
-@dataclass(frozen=True, slots=True, order=True)
-class Adjustment:
-    """Points given by a person, outside all rules."""
+    @property
+    def order(self) -> tuple[int, str, str]:
+        """Entries are ordered as limits and attributes need it: by time, then event id."""
+        return self.at_us, self.event_id, self.source
 
-    at_us: int
-    event_id: str
-    source: str
+
+@dataclass(frozen=True, slots=True)
+class Occurrence(Origin):
+    """An event that matched a rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment(Origin):
+    """Points given by a person to a score, outside all rules."""
+
     score: str
     points: float
-    half_life_us: int | None = field(compare=False)
-    expires_after_days: int | None = field(compare=False)
+    half_life_us: int | None
+    expires_after_days: int | None
     actor: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Reset:
+@dataclass(frozen=True, slots=True)
+class Reset(Origin):
     """What happened in `score` up to and including `at_us` is worth nothing from `at_us` on."""
 
-    at_us: int
-    event_id: str
-    source: str
     score: str
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(Origin):
     """One writing of an attribute."""
 
-    at_us: int
-    event_id: str
-    source: str
     value: Json
 
 
 @dataclass(frozen=True, slots=True)
-class RuleSum:
-    """What the folded occurrences of a rule amount to."""
+class Portion:
+    """`occurrences` of one rule that age alike, as one term."""
 
-    counted: tuple[Term, ...]
-    withheld: tuple[Term, ...]
-    latest: Occurrence
+    term: Term
+    occurrences: int
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSum:
+    """What the folded occurrences of a rule amount to; `latest` is the newest of those that count."""
+
+    counted: tuple[Portion, ...]
+    withheld: tuple[Portion, ...]
+    latest: Occurrence | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +121,16 @@ class Settled:
     until_us: int
     sums: Mapping[RuleKey, RuleSum]
     limits: Mapping[PeriodKey, int]
-    resets: frozenset[Reset]
+    resets: tuple[Reset, ...]
     voided: frozenset[EventKey]
 
 
 @dataclass(frozen=True, slots=True)
 class LeadState:
-    """Everything the core knows of a lead. Tuples are sorted and without repetition."""
+    """Everything the core knows of a lead. Tuples of entries are in order and without repetition.
+
+    More than one `settled` part means that two folded histories met: only recomputing can join them.
+    """
 
     occurrences: Mapping[LimitKey, tuple[Occurrence, ...]]
     adjustments: tuple[Adjustment, ...]
@@ -123,3 +141,48 @@ class LeadState:
 
 
 EMPTY = LeadState(occurrences={}, adjustments=(), facts={}, resets=(), voided=frozenset(), settled=())
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+Entry = TypeVar("Entry", bound=Origin)
+
+
+def combine(one: LeadState, other: LeadState) -> LeadState:
+    """The state of the events of both: associative, commutative, and repeating an event changes nothing."""
+    return LeadState(
+        occurrences=_joined(one.occurrences, other.occurrences, in_order),
+        adjustments=in_order(one.adjustments, other.adjustments),
+        facts=_joined(one.facts, other.facts, in_order),
+        resets=in_order(one.resets, other.resets),
+        voided=one.voided | other.voided,
+        settled=_settled(one.settled, other.settled),
+    )
+
+
+def combine_all(states: Iterable[LeadState]) -> LeadState:
+    """The state of the events of all."""
+    return reduce(combine, states, EMPTY)
+
+
+def in_order(*parts: Iterable[Entry]) -> tuple[Entry, ...]:
+    """The entries of all parts, in order, each event once."""
+    found = {entry.order: entry for part in parts for entry in part}
+    return tuple(found[order] for order in sorted(found))
+
+
+def _joined(
+    one: Mapping[Key, Value], other: Mapping[Key, Value], join: Callable[[Value, Value], Value]
+) -> Mapping[Key, Value]:
+    if not one or not other:
+        return one or other
+    joined = dict(one)
+    for key, value in other.items():
+        joined[key] = join(joined[key], value) if key in joined else value
+    return joined
+
+
+def _settled(one: tuple[Settled, ...], other: tuple[Settled, ...]) -> tuple[Settled, ...]:
+    if not one or not other:
+        return one or other
+    new = [part for part in other if part not in one]
+    return tuple(sorted((*one, *new), key=lambda part: (part.until_us, repr(part)))) if new else one

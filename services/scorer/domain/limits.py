@@ -1,0 +1,81 @@
+"""Limits: which occurrences of a rule count in a calendar period (UTC)."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal, NamedTuple, TypeAlias, assert_never
+
+from services.scorer.domain.conditions import Found, Missing
+from services.scorer.domain.durations import DAY_US, HOUR_US
+from services.scorer.domain.state import LimitKey, Occurrence, PeriodKey
+from shared.events.curve import moment
+
+Per: TypeAlias = Literal["hour", "day", "week", "month", "ever"]
+
+# 1970 began on a Thursday: three days into an ISO week.
+_DAYS_INTO_WEEK = 3
+
+_LONGEST_TEXT = 63
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `count` occurrences per calendar period, for each value of the field `by` if there is one."""
+
+    count: int
+    per: Per
+    by: tuple[str, ...] | None
+
+
+class Split(NamedTuple):
+    """Occurrences that count, and those that the limit withholds."""
+
+    counted: tuple[Occurrence, ...]
+    withheld: tuple[Occurrence, ...]
+
+
+def period_of(per: Per, at_us: int) -> int:
+    """A number for the calendar period that holds `at_us`; later periods have greater ones."""
+    match per:
+        case "hour":
+            return at_us // HOUR_US
+        case "day":
+            return at_us // DAY_US
+        case "week":
+            return (at_us // DAY_US + _DAYS_INTO_WEEK) // 7
+        case "month":
+            at = moment(at_us)
+            return at.year * 12 + at.month
+        case "ever":
+            return 0
+        case _:
+            assert_never(per)
+
+
+def split(
+    occurrences: Iterable[Occurrence], limit: Limit, *, key: LimitKey, already: Mapping[PeriodKey, int]
+) -> Split:
+    """`occurrences`, sorted, as the limit splits them; `already` counts earlier ones that are folded away."""
+    counted: list[Occurrence] = []
+    withheld: list[Occurrence] = []
+    numbers: dict[int, int] = {}
+    for occurrence in occurrences:
+        period = period_of(limit.per, occurrence.at_us)
+        number = numbers.get(period, already.get(PeriodKey(key, period), 0)) + 1
+        numbers[period] = number
+        (counted if number <= limit.count else withheld).append(occurrence)
+    return Split(tuple(counted), tuple(withheld))
+
+
+def canonical(value: Found) -> str:
+    """One short text for all equal values, different for different ones: 1 and 1.0 are one, 1 and true are not.
+
+    A missing value is the empty text. Long values are told apart by their digest, so that state stays small.
+    """
+    if isinstance(value, Missing):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return text if len(text) <= _LONGEST_TEXT else sha256(text.encode()).hexdigest()

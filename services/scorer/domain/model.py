@@ -1,0 +1,125 @@
+"""A model, compiled: what a published document means to the core. Immutable, and built only by `document`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from services.scorer.domain.conditions import Condition
+from services.scorer.domain.limits import Limit
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Limits of a score or a group; None is no limit."""
+
+    min: float | None
+    max: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventRule:
+    """Points for each event of some types, where `condition` holds for the event alone."""
+
+    id: str
+    event_types: tuple[str, ...]
+    condition: Condition | None
+    points: float
+    group: str | None
+    half_life_us: int | None
+    expires_after_days: int | None
+    limit: Limit | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeRule:
+    """Points while `condition` holds for the lead's attributes."""
+
+    id: str
+    condition: Condition
+    points: float
+    group: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventScore:
+    """A score built from event rules."""
+
+    name: str
+    bounds: Bounds
+    groups: Mapping[str, Bounds]
+    rules: Mapping[str, EventRule]
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeScore:
+    """A score built from attribute rules."""
+
+    name: str
+    bounds: Bounds
+    groups: Mapping[str, Bounds]
+    rules: Mapping[str, AttributeRule]
+
+
+@dataclass(frozen=True, slots=True)
+class CombinedScore:
+    """A weighted sum of other scores."""
+
+    name: str
+    bounds: Bounds
+    weights: Mapping[str, float]
+
+
+Score: TypeAlias = EventScore | AttributeScore | CombinedScore
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A named range of a score: from `at_least` up to the next band."""
+
+    name: str
+    at_least: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreThreshold:
+    """Entered when `score` reaches `enter`, left when it falls below `exit`."""
+
+    name: str
+    score: str
+    enter: float
+    exit: float
+    cooldown_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GradeThreshold:
+    """Entered when the grade is among `grades`, left when it is not."""
+
+    name: str
+    grades: frozenset[str]
+    cooldown_us: int | None
+
+
+Threshold: TypeAlias = ScoreThreshold | GradeThreshold
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One version of a model. `scores` come in an order in which each follows what it combines.
+
+    `bands` are by score, greatest lower bound first; `grade` names two banded scores.
+    `rules_by_type` is the index that makes an event cost only its own type's rules.
+    """
+
+    name: str
+    description: str
+    scores: Mapping[str, Score]
+    bands: Mapping[str, tuple[Band, ...]]
+    grade: tuple[str, str] | None
+    thresholds: Mapping[str, Threshold]
+    rules_by_type: Mapping[str, tuple[tuple[str, EventRule], ...]]
+
+    def limited(self, score: str, rule: str) -> bool:
+        """Whether a rule of an event-built score has a limit."""
+        found = self.scores[score]
+        return isinstance(found, EventScore) and found.rules[rule].limit is not None
