@@ -4,7 +4,7 @@ Each service builds its own Service from a Context; shared.process runs one of t
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 
 from fastapi import APIRouter
@@ -14,7 +14,7 @@ from shared.db.engine import Database
 from shared.log.protocol import Log
 from shared.settings import Settings
 
-Task = Callable[[asyncio.Event], Awaitable[None]]
+Task = Callable[[asyncio.Event], Coroutine[None, None, None]]
 Check = Callable[[], Awaitable[None]]
 Progress = Callable[[], str | None]
 

@@ -1,0 +1,54 @@
+"""What commands share: settings from the environment, the database they name, and one line for an error."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NoReturn, TypeVar
+
+import uvloop
+
+from shared.db.embedded_postgres import EmbeddedPostgres
+from shared.db.engine import Database
+from shared.db.migrations import migrate
+from shared.errors import InvalidDocument, LeadflowError
+from shared.settings import Settings
+
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    """The database of `settings`. The embedded one is started if nobody runs it yet, and migrated."""
+    async with AsyncExitStack() as stack:
+        if settings.database_url is None:
+            url = await stack.enter_async_context(EmbeddedPostgres(settings.data_dir).running())
+        else:
+            url = settings.database_url.get_secret_value()
+        opened = Database(
+            url, pool_size=settings.database_pool_size, timeout_seconds=settings.database_timeout_seconds
+        )
+        stack.push_async_callback(opened.close)
+        if settings.database_url is None:
+            await migrate(opened)
+        yield opened
+
+
+def run_async(work: Coroutine[None, None, T]) -> T:
+    """Run a command to its end; an error of leadflow's becomes a message and exit code 1."""
+    try:
+        return uvloop.run(work)
+    except LeadflowError as error:
+        fail(error)
+    except asyncio.CancelledError:
+        raise SystemExit(130) from None
+
+
+def fail(error: LeadflowError) -> NoReturn:
+    """Say what is wrong, and where, on stderr; exit 1."""
+    faults = error.faults if isinstance(error, InvalidDocument) else ()
+    if not faults:
+        print(f"leadflow: {error}", file=sys.stderr)
+    for fault in faults:
+        print(f"leadflow: {fault.path}: {fault.message}", file=sys.stderr)
+    raise SystemExit(1)
