@@ -89,7 +89,7 @@ def ceiling(curve: Curve, score: str) -> float:
 
 
 def _bound(curve: Curve, score: ScoreCurve, *, upper: bool) -> float:
-    groups = [_group_bound(group, upper=upper) for group in score.groups]
+    groups = [_group_bound(group, curve.from_us, upper=upper) for group in score.groups]
     components = [
         weight * _bound(curve, curve.scores[part], upper=upper == (weight >= 0))
         for part, weight in score.components.items()
@@ -97,9 +97,13 @@ def _bound(curve: Curve, score: ScoreCurve, *, upper: bool) -> float:
     return clamp(fsum(groups + components), score.min, score.max)
 
 
-def _group_bound(group: GroupCurve, *, upper: bool) -> float:
-    worths = [term.worth for term in group.terms if (term.worth > 0) is upper]
+def _group_bound(group: GroupCurve, from_us: int, *, upper: bool) -> float:
+    worths = [term.worth for term in group.terms if (term.worth > 0) is upper or _is_lasting(term, from_us)]
     return clamp(fsum(worths), group.min, group.max)
+
+
+def _is_lasting(term: Term, from_us: int) -> bool:
+    return term.from_us <= from_us and term.half_life_us is None and term.ends_us is None
 
 
 def clamp(value: float, low: float | None, high: float | None) -> float:

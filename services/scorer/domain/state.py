@@ -164,9 +164,11 @@ def combine_all(states: Iterable[LeadState]) -> LeadState:
     return reduce(combine, states, EMPTY)
 
 
-def in_order(*parts: Iterable[Entry]) -> tuple[Entry, ...]:
-    """The entries of all parts, in order, each event once."""
-    found = {entry.order: entry for part in parts for entry in part}
+def in_order(one: tuple[Entry, ...], other: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """The entries of both, in order, each event once."""
+    if not one or not other:
+        return one or other
+    found = {entry.order: entry for entry in (*one, *other)}
     return tuple(found[order] for order in sorted(found))
 
 

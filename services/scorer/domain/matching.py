@@ -1,0 +1,114 @@
+"""From one event to its state: which rules it matches, which facts it brings, what it retracts or resets."""
+
+from collections.abc import Callable
+
+from services.scorer.domain.conditions import Fields, value_at
+from services.scorer.domain.durations import NONE, duration_us, whole_days
+from services.scorer.domain.event import Event
+from services.scorer.domain.limits import canonical
+from services.scorer.domain.model import AttributeScore, EventRule, EventScore, Model
+from services.scorer.domain.reading import as_number
+from services.scorer.domain.state import (
+    Adjustment,
+    EventKey,
+    Fact,
+    LeadState,
+    LimitKey,
+    Occurrence,
+    Reset,
+)
+from shared.events.engagement import EVENT_VOIDED, SCORE_ADJUSTED, SCORE_RESET
+from shared.events.json import Json
+
+
+def state_of(model: Model, event: Event) -> LeadState:
+    """The state of a lead to whom nothing but `event` ever happened."""
+    origin = (event.at_us, event.id, event.source, event.type)
+    return LeadState(
+        occurrences={key: (Occurrence(*origin),) for key in _matched(model, event)},
+        adjustments=_adjustments(model, event, origin),
+        facts={name: (Fact(*origin, value),) for name, value in event.attributes.items()},
+        resets=_resets(model, event, origin),
+        voided=_voided(event),
+        settled=(),
+    )
+
+
+def adjustment_faults(model: Model, event: Event) -> str | None:
+    """Why an adjustment counts nowhere under `model`, in words; None if it counts or is none."""
+    if event.type != SCORE_ADJUSTED:
+        return None
+    try:
+        _adjustment(model, event, (event.at_us, event.id, event.source, event.type))
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _matched(model: Model, event: Event) -> tuple[LimitKey, ...]:
+    rules = model.rules_by_type.get(event.type)
+    if not rules:
+        return ()
+    fields: Fields = {"type": event.type, "source": event.source, "properties": dict(event.properties)}
+    return tuple(
+        LimitKey(score, rule.id, _limited_by(rule, fields))
+        for score, rule in rules
+        if rule.condition is None or rule.condition(fields)
+    )
+
+
+def _limited_by(rule: EventRule, fields: Fields) -> str:
+    if rule.limit is None or rule.limit.by is None:
+        return ""
+    return canonical(value_at(fields, rule.limit.by))
+
+
+def _adjustments(model: Model, event: Event, origin: tuple[int, str, str, str]) -> tuple[Adjustment, ...]:
+    if event.type != SCORE_ADJUSTED:
+        return ()
+    try:
+        return (_adjustment(model, event, origin),)
+    except ValueError:
+        return ()
+
+
+def _adjustment(model: Model, event: Event, origin: tuple[int, str, str, str]) -> Adjustment:
+    given = event.properties
+    score = given.get("score")
+    points = as_number(given.get("points"))
+    adjustable = isinstance(score, str) and isinstance(model.scores.get(score), EventScore | AttributeScore)
+    if not isinstance(score, str) or not adjustable:
+        raise ValueError("properties.score: is no score of the model that can be adjusted")
+    if points is None:
+        raise ValueError("properties.points: must be a number")
+    return Adjustment(
+        *origin,
+        score=score,
+        points=points,
+        half_life_us=_optional(given.get("half_life"), duration_us),
+        expires_after_days=_optional(given.get("expires_after"), whole_days),
+        actor=_text(given.get("actor")),
+        reason=_text(given.get("reason")),
+    )
+
+
+def _optional(value: Json, parse: Callable[[Json], int]) -> int | None:
+    return None if value is None or value == NONE else parse(value)
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _resets(model: Model, event: Event, origin: tuple[int, str, str, str]) -> tuple[Reset, ...]:
+    score = event.properties.get("score")
+    if event.type != SCORE_RESET or not isinstance(score, str):
+        return ()
+    return (Reset(*origin, score),) if isinstance(model.scores.get(score), EventScore) else ()
+
+
+def _voided(event: Event) -> frozenset[EventKey]:
+    target = event.properties.get("event_id")
+    if event.type != EVENT_VOIDED or not isinstance(target, str):
+        return frozenset()
+    return frozenset({EventKey(event.source, target)})
