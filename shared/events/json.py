@@ -4,13 +4,14 @@ anything is promised, because PostgreSQL and arithmetic choke on values that JSO
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from pydantic_core import from_json
+from typing_extensions import TypeAliasType
 
 from shared.errors import InvalidInput
 
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+# A named alias: pydantic would unfold a recursive TypeAlias for ever.
+Json = TypeAliasType("Json", "bool | int | float | str | list[Json] | dict[str, Json] | None")
 
 LARGEST_INTEGER = 2**63 - 1
 
