@@ -1,5 +1,6 @@
 """Model versions and which of them counts, statement by statement. Nothing here commits or decides."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,7 +24,7 @@ class PublishedModel:
     reason: str
 
 
-async def publish_model(connection: AsyncConnection, model: PublishedModel, digest: bytes) -> int:
+async def publish(connection: AsyncConnection, model: PublishedModel, digest: bytes) -> int:
     """Store a version after the newest; the same document as the newest is that version again."""
     await connection.execute(
         text("SELECT pg_advisory_xact_lock(hashtextextended('model ' || :workspace, 0))"),
@@ -59,7 +60,7 @@ async def publish_model(connection: AsyncConnection, model: PublishedModel, dige
     return version
 
 
-async def activate_model(
+async def activate(
     connection: AsyncConnection, workspace: str, version: int, *, at: datetime, by: str, reason: str
 ) -> None:
     await connection.execute(
@@ -75,16 +76,28 @@ _MODEL = """
     SELECT model.workspace, model.version, name, document::text, published_at, published_by, model.reason
     FROM scorer.model AS model
 """
-_ACTIVE = """
-    JOIN (SELECT DISTINCT ON (workspace) workspace, version FROM scorer.activation ORDER BY workspace, id DESC)
-         AS active USING (workspace, version)
-"""
 
 
-async def active_models(connection: AsyncConnection) -> dict[str, PublishedModel]:
-    """The model version that counts, by workspace."""
-    rows = await connection.execute(text(_MODEL + _ACTIVE))
-    return {row.workspace: _model(row) for row in rows}
+async def active_versions(connection: AsyncConnection, workspaces: Sequence[str]) -> dict[str, int]:
+    """The version that counts, by workspace; those without any are left out."""
+    rows = await connection.execute(
+        text("""
+            SELECT workspace, (SELECT version FROM scorer.activation WHERE activation.workspace = item.workspace
+                               ORDER BY id DESC LIMIT 1) AS version
+            FROM unnest(CAST(:workspaces AS text[])) AS item (workspace)
+        """),
+        {"workspaces": list(workspaces)},
+    )
+    return {row.workspace: row.version for row in rows if row.version is not None}
+
+
+async def model_of(connection: AsyncConnection, workspace: str, version: int) -> PublishedModel | None:
+    rows = await connection.execute(
+        text(_MODEL + "WHERE model.workspace = :workspace AND model.version = :version"),
+        {"workspace": workspace, "version": version},
+    )
+    row = rows.one_or_none()
+    return None if row is None else _model(row)
 
 
 async def models_of(connection: AsyncConnection, workspace: str) -> list[PublishedModel]:
@@ -93,15 +106,6 @@ async def models_of(connection: AsyncConnection, workspace: str) -> list[Publish
         text(_MODEL + "WHERE model.workspace = :workspace ORDER BY version DESC"), {"workspace": workspace}
     )
     return [_model(row) for row in rows]
-
-
-async def active_version(connection: AsyncConnection, workspace: str) -> int | None:
-    row = await connection.execute(
-        text("SELECT version FROM scorer.activation WHERE workspace = :workspace ORDER BY id DESC LIMIT 1"),
-        {"workspace": workspace},
-    )
-    version: int | None = row.scalar_one_or_none()
-    return version
 
 
 def _model(row: Row[tuple[object, ...]]) -> PublishedModel:

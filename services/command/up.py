@@ -1,0 +1,91 @@
+"""`leadflow up` and its parts: the only place that sees all three services, and wires them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from rich.console import Console
+
+from services.command.runtime import database, run_async
+from services.ingest import app as ingest
+from services.ingest.settings import IngestSettings
+from services.pipeline import app as pipeline
+from services.pipeline.settings import PipelineSettings
+from services.scorer import app as scorer
+from services.scorer.settings import ScorerSettings
+from shared.access.keyring import KeyRing
+from shared.clock import Clock, SystemClock
+from shared.db.migrations import check_migrated
+from shared.events.topics import ALL_TOPICS
+from shared.log.connect import open_log
+from shared.observability.logs import configure_logs
+from shared.process import Companion, run
+from shared.service import Context, Service
+from shared.settings import Settings
+
+Build = Callable[[Context, KeyRing], Service]
+
+BUILDS: Mapping[str, Build] = {
+    "ingest": lambda context, keys: ingest.build(context, IngestSettings(), keys),
+    "scorer": lambda context, keys: scorer.build(context, ScorerSettings(), keys),
+    "pipeline": lambda context, keys: pipeline.build(context, PipelineSettings(), keys),
+}
+
+
+@asynccontextmanager
+async def assembled(names: Sequence[str], settings: Settings, clock: Clock) -> AsyncIterator[list[Service]]:
+    """The named services on the database and the log of `settings`, ready to run.
+
+    Raises Misconfigured, or TransientError when a dependency is away.
+    """
+    async with database(settings) as opened:
+        await check_migrated(opened)
+        log = open_log(settings, opened)
+        await log.start()
+        try:
+            await log.ensure_topics(ALL_TOPICS)
+            context = Context(settings=settings, database=opened, log=log, clock=clock)
+            keys = KeyRing(opened, clock)
+            access = Service(name="access", routers=(), tasks={"keys": keys.snapshot.run})
+            yield [access, *(BUILDS[name](context, keys) for name in names)]
+        finally:
+            await log.stop()
+
+
+async def serve(names: Sequence[str], settings: Settings, companion: Companion | None = None) -> None:
+    """Run the named services until a signal, or until `companion` returns."""
+    async with assembled(names, settings, SystemClock()) as services:
+        await run(services, settings, companion=companion)
+
+
+def up() -> None:
+    """Run ingest, scorer and pipeline in one process on one port."""
+    _serve(tuple(BUILDS))
+
+
+def run_ingest() -> None:
+    """Run the ingest API."""
+    _serve(("ingest",))
+
+
+def run_scorer() -> None:
+    """Run the scorer, and the API of models."""
+    _serve(("scorer",))
+
+
+def run_pipeline() -> None:
+    """Run the pipeline, its read API and the delivery of webhooks."""
+    _serve(("pipeline",))
+
+
+def _serve(names: Sequence[str]) -> None:
+    settings = Settings()
+    configure_logs(settings.log_level)
+    console = Console(stderr=True)
+
+    async def announce(base_url: str, stop: asyncio.Event) -> None:
+        log = "Kafka" if settings.kafka_bootstrap_servers else "the embedded log"
+        console.print(f"leadflow serves {', '.join(names)} on [bold]{base_url}[/bold] over {log}: {base_url}/docs")
+        await stop.wait()
+
+    run_async(serve(names, settings, announce))
