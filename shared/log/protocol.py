@@ -12,7 +12,8 @@ The promises, each held by a test in tests/contract/test_log.py:
 - A committed offset survives restarts. What was polled but not committed is delivered again.
 - The members of a group share the partitions; when one leaves, or stops answering for the session
   timeout, the others take over. A commit by a member that lost the partition raises CommitRejected.
-- Keys, values and headers come out byte for byte as they went in.
+- Keys, values and headers come out byte for byte as they went in. A record larger than MAX_RECORD_BYTES
+  is refused before anything of its batch is published.
 - No call blocks for longer than the timeout it is given, or that the engine was configured with.
 """
 
@@ -22,7 +23,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from shared.errors import InvalidInput
 from shared.events.topics import TopicSpec
+
+# What Kafka's brokers take by default. `size_of` counts the framing generously, so both engines agree.
+MAX_RECORD_BYTES = 1024 * 1024
+_FRAMING_BYTES = 128
+_HEADER_FRAMING_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,25 @@ class Record:
     key: bytes
     value: bytes
     headers: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def size_of(record: Record) -> int:
+    """Bytes that count against MAX_RECORD_BYTES: key, value, headers and their framing."""
+    size = _FRAMING_BYTES + len(record.key) + len(record.value)
+    for name, value in record.headers.items():
+        size += _HEADER_FRAMING_BYTES + len(name.encode()) + len(value)
+    return size
+
+
+def total_size(records: Sequence[Record]) -> int:
+    """Bytes of a batch. Raises InvalidInput when one of its records is larger than the log takes."""
+    sizes = [size_of(record) for record in records]
+    if sizes and max(sizes) > MAX_RECORD_BYTES:
+        raise InvalidInput(
+            f"a record of {max(sizes)} bytes is larger than the log takes ({MAX_RECORD_BYTES})",
+            code="record_too_large",
+        )
+    return sum(sizes)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,7 +82,10 @@ class ReceivedRecord:
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How far a group is behind on one partition: records not committed, and the age of the oldest."""
+    """How far a group is behind on one partition: records not committed, and the age of the oldest.
+
+    `seconds` is never more than that age; less only for records that this member has not seen yet.
+    """
 
     records: int
     seconds: float
@@ -69,7 +98,8 @@ class Consumer(Protocol):
         """Up to `max_records` further records of the partitions this member holds; empty after the timeout.
 
         Per partition in offset order. Rebalances happen inside this call; after one, polling goes on from
-        the committed offsets, so records may come again. Raises LogUnavailable.
+        the committed offsets, so records may come again. Raises LogUnavailable; Misconfigured when another
+        process has taken this member's name.
         """
         ...
 
@@ -113,14 +143,17 @@ class Log(Protocol):
         """Return when every record is durable, in order per key.
 
         Raises LogUnavailable within the publish timeout (5 s by default); InvalidInput for a record that is
-        larger than the log takes, and then none of the batch is published.
+        larger than the log takes, and then none of the batch is published; Misconfigured for a topic that
+        nobody has ensured.
         """
         ...
 
-    def consume(
-        self, topics: Sequence[str], *, group: str, member: str
-    ) -> AbstractAsyncContextManager[Consumer]:
-        """Join `group` as `member` (a stable, unique name); leaving the context leaves the group."""
+    def consume(self, topics: Sequence[str], *, group: str, member: str) -> AbstractAsyncContextManager[Consumer]:
+        """Join `group` as `member` (a stable, unique name); leaving the context leaves the group.
+
+        Two members of one name are a mistake: the later takes the place of the earlier, whose poll then
+        raises Misconfigured. Entering raises LogUnavailable, or Misconfigured for an unknown topic.
+        """
         ...
 
     async def check(self) -> None:

@@ -1,0 +1,306 @@
+"""The log on PostgreSQL: for one machine, for trying leadflow out, for quick tests.
+
+Offsets are given under the lock of the partition's row, which is held to the commit, so no reader can
+pass over a record that becomes visible late. NOTIFY only wakes readers; polling is what they rely on.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.clock import Clock, SystemClock
+from shared.db.engine import Database
+from shared.errors import DatabaseUnavailable, LogUnavailable, Misconfigured
+from shared.events.topics import TopicSpec
+from shared.log.embedded_consumer import CHANNEL, EmbeddedConsumer, answering
+from shared.log.flusher import Flusher
+from shared.log.partitioner import partition_of
+from shared.log.protocol import Consumer, Record, total_size
+
+logger = logging.getLogger(__name__)
+
+_WRITE_BYTES = 8 * 1024 * 1024
+_TRIM_EVERY_SECONDS = 600.0
+_TRIM_BATCH = 1000
+_LISTEN_AGAIN_SECONDS = 1.0
+_STOP_SECONDS = 5.0
+
+_LOCK_HEADS = text(
+    "SELECT id, head FROM log.partitions WHERE id = ANY(CAST(:ids AS integer[])) ORDER BY id FOR UPDATE"
+)
+_APPEND = text("""
+    INSERT INTO log.records (partition_id, "offset", key, value, headers, published_at)
+    SELECT partition_id, "offset", key, value, headers, :published_at
+    FROM unnest(
+        CAST(:ids AS integer[]), CAST(:offsets AS bigint[]),
+        CAST(:keys AS bytea[]), CAST(:values AS bytea[]), CAST(:headers AS bytea[])
+    ) AS item (partition_id, "offset", key, value, headers)
+""")
+_MOVE_HEADS = text("""
+    UPDATE log.partitions SET head = moved.head
+    FROM unnest(CAST(:ids AS integer[]), CAST(:heads AS bigint[])) AS moved (id, head)
+    WHERE partitions.id = moved.id
+""")
+_NOTIFY = text(f"SELECT pg_notify('{CHANNEL}', :about)")
+_PARTITIONS_OF = text("SELECT id FROM log.partitions WHERE topic = :topic ORDER BY number")
+_ADD_TOPIC = text("""
+    INSERT INTO log.topics (name, retention_seconds) VALUES (:name, :retention_seconds)
+    ON CONFLICT (name) DO UPDATE SET retention_seconds = excluded.retention_seconds
+    RETURNING xmax = 0 AS is_new
+""")
+_ADD_PARTITIONS = text("""
+    INSERT INTO log.partitions (topic, number)
+    SELECT :topic, number FROM generate_series(0, CAST(:partitions AS integer) - 1) AS number
+""")
+# A group that has never committed holds everything: it starts at the oldest record.
+_TRIMMABLE = text("""
+    SELECT partitions.id, topics.retention_seconds, least(
+        partitions.head,
+        (SELECT min(coalesce(offsets.next_offset, 0))
+         FROM log.subscriptions LEFT JOIN log.offsets
+           ON offsets.group_name = subscriptions.group_name AND offsets.partition_id = partitions.id
+         WHERE subscriptions.topic = partitions.topic)
+    ) AS floor
+    FROM log.partitions JOIN log.topics ON topics.name = partitions.topic ORDER BY partitions.id
+""")
+_TRIM = text("""
+    WITH oldest AS (
+        SELECT "offset", published_at FROM log.records
+        WHERE partition_id = :id AND "offset" < :floor ORDER BY "offset" LIMIT :batch
+    )
+    DELETE FROM log.records USING oldest
+    WHERE records.partition_id = :id AND records."offset" = oldest."offset" AND oldest.published_at < :before
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    partition_id: int
+    record: Record
+
+
+class EmbeddedLog:
+    """The engine `embedded`. The database is the caller's to open and to close."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        publish_timeout_seconds: float = 5.0,
+        session_timeout_seconds: float = 30.0,
+        clock: Clock | None = None,
+    ) -> None:
+        self._database = database
+        self._publish_timeout_seconds = publish_timeout_seconds
+        self._session_timeout_seconds = session_timeout_seconds
+        self._clock = clock or SystemClock()
+        self._partition_ids: dict[str, tuple[int, ...]] = {}
+        self._flushers: dict[str, Flusher[_Placed]] = {}
+        self._consumers: set[EmbeddedConsumer] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def start(self) -> None:
+        async with answering(self._publish_timeout_seconds), self._database.transaction() as connection:
+            schema = await connection.scalar(text("SELECT to_regclass('log.records')"))
+        if schema is None:
+            raise Misconfigured("the database has no log yet: run `leadflow migrate`")
+        self._run("trim", self._trim_now_and_then)
+
+    async def stop(self) -> None:
+        tasks = list(self._tasks.values())
+        self._tasks.clear()
+        for task in tasks:
+            task.cancel()
+        closing = [asyncio.ensure_future(flusher.close()) for flusher in self._flushers.values()]
+        self._flushers.clear()
+        if tasks or closing:
+            await asyncio.wait([*tasks, *closing], timeout=_STOP_SECONDS)
+
+    async def ensure_topics(self, topics: Sequence[TopicSpec]) -> None:
+        async with answering(self._publish_timeout_seconds), self._database.transaction() as connection:
+            for topic in sorted(topics, key=lambda topic: topic.name):
+                retention = {"name": topic.name, "retention_seconds": topic.retention_seconds}
+                if (await connection.execute(_ADD_TOPIC, retention)).scalar_one():
+                    wanted = {"topic": topic.name, "partitions": topic.partitions}
+                    await connection.execute(_ADD_PARTITIONS, wanted)
+                found = len((await connection.scalars(_PARTITIONS_OF, {"topic": topic.name})).all())
+                if found < topic.partitions:
+                    raise Misconfigured(
+                        f"topic {topic.name} has {found} partitions, this release needs {topic.partitions}"
+                    )
+
+    async def publish(self, topic: str, records: Sequence[Record]) -> None:
+        size = total_size(records)
+        if not records:
+            return
+        started = asyncio.get_running_loop().time()
+        ids = await self._ids_of(topic)
+        placed = [_Placed(ids[partition_of(record.key, len(ids))], record) for record in records]
+        spent = asyncio.get_running_loop().time() - started
+        await self._flusher_of(topic).submit(
+            placed, size=size, timeout_seconds=max(0.0, self._publish_timeout_seconds - spent)
+        )
+
+    @asynccontextmanager
+    async def consume(self, topics: Sequence[str], *, group: str, member: str) -> AsyncIterator[Consumer]:
+        for topic in topics:
+            await self._ids_of(topic)
+        self._run("listen", self._listen)
+        consumer = EmbeddedConsumer(
+            self._database,
+            topics,
+            group=group,
+            member=member,
+            session_timeout_seconds=self._session_timeout_seconds,
+            call_timeout_seconds=self._publish_timeout_seconds,
+            clock=self._clock,
+        )
+        async with consumer:
+            self._consumers.add(consumer)
+            try:
+                yield consumer
+            finally:
+                self._consumers.discard(consumer)
+
+    async def check(self) -> None:
+        try:
+            await self._database.check()
+        except DatabaseUnavailable as error:
+            raise LogUnavailable(str(error), outcome_unknown=False) from error
+
+    async def trim(self) -> int:
+        """Delete what is older than its topic's retention and committed by all groups; returns how many.
+
+        Small transactions, so that publishers and readers never wait for it.
+        """
+        async with self._database.transaction() as connection:
+            partitions = (await connection.execute(_TRIMMABLE)).all()
+        deleted = 0
+        for row in partitions:
+            before = self._clock.now() - timedelta(seconds=row.retention_seconds)
+            deleted += await self._trim_partition(row.id, row.floor, before)
+        return deleted
+
+    async def _trim_partition(self, partition_id: int, floor: int, before: datetime) -> int:
+        deleted = 0
+        while True:
+            async with self._database.transaction() as connection:
+                outcome = await connection.execute(
+                    _TRIM, {"id": partition_id, "floor": floor, "batch": _TRIM_BATCH, "before": before}
+                )
+            deleted += outcome.rowcount
+            if outcome.rowcount < _TRIM_BATCH:
+                return deleted
+
+    async def _trim_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(_TRIM_EVERY_SECONDS)
+            try:
+                deleted = await self.trim()
+            except DatabaseUnavailable as error:
+                logger.warning("log not trimmed", extra={"error": str(error)})
+            else:
+                logger.info("log trimmed", extra={"records": deleted})
+
+    async def _listen(self) -> None:
+        """Wake the consumers of this process when anybody publishes or a group changes."""
+        listener = Database(self._database.url, pool_size=1)
+        try:
+            while True:
+                try:
+                    await self._listen_until_lost(listener)
+                except (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                    logger.warning("log listener lost its connection", extra={"error": type(error).__name__})
+                await asyncio.sleep(_LISTEN_AGAIN_SECONDS)
+        finally:
+            await listener.close()
+
+    async def _listen_until_lost(self, listener: Database) -> None:
+        lost = asyncio.Event()
+        async with listener.engine.connect() as connection:
+            raw = await connection.get_raw_connection()
+            driver: Any = raw.driver_connection
+            driver.add_termination_listener(lambda *_: lost.set())
+            await driver.add_listener(CHANNEL, self._wake)
+            self._wake_all()
+            await lost.wait()
+
+    def _wake(self, _connection: object, _pid: int, _channel: str, about: object) -> None:
+        self._wake_all(str(about))
+
+    def _wake_all(self, about: str = "") -> None:
+        for consumer in self._consumers:
+            consumer.wake(about)
+
+    def _run(self, name: str, work: Callable[[], Any]) -> None:
+        if name not in self._tasks or self._tasks[name].done():
+            self._tasks[name] = asyncio.create_task(work(), name=f"log {name}")
+
+    def _flusher_of(self, topic: str) -> Flusher[_Placed]:
+        if topic not in self._flushers:
+
+            async def write(placed: Sequence[_Placed]) -> None:
+                await self._append(topic, placed)
+
+            self._flushers[topic] = Flusher(write, max_bytes=_WRITE_BYTES)
+        return self._flushers[topic]
+
+    async def _append(self, topic: str, placed: Sequence[_Placed]) -> None:
+        committing = False
+        try:
+            async with asyncio.timeout(self._publish_timeout_seconds), self._database.transaction() as connection:
+                ids = sorted({item.partition_id for item in placed})
+                heads = {row.id: row.head for row in await connection.execute(_LOCK_HEADS, {"ids": ids})}
+                rows, heads = _numbered(placed, heads)
+                await connection.execute(_APPEND, {**rows, "published_at": self._clock.now()})
+                await connection.execute(_MOVE_HEADS, {"ids": list(heads), "heads": list(heads.values())})
+                await connection.execute(_NOTIFY, {"about": topic})
+                committing = True
+        except (DatabaseUnavailable, TimeoutError) as error:
+            raise LogUnavailable(
+                f"the embedded log did not take the records: {str(error) or 'timeout'}", outcome_unknown=committing
+            ) from error
+
+    async def _ids_of(self, topic: str) -> tuple[int, ...]:
+        if topic not in self._partition_ids:
+            async with answering(self._publish_timeout_seconds), self._database.transaction() as connection:
+                ids = tuple((await connection.scalars(_PARTITIONS_OF, {"topic": topic})).all())
+            if not ids:
+                raise Misconfigured(f"topic {topic} does not exist: start a leadflow service, which makes it")
+            self._partition_ids[topic] = ids
+        return self._partition_ids[topic]
+
+
+def _numbered(
+    placed: Sequence[_Placed], heads: Mapping[int, int]
+) -> tuple[dict[str, list[int] | list[bytes]], dict[int, int]]:
+    """The columns of the records, with offsets from the heads on; and where the heads are afterwards."""
+    moved = dict(heads)
+    offsets = []
+    for item in placed:
+        offsets.append(moved[item.partition_id])
+        moved[item.partition_id] += 1
+    columns: dict[str, list[int] | list[bytes]] = {
+        "ids": [item.partition_id for item in placed],
+        "offsets": offsets,
+        "keys": [item.record.key for item in placed],
+        "values": [item.record.value for item in placed],
+        "headers": [_encoded(item.record.headers) for item in placed],
+    }
+    return columns, moved
+
+
+def _encoded(headers: Mapping[str, bytes]) -> bytes:
+    """JSON with each byte as one character, because a jsonb column would refuse NUL."""
+    if not headers:
+        return b""
+    return json.dumps({name: value.decode("latin-1") for name, value in headers.items()}).encode()

@@ -1,0 +1,100 @@
+"""Group commit: whatever arrives while one write is under way goes out together in the next.
+
+One write at a time keeps the order of publishing, and makes a thousand small publishes cost a few writes.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from shared.errors import LogUnavailable
+
+Item = TypeVar("Item")
+
+
+@dataclass(slots=True, eq=False)
+class _Submission(Generic[Item]):
+    items: Sequence[Item]
+    size: int
+    done: asyncio.Future[None]
+    taken: bool = False
+
+
+class Flusher(Generic[Item]):
+    """One lane of writes. `write` is never called concurrently.
+
+    A write holds submissions of up to `max_bytes` together; a larger one goes alone.
+
+    What `write` raises is raised to everybody whose items were in that write.
+    """
+
+    def __init__(self, write: Callable[[Sequence[Item]], Awaitable[None]], *, max_bytes: int) -> None:
+        self._write = write
+        self._max_bytes = max_bytes
+        self._waiting: deque[_Submission[Item]] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    async def submit(self, items: Sequence[Item], *, size: int, timeout_seconds: float) -> None:
+        """Return when `items`, of `size` bytes together, are written. Raises LogUnavailable after the timeout.
+
+        Items that no write has taken yet are withdrawn then, and the error says that they will not appear.
+        """
+        submission = _Submission(items, size, asyncio.get_running_loop().create_future())
+        self._waiting.append(submission)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._flush(), name="log flusher")
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await submission.done
+        except TimeoutError as error:
+            raise LogUnavailable(
+                f"the log did not confirm within {timeout_seconds} s",
+                outcome_unknown=submission.taken,
+            ) from error
+        finally:
+            if not submission.taken:
+                self._waiting.remove(submission)
+
+    async def close(self) -> None:
+        """Give up what is still waiting or under way."""
+        while self._waiting:
+            submission = self._waiting.popleft()
+            submission.taken = True
+            _fail(submission, LogUnavailable("the log is closed", outcome_unknown=False))
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=1)
+
+    async def _flush(self) -> None:
+        while self._waiting:
+            batch = self._next_batch()
+            try:
+                await self._write([item for submission in batch for item in submission.items])
+            except asyncio.CancelledError:
+                for submission in batch:
+                    _fail(submission, LogUnavailable("the log was closed meanwhile", outcome_unknown=True))
+                raise
+            except Exception as error:  # noqa: BLE001 - it belongs to those who wait
+                for submission in batch:
+                    _fail(submission, error)
+            else:
+                for submission in batch:
+                    if not submission.done.done():
+                        submission.done.set_result(None)
+
+    def _next_batch(self) -> list[_Submission[Item]]:
+        batch: list[_Submission[Item]] = []
+        size = 0
+        while self._waiting and (not batch or size + self._waiting[0].size <= self._max_bytes):
+            submission = self._waiting.popleft()
+            submission.taken = True
+            size += submission.size
+            batch.append(submission)
+        return batch
+
+
+def _fail(submission: _Submission[Item], error: Exception) -> None:
+    if not submission.done.done():
+        submission.done.set_exception(error)
