@@ -4,7 +4,10 @@ from shared.errors import LeadflowError
 
 
 class Unauthenticated(LeadflowError):
-    """No proof of who is calling, or none that is good now. Says the same for every reason, so that nothing can be probed."""
+    """No proof of who is calling, or none that is good now.
+
+    It says the same for every reason, so that nothing can be probed.
+    """
 
     def __init__(self, message: str = "an API key is needed: Authorization: Bearer lf_...") -> None:
         super().__init__(message)

@@ -1,0 +1,98 @@
+"""From what somebody sent to an event that leadflow can promise to count."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from services.ingest.domain.adjustments import check_adjustment
+from services.ingest.domain.identity import LeadNames, email_domain, identities
+from shared.errors import InvalidInput
+from shared.events.engagement import EngagementEvent, Identities
+from shared.events.json import Json, JsonLimits, json_faults
+
+EVENT_TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
+_SOURCE = re.compile(r"[^\s\x00-\x1f\x7f]{1,128}")
+_LONGEST_ID = 512
+_EMAIL_DOMAIN = "email_domain"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event as a request or a platform names it, not yet checked. `occurred_at` None: unknown."""
+
+    id: str
+    type: str
+    lead: LeadNames
+    occurred_at: datetime | None = None
+    native_type: str | None = None
+    properties: Mapping[str, Json] = field(default_factory=dict)
+    attributes: Mapping[str, Json] = field(default_factory=dict)
+
+
+def accept(draft: Draft, *, source: str, received_at: datetime, limits: JsonLimits) -> EngagementEvent:
+    """The event of `draft`. Raises InvalidInput naming the field that keeps it from being one.
+
+    A time of happening after `received_at`, or an unknown one, is taken as `received_at`.
+    """
+    _check_names(draft, source)
+    _check_values(draft, limits)
+    lead = identities(draft.lead)
+    check_adjustment(draft.type, draft.properties)
+    try:
+        return EngagementEvent(
+            id=draft.id,
+            source=source,
+            type=draft.type,
+            native_type=draft.native_type,
+            occurred_at=min(draft.occurred_at or received_at, received_at),
+            received_at=received_at,
+            lead=lead,
+            properties=dict(draft.properties),
+            attributes=_attributes(draft.attributes, lead),
+        )
+    except ValidationError as error:
+        fault = error.errors(include_input=False, include_url=False)[0]
+        path = ".".join(str(step) for step in fault["loc"])
+        raise InvalidInput(fault["msg"], code="invalid_value", field=path) from error
+
+
+def is_event_type(text: str) -> bool:
+    """Whether `text` has the form of an engagement type."""
+    return EVENT_TYPE.fullmatch(text) is not None
+
+
+def _check_names(draft: Draft, source: str) -> None:
+    if not 0 < len(draft.id) <= _LONGEST_ID:
+        raise InvalidInput(f"must have 1 to {_LONGEST_ID} characters", code="invalid_value", field="id")
+    if _SOURCE.fullmatch(source) is None:
+        raise InvalidInput("must have 1 to 128 characters, no spaces", code="invalid_value", field="source")
+    if not is_event_type(draft.type):
+        raise InvalidInput(
+            "must be snake case, up to 64 characters: email_clicked", code="invalid_type", field="type"
+        )
+
+
+def _check_values(draft: Draft, limits: JsonLimits) -> None:
+    values: Json = {
+        "id": draft.id,
+        "native_type": draft.native_type,
+        "lead": {
+            "email": draft.lead.email,
+            "external_ids": dict(draft.lead.external_ids),
+            "anonymous_id": draft.lead.anonymous_id,
+        },
+        "properties": dict(draft.properties),
+        "attributes": dict(draft.attributes),
+    }
+    for path, reason in json_faults(values, limits):
+        raise InvalidInput(reason, code="invalid_value", field=path)
+
+
+def _attributes(given: Mapping[str, Json], lead: Identities) -> dict[str, Json]:
+    """Models tell free mailboxes and companies apart by the domain, so every address brings it along."""
+    if lead.email is None or _EMAIL_DOMAIN in given:
+        return dict(given)
+    return {**given, _EMAIL_DOMAIN: email_domain(lead.email)}
