@@ -1,0 +1,97 @@
+"""What came to pass with a lead, as values: each becomes a message, a line of the timeline, or both."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from services.pipeline.domain.qualification import Verdict
+from services.pipeline.domain.stages import Mover, Stage
+from services.pipeline.domain.thresholds import Crossing
+from shared.events.scores import RecordedEvent, ScoreChange, ThresholdPosition
+from shared.events.stages import Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event was recorded for the lead, perhaps under an id that it no longer has."""
+
+    at: datetime
+    event: RecordedEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The lead's scores are others; `absorbed` is set when they are of a lead that is no more."""
+
+    at: datetime
+    change: ScoreChange
+    absorbed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Crossed:
+    """The lead changed sides of a threshold; `position` is None when the model has it no more."""
+
+    at: datetime
+    threshold: str
+    crossing: Crossing
+    position: ThresholdPosition | None
+    change: ScoreChange
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The verdict is another."""
+
+    at: datetime
+    verdict: Verdict
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The lead stands in another stage."""
+
+    at: datetime
+    from_stage: str | None
+    to: Stage
+    by: Mover
+    actor: str | None
+    why: str
+    override: bool
+    entered_at: datetime | None
+    due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class MoveRefused:
+    """Somebody asked for a move that the document forbids; nothing changed."""
+
+    at: datetime
+    from_stage: str | None
+    to: str
+    by: Mover
+    actor: str | None
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """The lead has stayed past its due time; `at` is that time."""
+
+    at: datetime
+    stage: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Absorbed:
+    """Another lead turned out to be this one; its history is this lead's now."""
+
+    at: datetime
+    absorbed: str
+
+
+Fact: TypeAlias = Happened | Scored | Crossed | Judged | Moved | MoveRefused | Stalled | Absorbed
+Kind: TypeAlias = Literal["event", "score", "threshold", "qualification", "stage", "refusal", "stall", "merge"]

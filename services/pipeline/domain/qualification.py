@@ -1,0 +1,142 @@
+"""Qualification as evidence: what is known of each criterion, on whose word, and the verdict that follows."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from services.pipeline.domain.criteria import Criterion, Exclusion
+from shared.events.json import Json
+from shared.events.stages import Evidence
+
+VerdictState = Literal["qualified", "disqualified", "open"]
+CriterionState = Literal["unknown", "met", "not_met"]
+Fields = Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A person or a CRM has confirmed or refuted a criterion; it outweighs the rule until it expires."""
+
+    criterion: str
+    confirmed: bool
+    source: Literal["person", "crm"]
+    actor: str | None
+    note: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What the rule says of a criterion, and since when."""
+
+    state: CriterionState
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The qualification part of a pipeline document; without criteria nobody is ever qualified."""
+
+    framework: str | None = None
+    criteria: tuple[Criterion, ...] = ()
+    at_least: int | None = None
+    exclusions: tuple[Exclusion, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a lead is ready, and why it is ruled out if it is."""
+
+    state: VerdictState
+    reason: str | None = None
+
+
+OPEN = Verdict("open")
+
+
+def rebased(policy: Policy, fields: Fields, basis: Mapping[str, Basis], at: datetime) -> dict[str, Basis]:
+    """What the rules say now; a state that has not changed keeps its date."""
+    found: dict[str, Basis] = {}
+    for criterion in policy.criteria:
+        state = _state(criterion.answer(fields))
+        known = basis.get(criterion.name)
+        found[criterion.name] = known if known and known.state == state else Basis(state, at)
+    return found
+
+
+def evidence(
+    policy: Policy, basis: Mapping[str, Basis], words: Mapping[str, Word], at: datetime
+) -> tuple[Evidence, ...]:
+    """How every criterion stands at `at`: a word that has not expired, else the rule, else unknown."""
+    return tuple(
+        _evidence(criterion, basis.get(criterion.name), words.get(criterion.name), at)
+        for criterion in policy.criteria
+    )
+
+
+def verdict(policy: Policy, fields: Fields, found: Sequence[Evidence]) -> Verdict:
+    """Ruled out by the first exclusion that holds; else qualified with enough criteria met; else open."""
+    for exclusion in policy.exclusions:
+        if exclusion.holds(fields):
+            return Verdict("disqualified", exclusion.reason)
+    met = sum(item.state == "met" for item in found)
+    return Verdict("qualified") if policy.at_least is not None and met >= policy.at_least else OPEN
+
+
+def with_word(words: Mapping[str, Word], word: Word) -> dict[str, Word]:
+    """The latest word on each criterion; an older one that comes late changes nothing."""
+    known = words.get(word.criterion)
+    if known is not None and known.at > word.at:
+        return dict(words)
+    return {**words, word.criterion: word}
+
+
+def with_words(words: Mapping[str, Word], others: Iterable[Word]) -> dict[str, Word]:
+    """The latest words of two leads that turned out to be one."""
+    found = dict(words)
+    for word in others:
+        found = with_word(found, word)
+    return found
+
+
+def _state(truth: bool | None) -> CriterionState:
+    return "unknown" if truth is None else "met" if truth else "not_met"
+
+
+def _evidence(criterion: Criterion, basis: Basis | None, word: Word | None, at: datetime) -> Evidence:
+    if word is not None and not _is_over(word.at, criterion.expires_after, at):
+        return Evidence(
+            criterion=criterion.name,
+            state="met" if word.confirmed else "not_met",
+            source=word.source,
+            actor=word.actor,
+            note=word.note,
+            at=word.at,
+            expires_at=_expiry(word.at, criterion.expires_after),
+        )
+    if basis is None or basis.state == "unknown" or _is_over(basis.since, criterion.expires_after, at):
+        return _nothing(criterion.name)
+    return Evidence(
+        criterion=criterion.name,
+        state=basis.state,
+        source="rule",
+        actor=None,
+        note=None,
+        at=basis.since,
+        expires_at=_expiry(basis.since, criterion.expires_after),
+    )
+
+
+def _nothing(criterion: str) -> Evidence:
+    return Evidence(
+        criterion=criterion, state="unknown", source=None, actor=None, note=None, at=None, expires_at=None
+    )
+
+
+def _expiry(since: datetime, expires_after: timedelta | None) -> datetime | None:
+    return None if expires_after is None else since + expires_after
+
+
+def _is_over(since: datetime, expires_after: timedelta | None, at: datetime) -> bool:
+    return expires_after is not None and at >= since + expires_after
