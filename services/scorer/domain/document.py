@@ -132,6 +132,7 @@ def _event_rule(section: Section, groups: Mapping[str, Bounds], half_life_us: in
         event_types=section.names("on"),
         condition=_condition(section, EVENT_FIELDS) if section.has("if") else None,
         points=section.number("points"),
+        description=section.text("description"),
         group=_group_of(section, groups),
         half_life_us=_half_life(section, half_life_us),
         expires_after_days=section.parsed("expires_after", _expiry, None),
@@ -146,6 +147,7 @@ def _attribute_rule(section: Section, groups: Mapping[str, Bounds]) -> Attribute
         id=section.name("id"),
         condition=_condition(section, ATTRIBUTE_FIELDS),
         points=section.number("points"),
+        description=section.text("description"),
         group=_group_of(section, groups),
     )
     section.finish()

@@ -24,6 +24,7 @@ class EventRule:
     event_types: tuple[str, ...]
     condition: Condition | None
     points: float
+    description: str
     group: str | None
     half_life_us: int | None
     expires_after_days: int | None
@@ -37,6 +38,7 @@ class AttributeRule:
     id: str
     condition: Condition
     points: float
+    description: str
     group: str | None
 
 

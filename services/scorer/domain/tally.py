@@ -72,7 +72,11 @@ def tally_of(model: Model, state: LeadState) -> Tally:
     """Every line of every score that is not combined. Raises HistoryNeeded where the state cannot tell."""
     if needs_history(model, state):
         raise HistoryNeeded("events reach back into folded history")
-    live = without_voided(state)
+    return tally_of_live(model, without_voided(state))
+
+
+def tally_of_live(model: Model, live: LeadState) -> Tally:
+    """The tally of a state from which retracted events are gone already, and that needs no history."""
     occurrences = _by_rule(live)
     return {
         score.name: (*_rule_lines(score, live, occurrences), *_adjustment_lines(score.name, live))
@@ -218,7 +222,7 @@ def _event_line(
             *(_portion(rule, occurrence, resets) for part in recent for occurrence in part.withheld),
         ),
         latest=_newest([*counted, *([past.latest] if past.latest else [])]),
-        note="",
+        note=_in_words(rule),
     )
 
 
@@ -352,8 +356,12 @@ def _attribute_line(rule: AttributeRule, spans: Sequence[tuple[_Moment, int | No
         counted=tuple(Portion(Term(rule.points, since.at_us, None, ends), 1) for since, ends in spans),
         withheld=(),
         latest=spans[-1][0].cause,
-        note="",
+        note=_in_words(rule),
     )
+
+
+def _in_words(rule: EventRule | AttributeRule) -> str:
+    return rule.description or rule.id.replace("_", " ").replace("-", " ").capitalize()
 
 
 def _last(facts: Sequence[Fact], at_us: int) -> Fact | None:

@@ -1,0 +1,122 @@
+"""Sums of decaying exponentials, piece by piece: closed under adding, weighting and clamping, with exact roots.
+
+Times are microseconds (floats) after the start of a stretch; a part halves with every half-life.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import exp2
+
+
+@dataclass(frozen=True, slots=True)
+class ExponentialSum:
+    """`constant` plus, for each half-life in microseconds, what decays with it."""
+
+    constant: float
+    decaying: Mapping[int, float]
+
+    def at(self, time_us: float) -> float:
+        """The value `time_us` after the start."""
+        return self.constant + sum(part * exp2(-time_us / half) for half, part in self.decaying.items())
+
+    def plus(self, other: "ExponentialSum", weight: float = 1.0) -> "ExponentialSum":
+        """This and `weight` times the other."""
+        decaying = dict(self.decaying)
+        for half_life_us, part in other.decaying.items():
+            decaying[half_life_us] = decaying.get(half_life_us, 0.0) + weight * part
+        return ExponentialSum(self.constant + weight * other.constant, decaying)
+
+
+ZERO = ExponentialSum(0.0, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One sum, from `from_us` up to `to_us` after the start of the stretch."""
+
+    from_us: float
+    to_us: float
+    sum: ExponentialSum
+
+
+@dataclass(frozen=True, slots=True)
+class Piecewise:
+    """A function of time over one stretch: pieces that follow each other without gaps."""
+
+    pieces: tuple[Piece, ...]
+
+    def plus(self, other: "Piecewise", weight: float = 1.0) -> "Piecewise":
+        """This and `weight` times the other, over the same stretch."""
+        edges = sorted({edge for piece in (*self.pieces, *other.pieces) for edge in (piece.from_us, piece.to_us)})
+        return Piecewise(
+            tuple(
+                Piece(start, end, self._sum_in(start, end).plus(other._sum_in(start, end), weight))
+                for start, end in pairwise(edges)
+            )
+        )
+
+    def clamped(self, low: float | None, high: float | None) -> "Piecewise":
+        """This within limits; where they contradict each other, the floor wins."""
+        capped = self if high is None else self._limited(high, lambda value: value > high)
+        return capped if low is None else capped._limited(low, lambda value: value < low)
+
+    def crossings(self, level: float) -> list[float]:
+        """Every time at which the value passes `level` within a piece."""
+        return [time for piece in self.pieces for time in _crossings(piece, level)]
+
+    def _limited(self, limit: float, is_beyond: Callable[[float], bool]) -> "Piecewise":
+        pieces: list[Piece] = []
+        for piece in self.pieces:
+            edges = [piece.from_us, *_crossings(piece, limit), piece.to_us]
+            for start, end in pairwise(edges):
+                beyond = is_beyond(piece.sum.at((start + end) / 2))
+                pieces.append(Piece(start, end, ExponentialSum(limit, {}) if beyond else piece.sum))
+        return Piecewise(tuple(pieces))
+
+    def _sum_in(self, start_us: float, end_us: float) -> ExponentialSum:
+        middle = (start_us + end_us) / 2
+        return next(piece.sum for piece in self.pieces if piece.from_us <= middle <= piece.to_us)
+
+
+def whole(sum_: ExponentialSum, length_us: float) -> Piecewise:
+    """One sum over a whole stretch."""
+    return Piecewise((Piece(0.0, length_us, sum_),))
+
+
+def _crossings(piece: Piece, level: float) -> list[float]:
+    rates = sorted((1 / half_life_us, part) for half_life_us, part in piece.sum.decaying.items() if part)
+    return _sign_changes(piece.sum.constant - level, rates, piece.from_us, piece.to_us)
+
+
+def _sign_changes(constant: float, parts: Sequence[tuple[float, float]], start: float, end: float) -> list[float]:
+    """Where `constant + sum(part * 2**(-rate * t))` changes its sign between `start` and `end`.
+
+    Between the zeros of its derivative it is monotonic, and the derivative, divided by its slowest part, is
+    such a sum with one part fewer (Rolle).
+    """
+    if not parts:
+        return []
+    slowest, first = parts[0]
+    slope = [((rate - slowest), part * rate) for rate, part in parts[1:]]
+    turns = _sign_changes(first * slowest, slope, start, end)
+
+    def value(time: float) -> float:
+        return constant + sum(part * exp2(-rate * time) for rate, part in parts)
+
+    return [
+        _bisected(value, left, right)
+        for left, right in pairwise((start, *turns, end))
+        if (value(left) > 0) is not (value(right) > 0)
+    ]
+
+
+def _bisected(value: Callable[[float], float], left: float, right: float) -> float:
+    left_is_positive = value(left) > 0
+    while right - left > max(0.25, abs(right) * 1e-15):
+        middle = (left + right) / 2
+        if (value(middle) > 0) is left_is_positive:
+            left = middle
+        else:
+            right = middle
+    return right

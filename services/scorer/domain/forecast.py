@@ -1,0 +1,122 @@
+"""The future of a silent lead: when its standing next changes by itself, and what it will be then.
+
+Between the moments at which terms begin or end, every score is a sum of exponentials within limits. All moments
+at which one could cross a level are found from its form; the published standing itself then decides.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import reduce
+from itertools import pairwise
+from math import ceil, log2
+from typing import TypeAlias
+
+from services.scorer.domain.exponentials import ZERO, ExponentialSum, Piecewise, whole
+from services.scorer.domain.model import Model, ScoreThreshold
+from services.scorer.domain.standing import positions, standing_at
+from shared.events.curve import Curve, GroupCurve, ScoreCurve, Term, moment
+from shared.events.scores import Forecast
+
+# After this many half-lives, beyond those that bring it to one point, nothing is left that could be seen.
+_NEGLIGIBLE_HALVINGS = 50
+
+_Signature: TypeAlias = tuple[object, ...]
+
+
+def forecast_of(model: Model, curve: Curve) -> Forecast:
+    """When, from the curve's beginning on, a band, the grade or a threshold position changes by itself."""
+    changes_us = next_change(model, curve)
+    if changes_us is None:
+        return Forecast(curve=curve, changes_at=None, becomes=None)
+    at = moment(changes_us)
+    return Forecast(curve=curve, changes_at=at, becomes=standing_at(model, curve, at))
+
+
+def next_change(model: Model, curve: Curve) -> int | None:
+    """The first microsecond after the curve's beginning at which the standing differs; None if never."""
+    before = _signature(model, curve, curve.from_us)
+    levels = _levels(model)
+    for start, end in pairwise(_edges(curve)):
+        if _signature(model, curve, start) != before:
+            return start
+        candidates = [start, *sorted(_candidates(curve, levels, start, end)), end]
+        same = start
+        for left, right in pairwise(candidates):
+            probe = (left + right) // 2
+            if _signature(model, curve, probe) != before:
+                return _first_other(model, curve, before, same=same, other=probe)
+            same = probe
+    return None
+
+
+def _first_other(model: Model, curve: Curve, before: _Signature, *, same: int, other: int) -> int:
+    while other - same > 1:
+        middle = (same + other) // 2
+        if _signature(model, curve, middle) == before:
+            same = middle
+        else:
+            other = middle
+    return other
+
+
+def _signature(model: Model, curve: Curve, at_us: int) -> _Signature:
+    standing = standing_at(model, curve, moment(at_us))
+    where = tuple(position.position for position in positions(model, standing).values())
+    return *standing.bands.values(), standing.grade, *where
+
+
+def _levels(model: Model) -> Mapping[str, frozenset[float]]:
+    """Per score, the unrounded values at which its rounded value reaches something."""
+    found: dict[str, set[float]] = {}
+    for score, bands in model.bands.items():
+        found.setdefault(score, set()).update(band.at_least for band in bands)
+    for threshold in model.thresholds.values():
+        if isinstance(threshold, ScoreThreshold):
+            found.setdefault(threshold.score, set()).update((threshold.enter, threshold.exit))
+    return {score: frozenset(map(_reaching, levels)) for score, levels in found.items()}
+
+
+def _reaching(level: float) -> float:
+    hundredths = ceil(round(level * 100, 6))
+    return (hundredths - 0.5) / 100
+
+
+def _edges(curve: Curve) -> list[int]:
+    """Where terms begin or end, from the curve's beginning to where all decay is over."""
+    terms = [term for score in curve.scores.values() for group in score.groups for term in group.terms]
+    moments = {edge for term in terms for edge in (term.from_us, term.ends_us) if edge is not None}
+    edges = [curve.from_us, *sorted(edge for edge in moments if edge > curve.from_us)]
+    return [*edges, max((_silent_from(term) for term in terms), default=0) + edges[-1]]
+
+
+def _silent_from(term: Term) -> int:
+    """Microseconds after which a term's decay is over; at least one, so that no stretch is empty."""
+    if term.half_life_us is None:
+        return 1
+    halvings = _NEGLIGIBLE_HALVINGS + log2(1 + abs(term.worth))
+    return ceil(term.half_life_us * halvings)
+
+
+def _candidates(curve: Curve, levels: Mapping[str, frozenset[float]], start_us: int, end_us: int) -> Iterator[int]:
+    values: dict[str, Piecewise] = {}
+    for name, score in sorted(curve.scores.items(), key=lambda item: bool(item[1].components)):
+        values[name] = _score(score, values, start_us, length_us=float(end_us - start_us))
+        for level in levels.get(name, ()):
+            yield from (start_us + ceil(time) for time in values[name].crossings(level))
+
+
+def _score(score: ScoreCurve, values: Mapping[str, Piecewise], start_us: int, *, length_us: float) -> Piecewise:
+    groups = [_group(group, start_us, length_us) for group in score.groups]
+    total = reduce(Piecewise.plus, groups, whole(ZERO, length_us))
+    for part, weight in score.components.items():
+        total = total.plus(values[part], weight)
+    return total.clamped(score.min, score.max)
+
+
+def _group(group: GroupCurve, start_us: int, length_us: float) -> Piecewise:
+    sums = (_sum(term, start_us) for term in group.terms)
+    return whole(reduce(ExponentialSum.plus, sums, ZERO), length_us).clamped(group.min, group.max)
+
+
+def _sum(term: Term, start_us: int) -> ExponentialSum:
+    worth = term.value_at(start_us)
+    return ExponentialSum(worth, {}) if term.half_life_us is None else ExponentialSum(0.0, {term.half_life_us: worth})
