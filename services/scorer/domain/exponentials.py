@@ -51,21 +51,22 @@ class Piecewise:
         edges = sorted({edge for piece in (*self.pieces, *other.pieces) for edge in (piece.from_us, piece.to_us)})
         return Piecewise(
             tuple(
-                Piece(start, end, self._sum_in(start, end).plus(other._sum_in(start, end), weight))
+                Piece(start, end, self.sum_in(start, end).plus(other.sum_in(start, end), weight))
                 for start, end in pairwise(edges)
             )
         )
 
     def clamped(self, low: float | None, high: float | None) -> "Piecewise":
         """This within limits; where they contradict each other, the floor wins."""
-        capped = self if high is None else self._limited(high, lambda value: value > high)
-        return capped if low is None else capped._limited(low, lambda value: value < low)
+        capped = self if high is None else self.limited(high, lambda value: value > high)
+        return capped if low is None else capped.limited(low, lambda value: value < low)
 
     def crossings(self, level: float) -> list[float]:
         """Every time at which the value passes `level` within a piece."""
         return [time for piece in self.pieces for time in _crossings(piece, level)]
 
-    def _limited(self, limit: float, is_beyond: Callable[[float], bool]) -> "Piecewise":
+    def limited(self, limit: float, is_beyond: Callable[[float], bool]) -> "Piecewise":
+        """This, with `limit` wherever the value is beyond it."""
         pieces: list[Piece] = []
         for piece in self.pieces:
             edges = [piece.from_us, *_crossings(piece, limit), piece.to_us]
@@ -74,7 +75,8 @@ class Piecewise:
                 pieces.append(Piece(start, end, ExponentialSum(limit, {}) if beyond else piece.sum))
         return Piecewise(tuple(pieces))
 
-    def _sum_in(self, start_us: float, end_us: float) -> ExponentialSum:
+    def sum_in(self, start_us: float, end_us: float) -> ExponentialSum:
+        """The sum that holds from `start_us` to `end_us`, which lie in one piece."""
         middle = (start_us + end_us) / 2
         return next(piece.sum for piece in self.pieces if piece.from_us <= middle <= piece.to_us)
 

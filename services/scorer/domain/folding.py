@@ -7,8 +7,9 @@ under a limit, a retraction or a reset in the past would need; `tally.needs_hist
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import fsum
+from typing import Final
 
-from services.scorer.domain.durations import expiry_us
+from services.scorer.domain.durations import DAY_US, expiry_us
 from services.scorer.domain.limits import Limit, period_of
 from services.scorer.domain.model import EventScore, Model
 from services.scorer.domain.state import (
@@ -23,6 +24,8 @@ from services.scorer.domain.state import (
     RuleKey,
     RuleSum,
     Settled,
+    entries,
+    entry_count,
 )
 from services.scorer.domain.tally import (
     HistoryNeeded,
@@ -33,6 +36,9 @@ from services.scorer.domain.tally import (
     without_voided,
 )
 from shared.events.curve import Term
+
+KEPT_ENTRIES: Final = 64
+GRACE_US: Final = DAY_US
 
 
 def fold(model: Model, state: LeadState, until_us: int) -> LeadState:
@@ -53,6 +59,17 @@ def fold(model: Model, state: LeadState, until_us: int) -> LeadState:
         voided=state.voided,
         settled=(_settle(model, live, until_us),),
     )
+
+
+def compact(model: Model, state: LeadState) -> LeadState:
+    """`state`, folded when it has grown beyond `KEPT_ENTRIES`. Raises HistoryNeeded as `fold` does.
+
+    The horizon follows from the entries alone: the usual late event, by less than `GRACE_US`, stays exact.
+    """
+    if entry_count(state) <= KEPT_ENTRIES:
+        return state
+    newest = max(entry.at_us for entry in entries(state))
+    return fold(model, state, newest - GRACE_US)
 
 
 def _settle(model: Model, live: LeadState, until_us: int) -> Settled:

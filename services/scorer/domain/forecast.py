@@ -22,7 +22,7 @@ _NEGLIGIBLE_HALVINGS = 50
 _Signature: TypeAlias = tuple[object, ...]
 
 
-def forecast_of(model: Model, curve: Curve) -> Forecast:
+def forecast_from(model: Model, curve: Curve) -> Forecast:
     """When, from the curve's beginning on, a band, the grade or a threshold position changes by itself."""
     changes_us = next_change(model, curve)
     if changes_us is None:

@@ -4,7 +4,7 @@ A state belongs to one model version. Entries keep the identity of their event, 
 and resets are decided when the state is read, and the order in which events came can never matter.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import NamedTuple, TypeVar
@@ -170,6 +170,22 @@ def in_order(one: tuple[Entry, ...], other: tuple[Entry, ...]) -> tuple[Entry, .
         return one or other
     found = {entry.order: entry for entry in (*one, *other)}
     return tuple(found[order] for order in sorted(found))
+
+
+def entries(state: LeadState) -> Iterator[Origin]:
+    """Every entry that is not folded."""
+    for occurrences in state.occurrences.values():
+        yield from occurrences
+    for facts in state.facts.values():
+        yield from facts
+    yield from state.adjustments
+    yield from state.resets
+
+
+def entry_count(state: LeadState) -> int:
+    """How many entries are not folded."""
+    grouped = (*state.occurrences.values(), *state.facts.values(), state.adjustments, state.resets)
+    return sum(map(len, grouped))
 
 
 def _joined(

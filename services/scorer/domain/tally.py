@@ -32,6 +32,7 @@ from services.scorer.domain.state import (
     RuleKey,
     RuleSum,
     Settled,
+    entries,
 )
 from shared.errors import LeadflowError
 from shared.events.curve import Curve, GroupCurve, ScoreCurve, Term, merged, microseconds
@@ -145,7 +146,7 @@ def _retracts_folded(state: LeadState, settled: Settled) -> bool:
     new = state.voided - settled.voided
     if not new:
         return False
-    in_sight = {entry.event for entry in _entries(state) if entry.at_us > settled.until_us}
+    in_sight = {entry.event for entry in entries(state) if entry.at_us > settled.until_us}
     return not new <= in_sight
 
 
@@ -163,15 +164,6 @@ def _disturbs_a_limit(model: Model, state: LeadState, settled: Settled) -> bool:
         if model.limited(key.score, key.rule)
         for occurrence in occurrences
     )
-
-
-def _entries(state: LeadState) -> Iterable[Origin]:
-    for occurrences in state.occurrences.values():
-        yield from occurrences
-    for facts in state.facts.values():
-        yield from facts
-    yield from state.adjustments
-    yield from state.resets
 
 
 def _by_rule(state: LeadState) -> Mapping[RuleKey, Mapping[LimitKey, tuple[Occurrence, ...]]]:
