@@ -1,0 +1,5 @@
+"""A real Kafka broker for the tests: named in the environment, in a container, or on this machine's JVM."""
+
+from tests.support.kafka_broker.broker import KafkaBroker, KafkaUnavailable, running_broker
+
+__all__ = ["KafkaBroker", "KafkaUnavailable", "running_broker"]
