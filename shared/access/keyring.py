@@ -19,6 +19,10 @@ class KeyRing:
         self._clock = clock
         self.snapshot: Snapshot[dict[str, StoredKey]] = Snapshot(KeyRepository(database).live, name="API keys")
 
+    async def loaded(self) -> None:
+        """Raise NotLoaded (a TransientError) before the keys have been read: for readiness."""
+        self.snapshot.current()
+
     def authenticate(self, text: str | None) -> Principal:
         """The caller that holds the key `text`.
 

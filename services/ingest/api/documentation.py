@@ -1,0 +1,96 @@
+"""The request body of the events API as OpenAPI shows it; FastAPI cannot derive it from raw bytes."""
+
+from services.ingest.api.decoding import CLOUD_EVENT, CLOUD_EVENTS_BATCH, JSON
+
+_TEXT = {"type": "string"}
+_OBJECT = {"type": "object", "additionalProperties": True}
+ITEM_SCHEMA: dict[str, object] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["id", "type", "lead"],
+    "properties": {
+        "id": {**_TEXT, "minLength": 1, "maxLength": 512, "description": "Unique within its source, for ever."},
+        "source": {**_TEXT, "default": "api", "maxLength": 128, "description": "Whose id it is."},
+        "type": {**_TEXT, "pattern": "^[a-z][a-z0-9_]{0,63}$", "description": "What happened."},
+        "occurred_at": {
+            **_TEXT,
+            "format": "date-time",
+            "description": "When, with its zone; default and latest: the time of receipt.",
+        },
+        "lead": {
+            "type": "object",
+            "additionalProperties": False,
+            "minProperties": 1,
+            "description": "Who: at least one name.",
+            "properties": {
+                "email": {"type": ["string", "null"]},
+                "external_ids": {"type": "object", "additionalProperties": _TEXT},
+                "anonymous_id": {"type": ["string", "null"]},
+            },
+        },
+        "properties": {**_OBJECT, "description": "Facts about the event."},
+        "attributes": {**_OBJECT, "description": "Facts about the lead. `email_domain` is set from the address."},
+    },
+}
+_CLOUD_EVENT_SCHEMA: dict[str, object] = {
+    "type": "object",
+    "required": ["specversion", "id", "source", "type"],
+    "properties": {
+        "specversion": {"const": "1.0"},
+        "id": _TEXT,
+        "source": _TEXT,
+        "type": _TEXT,
+        "time": {**_TEXT, "format": "date-time"},
+        "subject": {"type": ["string", "null"]},
+        "data": _OBJECT,
+    },
+}
+_EXAMPLE = {
+    "id": "visit-7f3a",
+    "type": "page_viewed",
+    "occurred_at": "2026-01-31T09:30:00Z",
+    "lead": {"email": "ann@example.com"},
+    "properties": {"path": "/pricing"},
+    "attributes": {"job_title": "Head of Operations"},
+}
+_CLOUD_EXAMPLE = {
+    "specversion": "1.0",
+    "id": "c-81",
+    "source": "/webinars",
+    "type": "webinar_attended",
+    "time": "2026-01-31T09:30:00Z",
+    "data": {"lead": {"email": "ann@example.com"}, "properties": {"webinar_id": "w-12"}},
+}
+REQUEST_BODY: dict[str, object] = {
+    "required": True,
+    "content": {
+        JSON: {
+            "schema": {"oneOf": [ITEM_SCHEMA, {"type": "array", "items": ITEM_SCHEMA}]},
+            "examples": {"one": {"value": _EXAMPLE}, "several": {"value": [_EXAMPLE]}},
+        },
+        "application/x-ndjson": {"schema": {**_TEXT, "description": "One such object a line."}},
+        CLOUD_EVENT: {"schema": _CLOUD_EVENT_SCHEMA, "example": _CLOUD_EXAMPLE},
+        CLOUD_EVENTS_BATCH: {"schema": {"type": "array", "items": _CLOUD_EVENT_SCHEMA}},
+    },
+}
+EVENTS_DESCRIPTION = """\
+One event, an array of them, newline-delimited JSON, or CloudEvents 1.0 (structured, batched, binary); up to
+1,000 events or 5 MiB.
+
+**202**: every item that is `accepted` is durable and will count once; send an item again with the same `id`
+and `source` whenever you are not sure. **422** has the same body, when no item was accepted. **503** with
+`not_accepted`: nothing happened; with `outcome_unknown`: it may have. Repeat both, with the same ids.
+
+`score_adjusted` needs `properties.score`, `points`, `reason` and `actor`; `score_reset` needs
+`properties.score`; `event_voided` needs `properties.event_id` and takes back that event of the same `source`.
+
+Of a CloudEvent, `type` is the engagement type, or is mapped to one by the `event_names` of the webhook source
+named like its `source`; `data.lead` (as above), `data.email` or a `subject` that is an address tell who;
+`data.properties`, or else what `data` holds besides, become the properties.
+"""
+WEBHOOK_DESCRIPTION = """\
+Where a platform sends its webhooks. The signature is checked over the raw bytes before anything is parsed; an
+unknown source and a wrong signature get the same 401. Each element of the body ends as `accepted`, `ignored`
+(recorded, but of a type that models give no points for), `parked` (an unknown type, or nobody's) or `refused`.
+Trouble on our side is a 503: every platform here sends again after one.
+"""

@@ -1,0 +1,81 @@
+"""POST /v1/events."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from services.ingest.api.decoding import Batch, decode
+from services.ingest.api.documentation import EVENTS_DESCRIPTION, REQUEST_BODY
+from services.ingest.api.schemas import EventsResult, count, item_results
+from services.ingest.domain.outcome import Outcome, Status
+from services.ingest.metrics import API, BODY_BYTES, EVENTS, Fate
+from services.ingest.service import Ingest
+from services.ingest.settings import IngestSettings
+from services.ingest.source_book import SourceBook
+from shared.access import KeyRing, Principal, Scope, require
+from shared.clock import Clock
+from shared.errors import InvalidInput
+from shared.http import problem_responses, read_body
+
+_TOO_LARGE = frozenset({"too_large", "too_many_items"})
+
+
+def events_router(
+    ingest: Ingest, *, keys: KeyRing, sources: SourceBook, settings: IngestSettings, clock: Clock
+) -> APIRouter:
+    """The route by which anybody with a key sends events."""
+    router = APIRouter(tags=["events"])
+    guard = require(Scope.EVENTS_WRITE, keys)
+
+    @router.post(
+        "/v1/events",
+        status_code=202,
+        summary="Send events",
+        description=EVENTS_DESCRIPTION,
+        response_model=EventsResult,
+        responses={
+            **problem_responses(400, 401, 403, 408, 413, 415, 503),
+            422: {"model": EventsResult, "description": "No item was accepted."},
+        },
+        openapi_extra={"requestBody": REQUEST_BODY},
+    )
+    async def post_events(request: Request, caller: Annotated[Principal, Depends(guard)]) -> Response:
+        batch = await _read_batch(request, settings)
+        outcomes = await _accept(batch, caller)
+        return _answer(outcomes)
+
+    async def _accept(batch: Batch, caller: Principal) -> list[Outcome]:
+        now = clock.now()
+        if not batch.cloud_events:
+            return await ingest.accept_items(
+                batch.elements, workspace=caller.workspace, received_at=now, source_label=API
+            )
+        return await ingest.accept_cloud_events(
+            batch.elements,
+            sources.event_names(caller.workspace),
+            workspace=caller.workspace,
+            received_at=now,
+            source_label=API,
+        )
+
+    return router
+
+
+async def _read_batch(request: Request, settings: IngestSettings) -> Batch:
+    try:
+        body = await read_body(request, limit_bytes=settings.max_body_bytes)
+        BODY_BYTES.observe(len(body))
+        return decode(request.headers.items(), body, limit=settings.max_events)
+    except InvalidInput as error:
+        EVENTS.labels(API, Fate.TOO_LARGE if error.code in _TOO_LARGE else Fate.INVALID).inc()
+        raise
+
+
+def _answer(outcomes: list[Outcome]) -> Response:
+    accepted = count(outcomes, Status.ACCEPTED)
+    result = EventsResult(accepted=accepted, refused=count(outcomes, Status.REFUSED), items=item_results(outcomes))
+    return Response(
+        result.model_dump_json(),
+        status_code=202 if accepted or not outcomes else 422,
+        media_type="application/json",
+    )

@@ -1,0 +1,105 @@
+"""The forms of answers, and what the reference shows of requests."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.ingest.domain.outcome import Outcome, Reason, Status
+
+
+class ItemError(BaseModel):
+    """Why an item did not become an event."""
+
+    code: str = Field(description="Stable name of the reason.")
+    field: str | None = Field(description="Path within the item; null when it is about all of it.")
+    message: str = Field(description="In words.")
+
+
+class ItemResult(BaseModel):
+    """What became of one item."""
+
+    index: int = Field(description="Place in the request, from 0.")
+    id: str | None = Field(description="The event's id; null when the item does not show one.")
+    status: Status = Field(description="What became of it.")
+    error: ItemError | None = Field(description="The reason, unless it was accepted.")
+
+
+class EventsResult(BaseModel):
+    """What became of a request to the events API. What is `accepted` is durable."""
+
+    accepted: int = Field(description="Items that are events now.")
+    refused: int = Field(description="Items to mend and send again.")
+    items: list[ItemResult]
+
+
+class DeliveryResult(EventsResult):
+    """What became of a webhook."""
+
+    ignored: int = Field(description="Recorded too, but of a type that models usually give no points for.")
+    parked: int = Field(description="Understood as far as it goes: an unknown type, or nobody's.")
+
+
+class NewSource(BaseModel):
+    """A webhook source to create."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"id": "acme-calendly", "kind": "calendly", "secrets": ["the signing key of it"]}]
+        },
+    )
+
+    id: str = Field(description="Part of its URL, /v1/webhooks/{id}; unique across workspaces.")
+    kind: str = Field(description="calendly, hubspot, segment, sendgrid, standardwebhooks or typeform.")
+    secrets: list[str] = Field(description="One; two while it is being exchanged. Never shown again.")
+    public_url: str | None = Field(None, description="The URL the platform calls; HubSpot signs it.")
+    event_names: dict[str, str] = Field(
+        default_factory=dict, description="The platform's own names, to engagement types."
+    )
+    time_zone: str = Field("UTC", description="IANA zone of times that name none.")
+
+
+class SecretShown(BaseModel):
+    """A secret without itself."""
+
+    id: str = Field(description="Tells two live secrets apart.")
+    created_at: datetime
+    expires_at: datetime | None
+
+
+class SourceShown(BaseModel):
+    """A webhook source."""
+
+    id: str
+    kind: str
+    path: str = Field(description="Where the platform sends to, on this host.")
+    secrets: list[SecretShown]
+    public_url: str | None
+    event_names: dict[str, str]
+    time_zone: str
+
+
+class SourceList(BaseModel):
+    """The sources of a workspace."""
+
+    sources: list[SourceShown]
+
+
+def item_results(outcomes: Sequence[Outcome]) -> list[ItemResult]:
+    """The results in the order of the request."""
+    return [
+        ItemResult(index=index, id=outcome.id, status=outcome.status, error=_error(outcome.reason))
+        for index, outcome in enumerate(outcomes)
+    ]
+
+
+def count(outcomes: Sequence[Outcome], status: Status) -> int:
+    """How many ended like that."""
+    return sum(outcome.status is status for outcome in outcomes)
+
+
+def _error(reason: Reason | None) -> ItemError | None:
+    if reason is None:
+        return None
+    return ItemError(code=reason.code, field=reason.field, message=reason.message)

@@ -1,0 +1,67 @@
+"""POST and GET /v1/sources."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from services.ingest.api.schemas import NewSource, SecretShown, SourceList, SourceShown
+from services.ingest.new_source import SourceRequest, new_source
+from services.ingest.repository import SourceRepository
+from services.ingest.source_book import SourceBook
+from services.ingest.sources.kind import Source
+from shared.access import KeyRing, Principal, Scope, require
+from shared.clock import Clock
+from shared.http import problem_responses
+
+
+def sources_router(repository: SourceRepository, *, keys: KeyRing, sources: SourceBook, clock: Clock) -> APIRouter:
+    """The routes by which a workspace manages who may send webhooks to it."""
+    router = APIRouter(tags=["sources"])
+    guard = require(Scope.SOURCES_WRITE, keys)
+
+    @router.post(
+        "/v1/sources",
+        status_code=201,
+        summary="Create a webhook source",
+        description="Other leadflow processes know it within two seconds. Secrets are never shown again.",
+        responses=problem_responses(400, 401, 403, 409, 422, 503),
+    )
+    async def create(body: NewSource, caller: Annotated[Principal, Depends(guard)]) -> SourceShown:
+        request = SourceRequest(
+            id=body.id,
+            kind=body.kind,
+            secrets=body.secrets,
+            public_url=body.public_url,
+            event_names=body.event_names,
+            time_zone=body.time_zone,
+        )
+        now = clock.now()
+        source = new_source(request, workspace=caller.workspace, now=now)
+        await repository.create(source, now=now)
+        await sources.snapshot.refresh()
+        return _shown(source)
+
+    @router.get(
+        "/v1/sources",
+        summary="List the webhook sources",
+        responses=problem_responses(401, 403, 503),
+    )
+    async def listed(caller: Annotated[Principal, Depends(guard)]) -> SourceList:
+        return SourceList(sources=[_shown(one) for one in await repository.of_workspace(caller.workspace)])
+
+    return router
+
+
+def _shown(source: Source) -> SourceShown:
+    return SourceShown(
+        id=source.id,
+        kind=source.kind,
+        path=f"/v1/webhooks/{source.id}",
+        secrets=[
+            SecretShown(id=secret.id, created_at=secret.created_at, expires_at=secret.expires_at)
+            for secret in source.secrets
+        ],
+        public_url=source.public_url,
+        event_names=dict(source.event_names),
+        time_zone=source.time_zone,
+    )

@@ -1,0 +1,108 @@
+"""POST /v1/webhooks/{source}."""
+
+import hmac
+
+from fastapi import APIRouter, Request, Response
+
+from services.ingest.api.decoding import parse, parse_elements
+from services.ingest.api.documentation import WEBHOOK_DESCRIPTION
+from services.ingest.api.schemas import DeliveryResult, count, item_results
+from services.ingest.domain.outcome import Outcome, Status
+from services.ingest.metrics import BODY_BYTES, EVENTS, Fate
+from services.ingest.service import Element, Ingest
+from services.ingest.settings import IngestSettings
+from services.ingest.source_book import SourceBook
+from services.ingest.sources.kind import Delivery, Kind, NotVerified, Source
+from services.ingest.sources.registry import KINDS
+from shared.clock import Clock
+from shared.errors import InvalidInput
+from shared.http import problem_responses, read_body
+
+_DECOY_KEY = b"no source has this key"
+_TOO_LARGE = frozenset({"too_large", "too_many_items"})
+
+
+def webhooks_router(ingest: Ingest, *, sources: SourceBook, settings: IngestSettings, clock: Clock) -> APIRouter:
+    """The routes that platforms call."""
+    router = APIRouter(tags=["webhooks"])
+
+    @router.api_route(
+        "/v1/webhooks/{source_id}",
+        methods=["GET", "HEAD"],
+        summary="Look whether anybody is here",
+        description="Some platforms look before they save a URL. The answer is the same for every name.",
+        status_code=204,
+    )
+    async def look(source_id: str) -> Response:  # noqa: ARG001
+        return Response(status_code=204)
+
+    @router.post(
+        "/v1/webhooks/{source_id}",
+        status_code=202,
+        summary="Receive a platform's webhook",
+        description=WEBHOOK_DESCRIPTION,
+        response_model=DeliveryResult,
+        responses=problem_responses(400, 401, 408, 413, 415, 503),
+    )
+    async def receive(source_id: str, request: Request) -> Response:
+        source = sources.find(source_id)
+        label = source.kind if source else None
+        try:
+            return await _receive(source, request)
+        except InvalidInput as error:
+            _count(label, Fate.TOO_LARGE if error.code in _TOO_LARGE else Fate.INVALID)
+            raise
+        except NotVerified:
+            _count(label, Fate.UNAUTHORIZED)
+            raise
+
+    async def _receive(source: Source | None, request: Request) -> Response:
+        body = await read_body(request, limit_bytes=settings.max_body_bytes)
+        BODY_BYTES.observe(len(body))
+        delivery = Delivery(request.method, dict(request.headers), body, clock.now())
+        kind, known = _verified(source, delivery)
+        elements = _elements(kind, delivery.body, settings.max_webhook_elements)
+        return _answer(await ingest.accept_delivery(elements, kind, delivery, known))
+
+    return router
+
+
+def _verified(source: Source | None, delivery: Delivery) -> tuple[Kind, Source]:
+    kind = KINDS.get(source.kind) if source else None
+    if source is None or kind is None:
+        # The work of a verification, so that the time taken does not tell which sources exist.
+        hmac.digest(_DECOY_KEY, delivery.body, "sha256")
+        raise NotVerified
+    kind.verify(delivery, source)
+    return kind, source
+
+
+def _elements(kind: Kind, body: bytes, limit: int) -> list[Element]:
+    """The elements of a verified body; one that cannot be parsed fails alone in a batch."""
+    try:
+        whole = parse(body)
+    except InvalidInput:
+        if not body.lstrip().startswith(b"["):
+            raise
+        return parse_elements(body, limit=limit)
+    elements = kind.elements(whole)
+    if len(elements) > limit:
+        raise InvalidInput(f"more than {limit} elements", code="too_many_items")
+    return list(elements)
+
+
+def _count(label: str | None, fate: Fate) -> None:
+    """Requests for sources that do not exist have no kind to be counted under."""
+    if label is not None:
+        EVENTS.labels(label, fate).inc()
+
+
+def _answer(outcomes: list[Outcome]) -> Response:
+    result = DeliveryResult(
+        accepted=count(outcomes, Status.ACCEPTED),
+        ignored=count(outcomes, Status.IGNORED),
+        parked=count(outcomes, Status.PARKED),
+        refused=count(outcomes, Status.REFUSED),
+        items=item_results(outcomes),
+    )
+    return Response(result.model_dump_json(), status_code=202, media_type="application/json")

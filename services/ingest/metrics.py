@@ -1,0 +1,53 @@
+"""What can be seen of ingest. Labels come from closed lists: never a lead, an event or a workspace."""
+
+from enum import StrEnum
+
+from prometheus_client import Counter, Histogram
+
+from services.ingest.sources.registry import KINDS
+
+API = "api"
+
+
+class Fate(StrEnum):
+    """What became of an element, or of a request that never got to have elements."""
+
+    ACCEPTED = "accepted"
+    IGNORED = "ignored"
+    PARKED = "parked"
+    INVALID = "invalid"
+    UNAUTHORIZED = "unauthorized"
+    TOO_LARGE = "too_large"
+    UNAVAILABLE = "unavailable"
+
+
+EVENTS = Counter(
+    "leadflow_ingest_events_total",
+    "Elements of requests by the kind of source and by what became of them;"
+    " a request refused as a whole counts as one.",
+    ["source", "outcome"],
+)
+APPEND_DURATION = Histogram(
+    "leadflow_ingest_append_duration_seconds",
+    "Time from handing events to the log until it confirmed them.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+COMMIT_EVENTS = Histogram(
+    "leadflow_ingest_commit_events",
+    "Events in one commit to the log.",
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000),
+)
+BODY_BYTES = Histogram(
+    "leadflow_ingest_body_bytes",
+    "Size of request bodies.",
+    buckets=(256, 1024, 4096, 16384, 65536, 262144, 1048576, 5242880),
+)
+EVENT_AGE = Histogram(
+    "leadflow_event_age_at_receive_seconds",
+    "Time from an event's happening to its receipt.",
+    buckets=(0.1, 1, 10, 60, 600, 3600, 21600, 86400, 604800, 2592000),
+)
+
+for _source in (API, *KINDS):
+    for _fate in Fate:
+        EVENTS.labels(_source, _fate)

@@ -1,0 +1,96 @@
+"""What makes a source that somebody asks for a good one: checked alike for the API and the command."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from secrets import token_hex
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from services.ingest.domain.draft import is_event_type
+from services.ingest.sources.kind import Kind, Secret, Source
+from services.ingest.sources.registry import KINDS
+from shared.errors import InvalidInput
+
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
+_MOST_SECRETS = 2
+_MOST_NAMES = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRequest:
+    """A source as somebody describes it."""
+
+    id: str
+    kind: str
+    secrets: Sequence[str] = field(repr=False)
+    public_url: str | None = None
+    event_names: Mapping[str, str] = field(default_factory=dict)
+    time_zone: str = "UTC"
+
+
+def new_source(request: SourceRequest, *, workspace: str, now: datetime) -> Source:
+    """The source of `request`. Raises InvalidInput naming the field that is wrong."""
+    kind = _kind(request.kind)
+    if _ID.fullmatch(request.id) is None:
+        raise InvalidInput("must have lower-case letters, digits and - only", code="invalid", field="id")
+    _check_secrets(kind, request.secrets)
+    _check_public_url(kind, request.public_url)
+    _check_event_names(request.event_names)
+    _check_time_zone(request.time_zone)
+    return Source(
+        id=request.id,
+        workspace=workspace,
+        kind=request.kind,
+        secrets=tuple(Secret(token_hex(4), secret.strip(), now) for secret in request.secrets),
+        public_url=request.public_url,
+        event_names=dict(request.event_names),
+        time_zone=request.time_zone,
+    )
+
+
+def _kind(name: str) -> Kind:
+    if name not in KINDS:
+        raise InvalidInput(f"must be one of {', '.join(KINDS)}", code="invalid", field="kind")
+    return KINDS[name]
+
+
+def _check_secrets(kind: Kind, secrets: Sequence[str]) -> None:
+    if not 1 <= len(secrets) <= _MOST_SECRETS:
+        raise InvalidInput("one secret is needed; two during a rotation", code="invalid", field="secrets")
+    for index, secret in enumerate(secrets):
+        try:
+            kind.check_secret(secret.strip())
+        except InvalidInput as error:
+            raise InvalidInput(str(error), code=error.code, field=f"secrets[{index}]") from error
+
+
+def _check_public_url(kind: Kind, url: str | None) -> None:
+    if url is None:
+        if kind.NEEDS_PUBLIC_URL:
+            raise InvalidInput(f"{kind.NAME} signs the URL it calls: give it", code="missing", field="public_url")
+        return
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise InvalidInput("is not a URL", code="invalid", field="public_url") from error
+    if parts.scheme not in {"https", "http"} or not parts.hostname or len(url) > 2000 or not url.isascii():
+        raise InvalidInput("must be a full URL: https://host/path", code="invalid", field="public_url")
+
+
+def _check_event_names(names: Mapping[str, str]) -> None:
+    if len(names) > _MOST_NAMES:
+        raise InvalidInput(f"at most {_MOST_NAMES} names", code="invalid", field="event_names")
+    for name, event_type in names.items():
+        if not is_event_type(event_type):
+            raise InvalidInput("must map to snake case", code="invalid", field=f"event_names.{name[:64]}")
+        if not name or "\x00" in name or not name.isprintable():
+            raise InvalidInput("a name is not printable", code="invalid", field="event_names")
+
+
+def _check_time_zone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise InvalidInput("must be an IANA zone such as Europe/Berlin", code="invalid", field="time_zone") from error

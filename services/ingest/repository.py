@@ -1,0 +1,90 @@
+"""The webhook sources as PostgreSQL holds them.
+
+Secrets lie there as they are, because a digest cannot sign: whoever reads this table can forge webhooks.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import Row, text
+from sqlalchemy.exc import IntegrityError
+
+from services.ingest.sources.kind import Secret, Source
+from shared.db.engine import Database
+from shared.errors import InvalidInput
+
+_COLUMNS = "id, workspace, kind, secrets, public_url, event_names, time_zone"
+_ALL = text(f"SELECT {_COLUMNS} FROM ingest.source")  # noqa: S608 - a constant
+_OF_WORKSPACE = text(f"SELECT {_COLUMNS} FROM ingest.source WHERE workspace = :workspace ORDER BY id")  # noqa: S608
+_INSERT = text(
+    "INSERT INTO ingest.source (id, workspace, kind, secrets, public_url, event_names, time_zone, created_at)"
+    " VALUES (:id, :workspace, :kind, CAST(:secrets AS jsonb), :public_url,"
+    " CAST(:event_names AS jsonb), :time_zone, :now)"
+)
+
+
+class SourceRepository:
+    """Creates and lists sources."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, source: Source, *, now: datetime) -> None:
+        """Store a new source. Raises InvalidInput(conflict) when the id is taken, in whatever workspace."""
+        row = {
+            "id": source.id,
+            "workspace": source.workspace,
+            "kind": source.kind,
+            "secrets": json.dumps([_secret_row(secret) for secret in source.secrets]),
+            "public_url": source.public_url,
+            "event_names": json.dumps(dict(source.event_names)),
+            "time_zone": source.time_zone,
+            "now": now,
+        }
+        try:
+            async with self._database.transaction() as connection:
+                await connection.execute(_INSERT, row)
+        except IntegrityError as error:
+            raise InvalidInput("this id is taken", code="conflict", field="id") from error
+
+    async def of_workspace(self, workspace: str) -> Sequence[Source]:
+        """The sources of one workspace, by id."""
+        async with self._database.transaction() as connection:
+            return [_source(row) for row in await connection.execute(_OF_WORKSPACE, {"workspace": workspace})]
+
+    async def all(self) -> Mapping[str, Source]:
+        """Every source, by id: what the snapshot holds."""
+        async with self._database.transaction() as connection:
+            return {row.id: _source(row) for row in await connection.execute(_ALL)}
+
+
+def _secret_row(secret: Secret) -> dict[str, str | None]:
+    return {
+        "id": secret.id,
+        "secret": secret.secret,
+        "created_at": secret.created_at.isoformat(),
+        "expires_at": secret.expires_at.isoformat() if secret.expires_at else None,
+    }
+
+
+def _source(row: Row[tuple[object, ...]]) -> Source:
+    return Source(
+        id=row.id,
+        workspace=row.workspace,
+        kind=row.kind,
+        secrets=tuple(_secret(secret) for secret in row.secrets),
+        public_url=row.public_url,
+        event_names=row.event_names,
+        time_zone=row.time_zone,
+    )
+
+
+def _secret(row: Mapping[str, str | None]) -> Secret:
+    expires_at = row["expires_at"]
+    return Secret(
+        id=row["id"] or "",
+        secret=row["secret"] or "",
+        created_at=datetime.fromisoformat(row["created_at"] or ""),
+        expires_at=datetime.fromisoformat(expires_at) if expires_at else None,
+    )

@@ -1,0 +1,42 @@
+"""What can be tuned about ingest, declared once."""
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.events.json import JsonLimits
+
+_Count = Annotated[int, Field(ge=1)]
+
+
+class IngestSettings(BaseSettings):
+    """Limits on what may be sent, and on what may wait for the log."""
+
+    model_config = SettingsConfigDict(env_prefix="LEADFLOW_INGEST_", frozen=True, extra="ignore")
+
+    max_body_bytes: _Count = Field(5 * 1024 * 1024, description="Largest request body, in bytes; else 413.")
+    max_events: _Count = Field(1_000, description="Most events in one request to the events API; else 413.")
+    max_webhook_elements: _Count = Field(
+        5_000, description="Most elements in one webhook; Segment sends up to 4,000. Else 413."
+    )
+    max_event_bytes: _Count = Field(
+        512 * 1024, description="Largest single event as the log keeps it, in bytes; brokers take 1 MiB."
+    )
+    json_depth: _Count = Field(32, description="Deepest nesting within one event.")
+    json_keys: _Count = Field(256, description="Most keys of one object within an event.")
+    json_items: _Count = Field(500, description="Most items of one list within an event.")
+    json_string_length: _Count = Field(8_192, description="Longest text within an event, in characters.")
+    max_waiting_events: _Count = Field(
+        20_000, description="Most events that may wait for the log at once; beyond it senders get a 503."
+    )
+    max_waiting_bytes: _Count = Field(
+        64 * 1024 * 1024, description="Most bytes of events that may wait for the log at once."
+    )
+    commit_events: _Count = Field(
+        2_000, description="Most events in one commit to the log; a single larger request goes alone."
+    )
+
+    def json_limits(self) -> JsonLimits:
+        """The limits on one event's values."""
+        return JsonLimits(self.json_depth, self.json_keys, self.json_items, self.json_string_length)

@@ -1,0 +1,106 @@
+"""What every kind of webhook source can do, and what it is given.
+
+A kind is one module with NAME and four functions; `registry` lists them. Verification sees raw bytes only:
+no parser runs on what nobody has vouched for.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from services.ingest.domain.draft import Draft
+from shared.access.errors import Unauthenticated
+from shared.events.json import Json
+
+
+class NotVerified(Unauthenticated):
+    """The request is not proven to come from the source; the same for every reason and for no source."""
+
+    def __init__(self) -> None:
+        super().__init__("the request is not verified for this source")
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret shared with the platform, or its public key. Two may live at once, for a rotation."""
+
+    id: str
+    secret: str = field(repr=False)
+    created_at: datetime
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A configured sender of webhooks.
+
+    `event_names` maps the platform's free-text names to engagement types; `public_url` is the URL that the
+    platform calls, for signatures that cover it; `time_zone` (IANA) is meant where the platform names none.
+    """
+
+    id: str
+    workspace: str
+    kind: str
+    secrets: tuple[Secret, ...]
+    public_url: str | None = None
+    event_names: Mapping[str, str] = field(default_factory=dict)
+    time_zone: str = "UTC"
+
+    def live_secrets(self, now: datetime) -> tuple[str, ...]:
+        """The secrets that count at `now`, newest first."""
+        live = [one for one in self.secrets if one.expires_at is None or now < one.expires_at]
+        return tuple(one.secret for one in sorted(live, key=lambda one: one.created_at, reverse=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A request as it came: header names in lower case, the body untouched."""
+
+    method: str
+    headers: Mapping[str, str]
+    body: bytes
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """An element that is an event; `ignored` when it is one that models give no points for by nature."""
+
+    draft: Draft
+    ignored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """An element that leadflow cannot place yet: an unknown type, or nobody to tell whose it is."""
+
+    code: str
+    message: str
+    element_id: str | None = None
+
+
+Element = Translated | Parked
+
+
+class Kind(Protocol):
+    """A module of this package. Adding one: the module, a line in `registry`, its tests."""
+
+    NAME: str
+    NEEDS_PUBLIC_URL: bool
+
+    def check_secret(self, secret: str) -> None:
+        """Raise InvalidInput, in words, for a secret that no request could ever be verified with."""
+        ...
+
+    def verify(self, delivery: Delivery, source: Source) -> None:
+        """Return if the platform vouches for the raw bytes now; raise NotVerified otherwise."""
+        ...
+
+    def elements(self, body: Json) -> Sequence[Json]:
+        """The elements of a parsed body. Raises InvalidInput when the body is not of this kind at all."""
+        ...
+
+    def translate(self, element: Mapping[str, Json], delivery: Delivery, source: Source) -> Element:
+        """What one element says. Raises InvalidInput for an element that says nothing sensible."""
+        ...
