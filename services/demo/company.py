@@ -131,9 +131,7 @@ def _staff(random: Random) -> list[Persona]:
     return [*champions, *evaluators, *silent]
 
 
-def _person(
-    random: Random, number: int, place: tuple[Firm, Persona], *, seed: int, taken: set[str]
-) -> Person:
+def _person(random: Random, number: int, place: tuple[Firm, Persona], *, seed: int, taken: set[str]) -> Person:
     firm, persona = place
     name, email = _name_and_address(random, firm, persona, taken=taken)
     return Person(
