@@ -6,7 +6,6 @@ and resets are decided when the state is read, and the order in which events cam
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import reduce
 from typing import NamedTuple, TypeVar
 
 from shared.events.curve import Term
@@ -160,8 +159,12 @@ def combine(one: LeadState, other: LeadState) -> LeadState:
 
 
 def combine_all(states: Iterable[LeadState]) -> LeadState:
-    """The state of the events of all."""
-    return reduce(combine, states, EMPTY)
+    """The state of the events of all; halves are combined first, so that long histories stay cheap."""
+    parts = list(states) or [EMPTY]
+    while len(parts) > 1:
+        odd = parts[len(parts) & ~1 :]
+        parts = [combine(one, other) for one, other in zip(parts[::2], parts[1::2], strict=False)] + odd
+    return parts[0]
 
 
 def in_order(one: tuple[Entry, ...], other: tuple[Entry, ...]) -> tuple[Entry, ...]:
