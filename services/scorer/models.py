@@ -1,7 +1,6 @@
 """Which model counts: publishing versions, choosing one, and having the chosen one compiled at hand."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from hashlib import sha256
 
 from pydantic_core import to_json
@@ -9,20 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer import model_repository
 from services.scorer.domain.document import parse_model
-from services.scorer.domain.model import Model
+from services.scorer.domain.lead import ActiveModel
 from services.scorer.model_repository import PublishedModel
 from shared.clock import Clock
 from shared.db.engine import Database
 from shared.errors import InvalidInput
 from shared.events.json import Json
-
-
-@dataclass(frozen=True, slots=True)
-class ActiveModel:
-    """The version that counts in a workspace, compiled."""
-
-    version: int
-    model: Model
 
 
 class ModelBook:

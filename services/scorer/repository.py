@@ -216,20 +216,20 @@ async def void_events(connection: AsyncConnection, keys: Sequence[EventKey]) -> 
     return {row.id for row in survivors}
 
 
-async def history(connection: AsyncConnection, leads: Sequence[UUID]) -> dict[UUID, list[tuple[EventKey, Json]]]:
-    """All events that count, with their bodies, of leads and of those they absorbed; by surviving lead."""
+async def history(connection: AsyncConnection, leads: Sequence[UUID]) -> dict[UUID, list[str]]:
+    """The bodies of all events that count, of leads and of those they absorbed; by surviving lead."""
     rows = await connection.execute(
         text("""
-            SELECT coalesce(lead.merged_into, lead.id) AS owner, event.workspace, source, event_id, body::text
+            SELECT coalesce(lead.merged_into, lead.id) AS owner, body::text
             FROM scorer.lead JOIN scorer.event ON event.lead_id = lead.id
             WHERE (lead.id = ANY(CAST(:ids AS uuid[])) OR lead.merged_into = ANY(CAST(:ids AS uuid[])))
               AND NOT voided
         """),
         {"ids": list(leads)},
     )
-    found: dict[UUID, list[tuple[EventKey, Json]]] = {lead: [] for lead in leads}
+    found: dict[UUID, list[str]] = {lead: [] for lead in leads}
     for row in rows:
-        found[row.owner].append((EventKey(row.workspace, row.source, row.event_id), from_json(row.body)))
+        found[row.owner].append(row.body)
     return found
 
 
@@ -299,16 +299,19 @@ async def leads_due(connection: AsyncConnection, now: datetime, limit: int) -> l
     return [row.lead_id for row in rows]
 
 
-async def leads_behind(connection: AsyncConnection, workspace: str, version: int, limit: int) -> list[UUID]:
-    """Leads whose scores are of another model version than `version`."""
+async def leads_behind(connection: AsyncConnection, limit: int) -> list[UUID]:
+    """Leads whose scores are of another model version than the one that counts in their workspace."""
     rows = await connection.execute(
         text("""
-            SELECT id FROM scorer.lead
-            WHERE workspace = :workspace AND merged_into IS NULL
-              AND (model_version < :version OR model_version > :version OR model_version IS NULL)
-            LIMIT :limit FOR UPDATE SKIP LOCKED
+            WITH active AS (
+                SELECT DISTINCT ON (workspace) workspace, version FROM scorer.activation ORDER BY workspace, id DESC
+            )
+            SELECT lead.id FROM active JOIN scorer.lead USING (workspace)
+            WHERE merged_into IS NULL
+              AND (model_version < version OR model_version > version OR model_version IS NULL)
+            LIMIT :limit FOR UPDATE OF lead SKIP LOCKED
         """),
-        {"workspace": workspace, "version": version, "limit": limit},
+        {"limit": limit},
     )
     return [row.id for row in rows]
 

@@ -1,0 +1,181 @@
+"""A lead through time: what happens to it becomes a new state, and what is worth telling becomes messages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from services.scorer.domain.assessment import Assessment, Told, assess, changes_by_itself, is_news, told_by
+from services.scorer.domain.event import as_event
+from services.scorer.domain.folding import compact
+from services.scorer.domain.matching import state_of
+from services.scorer.domain.model import Model
+from services.scorer.domain.standing import standing_of
+from services.scorer.domain.state import LeadState, combine, combine_all
+from services.scorer.domain.telling import Cause, Teller
+from shared.events.engagement import EngagementEvent
+from shared.events.envelope import LeadReference, Message
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveModel:
+    """The version that counts in a workspace, compiled."""
+
+    version: int
+    model: Model
+
+
+# The model of a workspace that has published none: events and attributes are kept, nothing is scored.
+NO_MODEL = ActiveModel(
+    version=0,
+    model=Model(name="", description="", scores={}, bands={}, grade=None, thresholds={}, rules_by_type={}),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """A lead as the scorer knows it; `version` is the model version of `state`, None before there is any."""
+
+    reference: LeadReference
+    workspace: str
+    version: int | None
+    state: LeadState
+    told: Told | None
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """What happened to a lead since it was last looked at.
+
+    `events` count for it from now on; `retractions` are events, of any lead, that void some of its own.
+    """
+
+    events: tuple[EngagementEvent, ...] = ()
+    retractions: tuple[EngagementEvent, ...] = ()
+    absorbed: tuple[Lead, ...] = ()
+
+    def with_retraction(self, retraction: EngagementEvent) -> "Happening":
+        """The same, and `retraction` besides."""
+        return replace(self, retractions=(*self.retractions, retraction))
+
+    def cause(self) -> Cause:
+        """What a change is put down to: events before a merge before the model."""
+        if self.events or self.retractions:
+            return "events"
+        return "merge" if self.absorbed else "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The lead afterwards, what is to be told, and when it changes by itself (None: never)."""
+
+    lead: Lead
+    messages: tuple[Message, ...]
+    due_at: datetime | None
+
+
+def is_outdated(active: ActiveModel, lead: Lead) -> bool:
+    """Whether the state is of another model version, which only the stored events can translate."""
+    return lead.version is not None and lead.version != active.version
+
+
+def rebuilt(active: ActiveModel, lead: Lead, history: Sequence[EngagementEvent]) -> Lead:
+    """`lead` with the state that all the events that count for it amount to."""
+    state = combine_all(state_of(active.model, as_event(event)) for event in history)
+    return replace(lead, version=active.version, state=state)
+
+
+def happen(
+    active: ActiveModel, lead: Lead, happening: Happening, now: datetime, *, is_rebuilt: bool = False
+) -> Outcome:
+    """What becomes of `lead`. Raises HistoryNeeded when its folded state cannot answer.
+
+    Then, or if it is outdated, call again with the `rebuilt` lead, whose state holds the new events already.
+    """
+    teller = Teller(lead.reference, lead.workspace, lead.sequence)
+    told = lead.told
+    if told is not None and not is_rebuilt and not happening.absorbed:
+        told = _tell_what_time_did(active, lead, told, teller, until=now)
+    state = _state_after(active, lead, happening)
+    assessment = assess(active.model, state, _moment(now, told, happening.events))
+    for absorbed in happening.absorbed:
+        teller.merged(absorbed.reference.id, assessment.at)
+    if happening.events:
+        teller.events_recorded(happening.events, dict(assessment.attributes), assessment.at)
+    if _is_worth_telling(active.model, lead, told, assessment, is_rebuilt=is_rebuilt):
+        _tell(
+            active,
+            teller,
+            assessment,
+            told=told,
+            cause=happening.cause(),
+            events=(*happening.events, *happening.retractions),
+        )
+        told = told_by(assessment)
+    after = replace(lead, version=active.version, state=compact(active.model, state), told=told)
+    return Outcome(_numbered(after, teller), tuple(teller.messages), assessment.forecast.changes_at)
+
+
+def pass_time(active: ActiveModel, lead: Lead, now: datetime) -> Outcome:
+    """What time alone did to `lead` up to `now`. Raises HistoryNeeded as `happen` does."""
+    if lead.told is None or is_outdated(active, lead):
+        return Outcome(lead, (), None)
+    teller = Teller(lead.reference, lead.workspace, lead.sequence)
+    told = _tell_what_time_did(active, lead, lead.told, teller, until=now)
+    due_at = assess(active.model, lead.state, told.at).forecast.changes_at
+    return Outcome(_numbered(replace(lead, told=told), teller), tuple(teller.messages), due_at)
+
+
+def _numbered(lead: Lead, teller: Teller) -> Lead:
+    return replace(lead, sequence=teller.sequence)
+
+
+def _tell_what_time_did(active: ActiveModel, lead: Lead, told: Told, teller: Teller, *, until: datetime) -> Told:
+    for assessment in changes_by_itself(active.model, lead.state, told, until):
+        _tell(active, teller, assessment, told=told, cause="time")
+        told = told_by(assessment)
+    return told
+
+
+def _tell(
+    active: ActiveModel,
+    teller: Teller,
+    assessment: Assessment,
+    *,
+    told: Told | None,
+    cause: Cause,
+    events: Sequence[EngagementEvent] = (),
+) -> None:
+    teller.score_changed(
+        assessment,
+        told.standing if told else None,
+        cause=cause,
+        events=events,
+        model=active.model.name,
+        model_version=active.version,
+    )
+
+
+def _state_after(active: ActiveModel, lead: Lead, happening: Happening) -> LeadState:
+    before = combine_all(each.state for each in (lead, *happening.absorbed))
+    new = (*happening.events, *happening.retractions)
+    return combine(before, combine_all(state_of(active.model, as_event(event)) for event in new))
+
+
+def _moment(now: datetime, told: Told | None, events: Sequence[EngagementEvent]) -> datetime:
+    """`now`, unless clocks disagree: never before what was told, nor before an event that counts."""
+    newest = max((event.occurred_at for event in events), default=now)
+    return max(now, newest, told.at if told else now)
+
+
+def _is_worth_telling(
+    model: Model, lead: Lead, told: Told | None, assessment: Assessment, *, is_rebuilt: bool
+) -> bool:
+    """Points that merely decayed since the last message are no news; a band that changed always is."""
+    if not model.scores or not is_news(told, assessment):
+        return False
+    if told is None or is_rebuilt or told_by(assessment).positions != told.positions:
+        return True
+    if (assessment.standing.bands, assessment.standing.grade) != (told.standing.bands, told.standing.grade):
+        return True
+    return standing_of(model, lead.state, assessment.at) != assessment.standing

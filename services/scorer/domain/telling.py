@@ -1,0 +1,119 @@
+"""Facts about a lead as messages, numbered per lead without gaps, with ids that follow from the numbers."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, TypeAlias, TypedDict
+
+from services.scorer.domain.assessment import Assessment
+from shared.events.engagement import EngagementEvent
+from shared.events.envelope import LeadReference, Message, message_id
+from shared.events.json import Json
+from shared.events.scores import (
+    EventReference,
+    EventsRecorded,
+    LeadEventsRecorded,
+    LeadMerged,
+    LeadScoreChanged,
+    Merge,
+    RecordedEvent,
+    ScoreChange,
+    Standing,
+)
+from shared.events.topics import LEAD_SCORES
+
+SOURCE = "/leadflow/scorer"
+
+Cause: TypeAlias = Literal["events", "time", "merge", "model"]
+
+
+class _Envelope(TypedDict):
+    id: str
+    source: str
+    subject: str
+    time: datetime
+    workspace: str
+
+
+class Teller:
+    """Writes the messages about one lead, in order."""
+
+    def __init__(self, lead: LeadReference, workspace: str, sequence: int) -> None:
+        self._lead = lead
+        self._workspace = workspace
+        self.sequence = sequence
+        self.messages: list[Message] = []
+
+    def events_recorded(self, events: Sequence[EngagementEvent], attributes: dict[str, Json], at: datetime) -> None:
+        """These events count for the lead now."""
+        recorded = sorted(events, key=lambda event: (event.occurred_at, event.id))
+        data = EventsRecorded(
+            lead=self._lead,
+            sequence=self._next(),
+            events=tuple(_recorded(event) for event in recorded),
+            attributes=attributes,
+        )
+        self._write(LeadEventsRecorded(**self._envelope(at), data=data))
+
+    def merged(self, absorbed: str, at: datetime) -> None:
+        """The lead `absorbed` is this one."""
+        data = Merge(lead=self._lead, sequence=self._next(), absorbed=absorbed)
+        self._write(LeadMerged(**self._envelope(at), data=data))
+
+    def score_changed(
+        self,
+        assessment: Assessment,
+        previous: Standing | None,
+        *,
+        cause: Cause,
+        events: Sequence[EngagementEvent],
+        model: str,
+        model_version: int,
+    ) -> None:
+        """The lead stands elsewhere now."""
+        data = ScoreChange(
+            lead=self._lead,
+            sequence=self._next(),
+            model=model,
+            model_version=model_version,
+            at=assessment.at,
+            current=assessment.standing,
+            previous=previous,
+            cause=cause,
+            events=tuple(_reference(event) for event in events),
+            ledger=dict(assessment.ledger),
+            thresholds=dict(assessment.thresholds),
+            forecast=assessment.forecast,
+            attributes=dict(assessment.attributes),
+        )
+        self._write(LeadScoreChanged(**self._envelope(assessment.at), data=data))
+
+    def _next(self) -> int:
+        self.sequence += 1
+        return self.sequence
+
+    def _write(self, message: Message) -> None:
+        self.messages.append(message)
+
+    def _envelope(self, at: datetime) -> _Envelope:
+        return {
+            "id": message_id(LEAD_SCORES, self._lead.id, self.sequence),
+            "source": SOURCE,
+            "subject": self._lead.id,
+            "time": at,
+            "workspace": self._workspace,
+        }
+
+
+def _reference(event: EngagementEvent) -> EventReference:
+    return EventReference(source=event.source, id=event.id, type=event.type, occurred_at=event.occurred_at)
+
+
+def _recorded(event: EngagementEvent) -> RecordedEvent:
+    return RecordedEvent(
+        source=event.source,
+        id=event.id,
+        type=event.type,
+        occurred_at=event.occurred_at,
+        received_at=event.received_at,
+        properties=event.properties,
+    )

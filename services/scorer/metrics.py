@@ -1,0 +1,37 @@
+"""What can be seen of the scorer."""
+
+from prometheus_client import Counter, Histogram
+
+from shared.observability.metrics import LATENCY_BUCKETS
+
+EVENTS = Counter(
+    "leadflow_scoring_events_total",
+    "Events taken from the log: `scored` count now, `duplicate` did before, `conflict` came again with another body, "
+    "`retracted` had been voided before they came, `dead_lettered` could not be read.",
+    ["outcome"],
+)
+TRANSACTION = Histogram(
+    "leadflow_scoring_tx_duration_seconds", "Duration of the transaction of one batch.", buckets=LATENCY_BUCKETS
+)
+SCORE_CHANGES = Counter(
+    "leadflow_scoring_score_changes_total", "Changes told to the world, by what made them.", ["cause"]
+)
+RECOMPUTES = Counter(
+    "leadflow_scoring_recomputes_total",
+    "Leads computed anew from their stored events: because the folded state could not answer (`history`), "
+    "or because another model version counts (`model`).",
+    ["reason"],
+)
+MERGES = Counter("leadflow_scoring_merges_total", "Leads that turned out to be another one.")
+DUE_DELAY = Histogram(
+    "leadflow_scoring_due_delay_seconds",
+    "From the moment at which a standing changes by itself to telling it.",
+    buckets=LATENCY_BUCKETS,
+)
+
+for _outcome in ("scored", "duplicate", "conflict", "retracted", "dead_lettered"):
+    EVENTS.labels(_outcome)
+for _cause in ("events", "time", "merge", "model"):
+    SCORE_CHANGES.labels(_cause)
+for _reason in ("history", "model"):
+    RECOMPUTES.labels(_reason)

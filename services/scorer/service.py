@@ -1,0 +1,249 @@
+"""What the scorer does: counts events, tells what time alone changed, and follows a newly activated model.
+
+Each is one transaction: what was stored, what the state became, and what is to be told stand or fall together.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from hashlib import sha256
+from uuid import UUID, uuid4
+
+from pydantic_core import to_json
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.scorer import metrics, repository, stored_leads
+from services.scorer.domain.identity import IdentityKey, Person, resolve
+from services.scorer.domain.lead import (
+    ActiveModel,
+    Happening,
+    Lead,
+    Outcome,
+    happen,
+    is_outdated,
+    pass_time,
+    rebuilt,
+)
+from services.scorer.domain.tally import HistoryNeeded
+from services.scorer.models import ModelBook
+from services.scorer.repository import EventKey, StoredEvent
+from services.scorer.stored_leads import Contended
+from shared.clock import Clock
+from shared.db.engine import Database
+from shared.db.outbox import Outbox, Outgoing
+from shared.events.engagement import EVENT_VOIDED, EngagementAccepted, EngagementEvent
+from shared.events.topics import LEAD_SCORES
+from shared.observability.metrics import END_TO_END
+
+
+class Scorer:
+    """The use cases of the scorer. Each may be repeated: what was done once is not done again.
+
+    All raise TransientError when PostgreSQL is in trouble or another transaction was faster; then nothing was done.
+    """
+
+    def __init__(
+        self, database: Database, outbox: Outbox, clock: Clock, *, new_id: Callable[[], UUID] = uuid4
+    ) -> None:
+        self._database = database
+        self._outbox = outbox
+        self._clock = clock
+        self._new_id = new_id
+        self._models = ModelBook()
+
+    async def count(self, messages: Sequence[EngagementAccepted]) -> None:
+        """Count each event once, whoever brings it how often."""
+        with metrics.TRANSACTION.time():
+            async with self._database.transaction() as connection:
+                fresh = await self._without_duplicates(connection, messages)
+                if fresh:
+                    await self._count_fresh(connection, fresh)
+        self._outbox.wake()
+        self._observe(fresh)
+
+    async def tell_what_time_did(self, limit: int) -> int:
+        """Tell the changes whose moment has come, of up to `limit` leads; returns how many leads those were."""
+        now = self._clock.now()
+        async with self._database.transaction() as connection:
+            due = await repository.leads_due(connection, now, limit)
+            leads = await stored_leads.lock(connection, due)
+            await self._update(connection, leads, lambda active, lead, _id, _rebuilt: pass_time(active, lead, now))
+        self._outbox.wake()
+        return len(due)
+
+    async def follow_active_models(self, limit: int) -> int:
+        """Recompute up to `limit` leads whose scores are of a model that no longer counts; returns how many."""
+        async with self._database.transaction() as connection:
+            behind = await repository.leads_behind(connection, limit)
+            leads = await stored_leads.lock(connection, behind)
+            await self._let_happen(connection, leads, {})
+        self._outbox.wake()
+        return len(behind)
+
+    async def _without_duplicates(
+        self, connection: AsyncConnection, messages: Sequence[EngagementAccepted]
+    ) -> list[EngagementAccepted]:
+        first: dict[EventKey, EngagementAccepted] = {}
+        for message in messages:
+            first.setdefault(_key(message), message)
+        known = await repository.known_events(connection, list(first))
+        for message in messages:
+            key = _key(message)
+            if key in known:
+                metrics.EVENTS.labels(_repetition(known[key], message)).inc()
+            elif first[key] is not message:
+                metrics.EVENTS.labels(_repetition(_digest(first[key].data), message)).inc()
+        return [message for key, message in first.items() if key not in known]
+
+    async def _count_fresh(self, connection: AsyncConnection, fresh: Sequence[EngagementAccepted]) -> None:
+        now = self._clock.now()
+        people = await self._who(connection, [_names(message) for message in fresh])
+        leads = await stored_leads.lock(connection, {known.id for person in people for known in person.leads})
+        survivors = await self._settle_identities(connection, people, now)
+        owners = {index: survivors[place] for place, person in enumerate(people) for index in person.mentions}
+        await _store(connection, [(message, owners[index]) for index, message in enumerate(fresh)])
+        happenings = {survivors[place]: _happening(person, fresh, leads) for place, person in enumerate(people)}
+        await self._retract(connection, fresh, happenings)
+        touched = await stored_leads.lock(connection, happenings)
+        await self._let_happen(connection, touched, happenings)
+
+    async def _who(
+        self, connection: AsyncConnection, mentions: Sequence[Sequence[IdentityKey]]
+    ) -> tuple[Person, ...]:
+        """The persons behind the mentions. Whoever is new or to be merged is locked, and looked at again after."""
+        names = {name for mention in mentions for name in mention}
+        locked: set[IdentityKey] = set()
+        while True:
+            people = resolve(mentions, await repository.known_identities(connection, names))
+            contested = {name for person in people if not person.is_settled for name in person.names}
+            if contested <= locked:
+                return people
+            await repository.lock_identities(connection, contested)
+            locked |= contested
+
+    async def _settle_identities(
+        self, connection: AsyncConnection, people: Sequence[Person], now: datetime
+    ) -> list[UUID]:
+        """Create, merge and name leads; returns the surviving lead of each person."""
+        survivors = [person.leads[0].id if person.leads else self._new_id() for person in people]
+        together = list(zip(people, survivors, strict=True))
+        created = [(id_, _workspace(person)) for person, id_ in together if not person.leads]
+        await repository.create_leads(connection, created, now)
+        for person, survivor in together:
+            if len(person.leads) > 1:
+                absorbed = [known.id for known in person.leads[1:]]
+                await repository.merge_leads(connection, _workspace(person), survivor, absorbed, now)
+                metrics.MERGES.inc(len(absorbed))
+        learnt = [(name, survivor) for person, survivor in together for name in sorted(person.unknown)]
+        await repository.learn_identities(connection, learnt, now)
+        return survivors
+
+    async def _retract(
+        self,
+        connection: AsyncConnection,
+        fresh: Sequence[EngagementAccepted],
+        happenings: dict[UUID, Happening],
+    ) -> None:
+        for message in fresh:
+            target = message.data.properties.get("event_id")
+            if message.data.type != EVENT_VOIDED or not isinstance(target, str):
+                continue
+            key = EventKey(message.workspace, message.data.source, target)
+            for owner in await repository.void_events(connection, [key]):
+                happenings[owner] = happenings.get(owner, Happening()).with_retraction(message.data)
+
+    async def _let_happen(
+        self, connection: AsyncConnection, leads: Mapping[UUID, Lead], happenings: Mapping[UUID, Happening]
+    ) -> None:
+        now = self._clock.now()
+
+        def update(active: ActiveModel, lead: Lead, id_: UUID, is_rebuilt: bool) -> Outcome:
+            return happen(active, lead, happenings.get(id_, Happening()), now, is_rebuilt=is_rebuilt)
+
+        await self._update(connection, leads, update)
+
+    async def _update(
+        self,
+        connection: AsyncConnection,
+        leads: Mapping[UUID, Lead],
+        update: Callable[[ActiveModel, Lead, UUID, bool], Outcome],
+    ) -> None:
+        """Apply `update` to each lead, on its folded state where that can answer, else on its whole history."""
+        if not leads:
+            return
+        models = await self._models.active(connection, (lead.workspace for lead in leads.values()))
+        outcomes: dict[UUID, Outcome] = {}
+        for id_, lead in leads.items():
+            active = models[lead.workspace]
+            try:
+                if is_outdated(active, lead):
+                    raise HistoryNeeded("another model version counts now")
+                outcomes[id_] = update(active, lead, id_, False)
+            except HistoryNeeded:
+                metrics.RECOMPUTES.labels("model" if is_outdated(active, lead) else "history").inc()
+        unanswered = [id_ for id_ in leads if id_ not in outcomes]
+        for id_, history in (await stored_leads.histories(connection, unanswered)).items():
+            active = models[leads[id_].workspace]
+            outcomes[id_] = update(active, rebuilt(active, leads[id_], history), id_, True)
+        await stored_leads.save(connection, outcomes)
+        await self._outbox.append(connection, _outgoing(outcomes))
+
+    def _observe(self, fresh: Sequence[EngagementAccepted]) -> None:
+        now = self._clock.now()
+        metrics.EVENTS.labels("scored").inc(len(fresh))
+        for message in fresh:
+            END_TO_END.labels("scored").observe(max(0.0, (now - message.data.received_at).total_seconds()))
+
+
+async def _store(connection: AsyncConnection, owned: Sequence[tuple[EngagementAccepted, UUID]]) -> None:
+    stored = [_stored(message, owner) for message, owner in owned]
+    if await repository.store_events(connection, stored) != len(stored):
+        raise Contended("another scorer stored one of these events meanwhile")
+
+
+def _happening(person: Person, fresh: Sequence[EngagementAccepted], leads: Mapping[UUID, Lead]) -> Happening:
+    return Happening(
+        events=tuple(fresh[index].data for index in person.mentions),
+        absorbed=tuple(leads[known.id] for known in person.leads[1:]),
+    )
+
+
+def _outgoing(outcomes: Mapping[UUID, Outcome]) -> list[Outgoing]:
+    return [
+        Outgoing(LEAD_SCORES, str(id_), message) for id_, outcome in outcomes.items() for message in outcome.messages
+    ]
+
+
+def _names(message: EngagementAccepted) -> list[IdentityKey]:
+    return [IdentityKey(message.workspace, kind, value) for kind, value in message.data.lead.keys()]  # noqa: SIM118
+
+
+def _workspace(person: Person) -> str:
+    return next(iter(person.names)).workspace
+
+
+def _key(message: EngagementAccepted) -> EventKey:
+    return EventKey(message.workspace, message.data.source, message.data.id)
+
+
+def _stored(message: EngagementAccepted, owner: UUID) -> StoredEvent:
+    event = message.data
+    return StoredEvent(
+        key=_key(message),
+        lead_id=owner,
+        type=event.type,
+        occurred_at=event.occurred_at,
+        received_at=event.received_at,
+        body=to_json(event),
+        digest=_digest(event),
+    )
+
+
+def _digest(event: EngagementEvent) -> bytes:
+    """What stays the same when a sender repeats an event; when it was received does not."""
+    return sha256(to_json(event.model_dump(mode="json", exclude={"received_at"}))).digest()
+
+
+def _repetition(digest: bytes | None, message: EngagementAccepted) -> str:
+    if digest is None:
+        return "retracted"
+    return "duplicate" if digest == _digest(message.data) else "conflict"

@@ -1,0 +1,89 @@
+"""Leads of the domain in and out of the tables: states, what was told, names, histories."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.scorer import repository
+from services.scorer.domain.assessment import Told
+from services.scorer.domain.codec import decode_state, encode_state
+from services.scorer.domain.lead import Lead, Outcome
+from services.scorer.domain.state import EMPTY, LeadState
+from services.scorer.repository import LeadRow
+from shared.errors import InvalidInput, TransientError
+from shared.events.engagement import EngagementEvent
+from shared.events.envelope import LeadReference
+
+_TOLD: TypeAdapter[Told] = TypeAdapter(Told)
+# No model has this version: a state in a form of an earlier release counts as outdated, and is recomputed.
+_UNREADABLE_VERSION = -1
+
+
+class Contended(TransientError):
+    """Another transaction was faster with the same leads or events; the same work succeeds when repeated."""
+
+
+async def lock(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, Lead]:
+    """These leads, locked until the transaction ends. Raises Contended if one has been merged meanwhile."""
+    rows = await repository.lock_leads(connection, ids)
+    if any(row.merged_into is not None for row in rows.values()):
+        raise Contended("a lead was merged into another one meanwhile")
+    names = await repository.names_of(connection, rows)
+    return {id_: _lead(row, names.get(id_, ())) for id_, row in rows.items()}
+
+
+async def histories(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, list[EngagementEvent]]:
+    """Every event that counts for each of these leads."""
+    found = await repository.history(connection, ids)
+    return {id_: [EngagementEvent.model_validate_json(body) for body in bodies] for id_, bodies in found.items()}
+
+
+async def save(connection: AsyncConnection, outcomes: Mapping[UUID, Outcome]) -> None:
+    """Write what became of the leads, and when they change by themselves."""
+    await repository.save_leads(connection, [_row(id_, outcome.lead) for id_, outcome in sorted(outcomes.items())])
+    await repository.set_due(connection, {id_: outcome.due_at for id_, outcome in outcomes.items()})
+
+
+def _lead(row: LeadRow, names: Sequence[tuple[str, str]]) -> Lead:
+    version, state = _state(row)
+    return Lead(
+        reference=_reference(row.id, names),
+        workspace=row.workspace,
+        version=version,
+        state=state,
+        told=None if row.published is None else _TOLD.validate_python(row.published),
+        sequence=row.sequence,
+    )
+
+
+def _state(row: LeadRow) -> tuple[int | None, LeadState]:
+    if row.state is None:
+        return row.model_version, EMPTY
+    try:
+        return row.model_version, decode_state(row.state)
+    except InvalidInput:
+        return _UNREADABLE_VERSION, EMPTY
+
+
+def _reference(lead_id: UUID, names: Sequence[tuple[str, str]]) -> LeadReference:
+    external: dict[str, tuple[str, ...]] = {}
+    for kind, value in names:
+        if kind.startswith("external:"):
+            system = kind.removeprefix("external:")
+            external[system] = (*external.get(system, ()), value)
+    emails = tuple(value for kind, value in names if kind == "email")
+    return LeadReference(id=str(lead_id), emails=emails, external_ids=external)
+
+
+def _row(lead_id: UUID, lead: Lead) -> LeadRow:
+    return LeadRow(
+        id=lead_id,
+        workspace=lead.workspace,
+        merged_into=None,
+        model_version=lead.version,
+        state=encode_state(lead.state),
+        published=None if lead.told is None else _TOLD.dump_python(lead.told, mode="json"),
+        sequence=lead.sequence,
+    )
