@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer import model_repository
 from services.scorer.domain.document import parse_model
-from services.scorer.domain.lead import ActiveModel
+from services.scorer.domain.lead import NO_MODEL, ActiveModel
 from services.scorer.model_repository import PublishedModel
 from shared.clock import Clock
 from shared.db.engine import Database
@@ -23,10 +23,14 @@ class ModelBook:
         self._compiled: dict[tuple[str, int], ActiveModel] = {}
 
     async def active(self, connection: AsyncConnection, workspaces: Iterable[str]) -> dict[str, ActiveModel]:
-        """The active models of those of `workspaces` that have one, as of this transaction."""
-        versions = await model_repository.active_versions(connection, sorted(set(workspaces)))
+        """The model that counts in each of `workspaces` as of this transaction; NO_MODEL where there is none."""
+        wanted = sorted(set(workspaces))
+        versions = await model_repository.active_versions(connection, wanted)
         return {
-            workspace: await self._model(connection, workspace, version) for workspace, version in versions.items()
+            workspace: await self._model(connection, workspace, versions[workspace])
+            if workspace in versions
+            else NO_MODEL
+            for workspace in wanted
         }
 
     async def _model(self, connection: AsyncConnection, workspace: str, version: int) -> ActiveModel:

@@ -53,7 +53,7 @@ async def known_identities(connection: AsyncConnection, names: Iterable[Identity
     workspaces, kinds, values = _columns(sorted(set(names)), 3)
     rows = await connection.execute(
         text("""
-            SELECT workspace, kind, value, lead.id, lead.created_at
+            SELECT name.workspace, name.kind, name.value, lead.id, lead.created_at
             FROM unnest(CAST(:workspaces AS text[]), CAST(:kinds AS text[]), CAST(:values AS text[]))
                  AS name (workspace, kind, value)
             JOIN scorer.identity USING (workspace, kind, value)
