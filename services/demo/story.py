@@ -149,6 +149,8 @@ def _competitor(diary: Diary) -> None:
 
 def _visitor(diary: Diary) -> None:
     diary.days_later(0, 12)
+    if diary.likely(0.3):
+        diary.track("Cookie Banner Closed")
     diary.visit("/", *diary.random.sample((*_BLOG, *_PRODUCT), diary.random.randint(0, 3)))
     if diary.likely(0.25):
         diary.days_later(0.3, 3)
@@ -317,7 +319,7 @@ def _deal(diary: Diary) -> None:
         "currency": "EUR",
         "close_date": close_date,
     }
-    diary.write(Channel.API, "stage_changed", source="crm", properties={"stage": "proposal", **deal})
+    diary.write(Channel.API, "stage_changed", source="crm", properties={"stage": "proposal", "actor": rep, **deal})
     if diary.likely(0.55):
         diary.days_later(0.3, 1.5)
         diary.write(Channel.API, "stage_changed", source="crm", properties={"stage": "negotiation", "actor": rep})
