@@ -26,12 +26,8 @@ class ModelBook:
         """The model that counts in each of `workspaces` as of this transaction; NO_MODEL where there is none."""
         wanted = sorted(set(workspaces))
         versions = await model_repository.active_versions(connection, wanted)
-        return {
-            workspace: await self._model(connection, workspace, versions[workspace])
-            if workspace in versions
-            else NO_MODEL
-            for workspace in wanted
-        }
+        found = {name: await self._model(connection, name, version) for name, version in versions.items()}
+        return {workspace: found.get(workspace, NO_MODEL) for workspace in wanted}
 
     async def _model(self, connection: AsyncConnection, workspace: str, version: int) -> ActiveModel:
         key = (workspace, version)

@@ -11,7 +11,6 @@ import logging
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,10 +21,14 @@ from shared.events.codec import encode
 from shared.events.envelope import Message
 from shared.events.topics import TopicSpec
 from shared.log.protocol import Log, Record
+from shared.observability.metrics import OUTBOX_AGE, OUTBOX_MESSAGES
+from shared.periodic import every
+from shared.service import Task
 
 logger = logging.getLogger(__name__)
 
 _BATCH = 500
+_OBSERVE_SECONDS = 5.0
 _CONTENT_TYPE = b"application/cloudevents+json"
 
 
@@ -40,10 +43,10 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits in an outbox: how many messages, and since when the oldest does."""
+    """What waits in an outbox: how many messages, and for how long the oldest has."""
 
     messages: int
-    oldest: datetime | None
+    oldest_age_seconds: float
 
 
 class Outbox:
@@ -75,18 +78,40 @@ class Outbox:
         """Tell the relay of this process that there is something to publish."""
         self._written.set()
 
-    async def relay(self, database: Database, log: Log, stop: asyncio.Event, *, poll_seconds: float = 0.25) -> None:
-        """Publish until `stop` is set. Trouble with PostgreSQL or the log is waited out, never fatal."""
-        while not stop.is_set():
-            self._written.clear()
-            try:
-                published = await self.relay_once(database, log)
-            except TransientError as error:
-                logger.warning("outbox relay waits", extra={"schema": self._schema, "error": str(error)})
-                published = 0
-                await _sleep(stop, 1.0)
-            if not published:
-                await self._wait(poll_seconds)
+    def tasks(self, database: Database, log: Log) -> dict[str, Task]:
+        """What a service runs to empty its outbox, and to show how full it is."""
+
+        async def observe() -> int:
+            async with database.transaction() as connection:
+                backlog = await self.backlog(connection)
+            OUTBOX_MESSAGES.labels(self._schema).set(backlog.messages)
+            OUTBOX_AGE.labels(self._schema).set(backlog.oldest_age_seconds)
+            return 0
+
+        return {
+            "outbox": self.relay_task(database, log),
+            "outbox backlog": every(_OBSERVE_SECONDS, observe, name="outbox backlog"),
+        }
+
+    def relay_task(self, database: Database, log: Log, *, poll_seconds: float = 0.25) -> Task:
+        """Publishes until stopped. Trouble with PostgreSQL or the log is waited out, never fatal."""
+
+        async def relay(stop: asyncio.Event) -> None:
+            while not stop.is_set():
+                self._written.clear()
+                published = await self._relay_or_wait(database, log, stop)
+                if not published:
+                    await self._wait(poll_seconds)
+
+        return relay
+
+    async def _relay_or_wait(self, database: Database, log: Log, stop: asyncio.Event) -> int:
+        try:
+            return await self.relay_once(database, log)
+        except TransientError as error:
+            logger.warning("outbox relay waits", extra={"schema": self._schema, "error": str(error)})
+            await _sleep(stop, 1.0)
+            return 0
 
     async def relay_once(self, database: Database, log: Log) -> int:
         """Publish the oldest messages; returns how many. Nothing is deleted that the log has not confirmed."""
@@ -104,10 +129,11 @@ class Outbox:
             return len(rows)
 
     async def backlog(self, connection: AsyncConnection) -> Backlog:
-        row = (
-            await connection.execute(text(f"SELECT count(*), min(created_at) FROM {self._schema}.outbox"))  # noqa: S608
-        ).one()
-        return Backlog(messages=row[0], oldest=row[1])
+        """What waits now, by the database's own clock."""
+        age = "coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)"
+        query = text(f"SELECT count(*) AS messages, {age} AS age FROM {self._schema}.outbox")  # noqa: S608
+        row = (await connection.execute(query)).one()
+        return Backlog(messages=row.messages, oldest_age_seconds=float(row.age))
 
     async def _take_turn(self, connection: AsyncConnection) -> bool:
         turn = await connection.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": self._lock})

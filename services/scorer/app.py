@@ -1,0 +1,44 @@
+"""The composition root of the scorer: the only place that wires it."""
+
+from services.scorer.api.models import models_router
+from services.scorer.handlers import Handlers
+from services.scorer.service import Scorer
+from services.scorer.settings import ScorerSettings
+from shared.access.keyring import KeyRing
+from shared.consumer import ConsumerTask
+from shared.db.outbox import Outbox
+from shared.events.topics import ENGAGEMENT_EVENTS
+from shared.periodic import every
+from shared.service import Context, Service
+
+GROUP = "scorer"
+_FOLLOW_SECONDS = 1.0
+
+
+def build(context: Context, settings: ScorerSettings, keys: KeyRing) -> Service:
+    """The scorer, ready to run. `keys` is the process's: whoever runs the process keeps it fresh."""
+    outbox = Outbox("scorer")
+    scorer = Scorer(context.database, outbox, context.clock)
+    handlers = Handlers(scorer, context.log, context.clock)
+    consumer = ConsumerTask(
+        context, (ENGAGEMENT_EVENTS,), group=GROUP, handle=handlers.handle, max_records=settings.batch_size
+    )
+
+    async def tell_what_time_did() -> int:
+        return await scorer.tell_what_time_did(settings.due_batch_size)
+
+    async def follow_active_models() -> int:
+        return await scorer.follow_active_models(settings.catch_up_batch_size)
+
+    return Service(
+        name="scorer",
+        routers=(models_router(context, keys),),
+        tasks={
+            "consumer": consumer.run,
+            **outbox.tasks(context.database, context.log),
+            "due moments": every(settings.due_poll_seconds, tell_what_time_did, name="due moments"),
+            "active models": every(_FOLLOW_SECONDS, follow_active_models, name="active models"),
+        },
+        ready={"database": context.database.check, "log": context.log.check},
+        live={"consumer": consumer.stuck},
+    )

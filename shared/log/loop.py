@@ -1,0 +1,135 @@
+"""The one loop every consumer runs: poll, handle, commit. It knows no message type."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from shared.errors import CommitRejected, TransientError
+from shared.log.protocol import Consumer, Lag, Log, Partition, ReceivedRecord
+from shared.retry import RetryPolicy
+
+logger = logging.getLogger(__name__)
+
+Handle = Callable[[Sequence[ReceivedRecord]], Awaitable[None]]
+
+_POLL_SECONDS = 1.0
+_LAG_EVERY_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a consumer loop does, for liveness and metrics. Times are of the monotonic clock, in seconds.
+
+    Progress is a batch handled and committed, or nothing to do. A loop that waits out somebody else's
+    trouble is paused deliberately: it lives, and restarting it would help nobody.
+    """
+
+    last_progress: float = field(default_factory=time.monotonic)
+    paused: bool = False
+    last_error: str | None = None
+    failures_in_row: int = 0
+    failures: int = 0
+    records_handled: int = 0
+    commits_rejected: int = 0
+    assignment: frozenset[Partition] = frozenset()
+    lag: Mapping[Partition, Lag] = field(default_factory=dict)
+
+    def stalled_seconds(self) -> float:
+        """How long nothing was achieved although something could be; 0 while paused deliberately."""
+        return 0.0 if self.paused else time.monotonic() - self.last_progress
+
+    def advance(self, records: int) -> None:
+        self.records_handled += records
+        self.last_progress = time.monotonic()
+        self.paused, self.last_error, self.failures_in_row = False, None, 0
+
+    def pause(self, error: Exception) -> None:
+        self.failures_in_row += 1
+        self.failures += 1
+        self.paused, self.last_error = True, f"{type(error).__name__}: {error}"
+
+
+async def consume(
+    log: Log,
+    topics: Sequence[str],
+    *,
+    group: str,
+    member: str,
+    handle: Handle,
+    stop: asyncio.Event,
+    progress: Progress | None = None,
+    max_records: int = 500,
+    policy: RetryPolicy | None = None,
+) -> None:
+    """Hand batches to `handle`, the service's one unit of work, until `stop` is set; then leave the group.
+
+    TransientError from the log or from `handle`: nothing is committed, the batch comes again after a
+    growing wait. CommitRejected: the batch is somebody else's now, and its effects are idempotent.
+    Everything else is a bug and is raised, so that the process ends and a person looks.
+    """
+    progress, policy = progress or Progress(), policy or RetryPolicy()
+    while not stop.is_set():
+        try:
+            async with log.consume(topics, group=group, member=member) as consumer:
+                await _work(consumer, handle, stop, progress, max_records=max_records, policy=policy)
+        except TransientError as error:
+            await _wait_out(error, stop, progress, policy)
+
+
+async def _work(
+    consumer: Consumer,
+    handle: Handle,
+    stop: asyncio.Event,
+    progress: Progress,
+    *,
+    max_records: int,
+    policy: RetryPolicy,
+) -> None:
+    lag_due = time.monotonic()
+    while not stop.is_set():
+        try:
+            records = await _poll(consumer, stop, max_records)
+            if records:
+                await handle(records)
+                await consumer.commit(_next_offsets(records))
+            progress.advance(len(records))
+            progress.assignment = consumer.assignment()
+            if time.monotonic() >= lag_due:
+                progress.lag = await consumer.lag()
+                lag_due = time.monotonic() + _LAG_EVERY_SECONDS
+        except CommitRejected as error:
+            progress.commits_rejected += 1
+            logger.info("commit rejected, batch dropped", extra={"error": str(error)})
+        except TransientError as error:
+            await consumer.rewind()
+            await _wait_out(error, stop, progress, policy)
+
+
+async def _poll(consumer: Consumer, stop: asyncio.Event, max_records: int) -> Sequence[ReceivedRecord]:
+    """A poll that a stop cuts short: what it had fetched was not handled, and comes again."""
+    polling = asyncio.ensure_future(consumer.poll(max_records=max_records, timeout_seconds=_POLL_SECONDS))
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([polling, stopping], return_when=asyncio.FIRST_COMPLETED)
+        return polling.result() if polling.done() else ()
+    finally:
+        for task in (polling, stopping):
+            task.cancel()
+        await asyncio.gather(polling, stopping, return_exceptions=True)
+
+
+def _next_offsets(records: Sequence[ReceivedRecord]) -> dict[Partition, int]:
+    return {record.partition: record.offset + 1 for record in records}
+
+
+async def _wait_out(error: Exception, stop: asyncio.Event, progress: Progress, policy: RetryPolicy) -> None:
+    progress.pause(error)
+    seconds = policy.delay_seconds(progress.failures_in_row, random=random.random())  # noqa: S311 - jitter
+    logger.warning("consumer waits", extra={"error": progress.last_error, "seconds": round(seconds, 2)})
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
