@@ -1,7 +1,10 @@
-"""Fixtures of the whole suite: one real PostgreSQL per test run, one fresh database per test."""
+"""Fixtures of the whole suite: one real PostgreSQL and one real Kafka broker per test run.
+
+Every test that asks for a database gets a fresh one; topics and groups are told apart by their names.
+"""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest_asyncio
 
 from shared.db.embedded_postgres import EmbeddedPostgres
 from shared.db.engine import Database
+from tests.support.kafka_broker import KafkaBroker, KafkaUnavailable, running_broker
 from tests.support.postgres import PostgresServer
 
 
@@ -40,3 +44,22 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     database = Database(database_url)
     yield database
     await database.close()
+
+
+@pytest.fixture(scope="session")
+def kafka_broker() -> Iterator[KafkaBroker]:
+    """The broker named in LEADFLOW_TEST_KAFKA, or one in Docker, or one on the JVM of this machine."""
+    environment = os.environ  # noqa: TID251 - tests have no settings
+    try:
+        with running_broker(environment.get("LEADFLOW_TEST_KAFKA")) as broker:
+            yield broker
+    except KafkaUnavailable as reason:
+        if environment.get("LEADFLOW_TEST_REQUIRE_KAFKA") == "1":
+            pytest.fail(f"Kafka is required here, but: {reason}")
+        pytest.skip(f"no Kafka broker: {reason}")
+
+
+@pytest.fixture
+def kafka_bootstrap(kafka_broker: KafkaBroker) -> str:
+    """Where the broker is, as `host:port`."""
+    return kafka_broker.bootstrap

@@ -97,17 +97,17 @@ class Consumer(Protocol):
     async def poll(self, *, max_records: int, timeout_seconds: float) -> Sequence[ReceivedRecord]:
         """Up to `max_records` further records of the partitions this member holds; empty after the timeout.
 
-        Per partition in offset order. Rebalances happen inside this call; after one, polling goes on from
-        the committed offsets, so records may come again. Raises LogUnavailable; Misconfigured when another
-        process has taken this member's name.
+        Per partition in offset order. After a rebalance polling goes on from the committed offsets, so
+        records may come again. May raise LogUnavailable while the log is away, or come back empty.
         """
         ...
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Remember, per partition, the offset of the next record to read (last handled + 1).
 
-        Raises CommitRejected when the partition is no longer this member's (drop the batch and poll on),
-        LogUnavailable when the log did not answer (the same batch will come again, or not).
+        Only of what this member polled. Raises CommitRejected when a partition was taken away since then,
+        even if it came back (drop the batch and poll on: it comes again); LogUnavailable when the log did
+        not answer (the same batch will come again, or not).
         """
         ...
 
@@ -116,7 +116,7 @@ class Consumer(Protocol):
         ...
 
     def assignment(self) -> frozenset[Partition]:
-        """The partitions this member holds since its last poll."""
+        """The partitions this member holds as far as it knows; empty before the first poll."""
         ...
 
     async def lag(self) -> Mapping[Partition, Lag]:
@@ -149,10 +149,10 @@ class Log(Protocol):
         ...
 
     def consume(self, topics: Sequence[str], *, group: str, member: str) -> AbstractAsyncContextManager[Consumer]:
-        """Join `group` as `member` (a stable, unique name); leaving the context leaves the group.
+        """Join `group` as `member` (a stable name); leaving the context leaves the group.
 
-        Two members of one name are a mistake: the later takes the place of the earlier, whose poll then
-        raises Misconfigured. Entering raises LogUnavailable, or Misconfigured for an unknown topic.
+        Two live members of one name are a mistake, which an engine may answer with Misconfigured from poll.
+        Entering raises LogUnavailable, or Misconfigured for a topic that nobody has ensured.
         """
         ...
 

@@ -39,6 +39,18 @@ def an_event(
     )
 
 
+def a_retraction(target: str, happened: str = "2026-03-20T10:00", *, source: str = "web") -> Event:
+    """The event that retracts the event `target` of its own source."""
+    return Event(
+        id=f"retraction of {target}",
+        source=source,
+        type="event_voided",
+        occurred_at=at(happened),
+        properties={"event_id": target},
+        attributes={},
+    )
+
+
 def an_event_on_the_wire(document: Mapping[str, Any]) -> Event:
     """An event in the form of worked cases."""
     return Event(

@@ -71,6 +71,10 @@ class KafkaBroker:
         """The shortest session timeout that the broker lets a group have; Kafka's default is 6 s."""
         return 1.0 if self.controllable else 6.0
 
+    @property
+    def pid(self) -> int:
+        raise NotImplementedError
+
     def stop(self) -> None:
         raise NotImplementedError
 
@@ -95,6 +99,11 @@ class LocalBroker(KafkaBroker):
         self._properties.write_text(settings)
         (directory / "simplelogger.properties").write_text(_LOGGING.format(directory=directory))
         self._format()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def start(self) -> None:
         """Return when a client can publish, join a group and read."""
@@ -258,9 +267,7 @@ async def _go_round_once(bootstrap: str) -> None:
             await producer.send_and_wait(topic, b"ready")
         finally:
             await producer.stop()
-        consumer = AIOKafkaConsumer(
-            topic, bootstrap_servers=bootstrap, group_id=topic, auto_offset_reset="earliest"
-        )
+        consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, group_id=topic, auto_offset_reset="earliest")
         await consumer.start()
         try:
             await consumer.getone()

@@ -1,0 +1,23 @@
+"""Picks the engine. The only place that knows there are two."""
+
+from shared.db.engine import Database
+from shared.log.embedded import EmbeddedLog
+from shared.log.kafka import KafkaLog
+from shared.log.protocol import Log
+from shared.settings import Settings
+
+
+def open_log(settings: Settings, database: Database) -> Log:
+    """Kafka when the settings name its servers, else the embedded log in `database`; not started yet."""
+    if settings.kafka_bootstrap_servers:
+        return KafkaLog(
+            settings.kafka_bootstrap_servers,
+            replication_factor=settings.kafka_replication_factor,
+            publish_timeout_seconds=settings.log_publish_timeout_seconds,
+            session_timeout_seconds=settings.log_session_timeout_seconds,
+        )
+    return EmbeddedLog(
+        database,
+        publish_timeout_seconds=settings.log_publish_timeout_seconds,
+        session_timeout_seconds=settings.log_session_timeout_seconds,
+    )

@@ -1,0 +1,60 @@
+"""Where records go that can never be handled: their own bytes, with the reason beside them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.log.protocol import MAX_RECORD_BYTES, Log, ReceivedRecord, Record, size_of
+
+_PREFIX = "dead-letter-"
+_REASON_CHARACTERS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record and why nobody can handle it. `reason` goes into a header: no personal data."""
+
+    record: ReceivedRecord
+    reason: str
+
+
+def topic_of_dead_letters(topic: str) -> str:
+    return f"{topic}-dlq"
+
+
+async def publish_dead_letters(log: Log, letters: Sequence[DeadLetter], *, now: datetime) -> None:
+    """Return when the letters are durable; only then may the caller commit the offsets of their records.
+
+    Raises LogUnavailable: then the batch comes again, and its letters with it.
+    """
+    by_topic: dict[str, list[Record]] = {}
+    for letter in letters:
+        topic = topic_of_dead_letters(letter.record.partition.topic)
+        by_topic.setdefault(topic, []).append(_enveloped(letter, now))
+    for topic, records in by_topic.items():
+        await log.publish(topic, records)
+
+
+def _enveloped(letter: DeadLetter, now: datetime) -> Record:
+    """The bytes as they came. Beside a record at the size limit there is no room: then its own headers go
+    first, and what of its end does not fit, with its whole length in a header.
+    """
+    received, about = letter.record, _about(letter, now)
+    record = Record(received.key, received.value, {**received.headers, **about})
+    if size_of(record) <= MAX_RECORD_BYTES:
+        return record
+    about[f"{_PREFIX}value-bytes"] = str(len(received.value)).encode()
+    room = MAX_RECORD_BYTES - size_of(Record(received.key, b"", about))
+    return Record(received.key, received.value[:room], about)
+
+
+def _about(letter: DeadLetter, now: datetime) -> dict[str, bytes]:
+    received = letter.record
+    return {
+        f"{_PREFIX}topic": received.partition.topic.encode(),
+        f"{_PREFIX}partition": str(received.partition.number).encode(),
+        f"{_PREFIX}offset": str(received.offset).encode(),
+        f"{_PREFIX}published-at": received.published_at.isoformat().encode(),
+        f"{_PREFIX}time": now.isoformat().encode(),
+        f"{_PREFIX}reason": letter.reason[:_REASON_CHARACTERS].encode(errors="replace"),
+    }
