@@ -46,6 +46,7 @@ class LeadRow:
     state: Json
     published: Json
     sequence: int
+    due_at: datetime | None
 
 
 async def known_identities(connection: AsyncConnection, names: Iterable[IdentityKey]) -> dict[IdentityKey, KnownLead]:
@@ -121,8 +122,9 @@ async def lock_leads(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[U
     """The leads, locked until the transaction ends, in the order of their ids."""
     rows = await connection.execute(
         text("""
-            SELECT id, workspace, merged_into, model_version, state::text, published::text, sequence
-            FROM scorer.lead WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE
+            SELECT id, workspace, merged_into, model_version, state::text, published::text, sequence, due_at
+            FROM scorer.lead LEFT JOIN scorer.due ON due.lead_id = lead.id
+            WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE OF lead
         """),
         {"ids": sorted(ids)},
     )
@@ -325,6 +327,7 @@ def _lead(row: Row[tuple[object, ...]]) -> LeadRow:
         state=None if row.state is None else from_json(row.state),
         published=None if row.published is None else from_json(row.published),
         sequence=row.sequence,
+        due_at=row.due_at,
     )
 
 

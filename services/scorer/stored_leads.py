@@ -42,8 +42,9 @@ async def histories(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UU
 
 async def save(connection: AsyncConnection, outcomes: Mapping[UUID, Outcome]) -> None:
     """Write what became of the leads, and when they change by themselves."""
-    await repository.save_leads(connection, [_row(id_, outcome.lead) for id_, outcome in sorted(outcomes.items())])
-    await repository.set_due(connection, {id_: outcome.due_at for id_, outcome in outcomes.items()})
+    rows = [_row(id_, outcome.lead) for id_, outcome in sorted(outcomes.items())]
+    await repository.save_leads(connection, rows)
+    await repository.set_due(connection, {row.id: row.due_at for row in rows})
 
 
 def _lead(row: LeadRow, names: Sequence[tuple[str, str]]) -> Lead:
@@ -55,6 +56,7 @@ def _lead(row: LeadRow, names: Sequence[tuple[str, str]]) -> Lead:
         state=state,
         told=None if row.published is None else _TOLD.validate_python(row.published),
         sequence=row.sequence,
+        due_at=row.due_at,
     )
 
 
@@ -86,4 +88,5 @@ def _row(lead_id: UUID, lead: Lead) -> LeadRow:
         state=encode_state(lead.state),
         published=None if lead.told is None else _TOLD.dump_python(lead.told, mode="json"),
         sequence=lead.sequence,
+        due_at=lead.due_at,
     )

@@ -33,7 +33,11 @@ NO_MODEL = ActiveModel(
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """A lead as the scorer knows it; `version` is the model version of `state`, None before there is any."""
+    """A lead as the scorer knows it.
+
+    `version` is the model version of `state`, None before there is any; `due_at` is when its standing next
+    changes if it stays silent, None for never.
+    """
 
     reference: LeadReference
     workspace: str
@@ -41,6 +45,7 @@ class Lead:
     state: LeadState
     told: Told | None
     sequence: int
+    due_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +72,10 @@ class Happening:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The lead afterwards, what is to be told, and when it changes by itself (None: never)."""
+    """The lead afterwards, and what is to be told."""
 
     lead: Lead
     messages: tuple[Message, ...]
-    due_at: datetime | None
 
 
 def is_outdated(active: ActiveModel, lead: Lead) -> bool:
@@ -94,7 +98,7 @@ def happen(
     """
     teller = Teller(lead.reference, lead.workspace, lead.sequence)
     told = lead.told
-    if told is not None and not is_rebuilt and not happening.absorbed:
+    if told is not None and _is_due(lead, now) and not is_rebuilt and not happening.absorbed:
         told = _tell_what_time_did(active, lead, told, teller, until=now)
     state = _state_after(active, lead, happening)
     assessment = assess(active.model, state, _moment(now, told, happening.events))
@@ -112,22 +116,29 @@ def happen(
             events=(*happening.events, *happening.retractions),
         )
         told = told_by(assessment)
-    after = replace(lead, version=active.version, state=compact(active.model, state), told=told)
-    return Outcome(_numbered(after, teller), tuple(teller.messages), assessment.forecast.changes_at)
+    after = replace(
+        lead,
+        version=active.version,
+        state=compact(active.model, state),
+        told=told,
+        sequence=teller.sequence,
+        due_at=assessment.forecast.changes_at,
+    )
+    return Outcome(after, tuple(teller.messages))
 
 
 def pass_time(active: ActiveModel, lead: Lead, now: datetime) -> Outcome:
     """What time alone did to `lead` up to `now`. Raises HistoryNeeded as `happen` does."""
     if lead.told is None or is_outdated(active, lead):
-        return Outcome(lead, (), None)
+        return Outcome(replace(lead, due_at=None), ())
     teller = Teller(lead.reference, lead.workspace, lead.sequence)
     told = _tell_what_time_did(active, lead, lead.told, teller, until=now)
     due_at = assess(active.model, lead.state, told.at).forecast.changes_at
-    return Outcome(_numbered(replace(lead, told=told), teller), tuple(teller.messages), due_at)
+    return Outcome(replace(lead, told=told, sequence=teller.sequence, due_at=due_at), tuple(teller.messages))
 
 
-def _numbered(lead: Lead, teller: Teller) -> Lead:
-    return replace(lead, sequence=teller.sequence)
+def _is_due(lead: Lead, now: datetime) -> bool:
+    return lead.due_at is not None and lead.due_at <= now
 
 
 def _tell_what_time_did(active: ActiveModel, lead: Lead, told: Told, teller: Teller, *, until: datetime) -> Told:
