@@ -53,7 +53,9 @@ def _model(section: Section) -> Model:
     scores = _scores(section.section("scores"))
     bands = _bands(section.section("bands"), scores)
     grade = _grade(section, bands)
-    thresholds = _thresholds(section.section("thresholds"), scores, _cells(grade, bands))
+    # Where the grade itself is at fault, nothing can be said of its cells.
+    cells = None if section.has("grade") and grade is None else _cells(grade, bands)
+    thresholds = _thresholds(section.section("thresholds"), scores, cells)
     section.finish()
     return Model(
         name=name,
@@ -84,7 +86,7 @@ def _score(name: str, section: Section) -> Score:
         return _combined(name, section, bounds)
     groups = _groups(section.section("groups"))
     rules = tuple(section.items("rules"))
-    if not rules:
+    if section.is_mapping and section.value("rules") in (None, []):
         section.fault("rules", "must have at least one rule")
     if any(rule.has("on") for rule in rules):
         return _event_score(name, section, bounds, groups=groups, rules=rules)
@@ -268,11 +270,13 @@ def _cells(grade: tuple[str, str] | None, bands: Mapping[str, tuple[Band, ...]])
     return frozenset(row.name + column.name for row in first for column in second)
 
 
-def _thresholds(section: Section, scores: Mapping[str, Score], cells: frozenset[str]) -> dict[str, Threshold]:
+def _thresholds(section: Section, scores: Mapping[str, Score], cells: frozenset[str] | None) -> dict[str, Threshold]:
     return {name: _threshold(name, section.section(name), scores, cells=cells) for name, _ in section.entries()}
 
 
-def _threshold(name: str, section: Section, scores: Mapping[str, Score], *, cells: frozenset[str]) -> Threshold:
+def _threshold(
+    name: str, section: Section, scores: Mapping[str, Score], *, cells: frozenset[str] | None
+) -> Threshold:
     cooldown = section.parsed("cooldown", _half_life_us, None)
     threshold = (
         _grade_threshold(name, section, cells, cooldown_us=cooldown)
@@ -284,10 +288,10 @@ def _threshold(name: str, section: Section, scores: Mapping[str, Score], *, cell
 
 
 def _grade_threshold(
-    name: str, section: Section, cells: frozenset[str], *, cooldown_us: int | None
+    name: str, section: Section, cells: frozenset[str] | None, *, cooldown_us: int | None
 ) -> GradeThreshold:
     grades = frozenset(section.names("grade"))
-    if grades - cells:
+    if cells is not None and grades - cells:
         section.fault("grade", f"{', '.join(sorted(grades - cells))}: no cell of the model's grade")
     return GradeThreshold(name, grades, cooldown_us)
 

@@ -20,6 +20,7 @@ class Section:
     def __init__(self, value: Json, path: str, faults: list[Fault]) -> None:
         self.path = path
         self.faults = faults
+        self.is_mapping = isinstance(value, dict)
         self._asked: set[str] = set()
         # YAML reads the key of the band `1: 60` as a number.
         self._values = {str(key): item for key, item in value.items()} if isinstance(value, dict) else {}
