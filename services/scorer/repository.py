@@ -290,15 +290,16 @@ async def set_due(connection: AsyncConnection, due: Mapping[UUID, datetime | Non
 
 
 async def leads_due(connection: AsyncConnection, now: datetime, limit: int) -> list[UUID]:
-    """Leads whose moment has come, the longest overdue first, leaving out those another worker has."""
+    """Leads whose moment has come, the longest overdue first, locked; those that somebody else has are left out."""
     rows = await connection.execute(
         text("""
-            SELECT lead_id FROM scorer.due WHERE due_at <= :now ORDER BY due_at LIMIT :limit
-            FOR UPDATE SKIP LOCKED
+            SELECT lead.id FROM scorer.due JOIN scorer.lead ON lead.id = due.lead_id
+            WHERE due_at <= :now ORDER BY due_at LIMIT :limit
+            FOR UPDATE OF lead SKIP LOCKED
         """),
         {"now": now, "limit": limit},
     )
-    return [row.lead_id for row in rows]
+    return [row.id for row in rows]
 
 
 async def leads_behind(connection: AsyncConnection, limit: int) -> list[UUID]:
