@@ -14,8 +14,9 @@ from shared.service import Context, Service
 
 
 def build(context: Context, settings: IngestSettings, keys: KeyRing) -> Service:
-    """Ingest, ready to run. `keys` may be shared by services of one process: its refresh may run twice."""
-    publisher = Publisher(context.log, ENGAGEMENT_EVENTS.name, _limits(context, settings))
+    """Ingest, ready to run. `keys` is the process's: whoever runs the process keeps it fresh."""
+    limits = PublisherLimits(settings.max_waiting_events, settings.max_waiting_bytes)
+    publisher = Publisher(context.log, ENGAGEMENT_EVENTS.name, limits)
     sources = SourceBook(context.database)
     ingest = Ingest(publisher, settings.json_limits(), settings.max_event_bytes)
     clock = context.clock
@@ -26,20 +27,6 @@ def build(context: Context, settings: IngestSettings, keys: KeyRing) -> Service:
             webhooks_router(ingest, sources=sources, settings=settings, clock=clock),
             sources_router(SourceRepository(context.database), keys=keys, sources=sources, clock=clock),
         ),
-        tasks={
-            "publisher": publisher.run,
-            "source refresh": sources.snapshot.run,
-            "key refresh": keys.snapshot.run,
-        },
+        tasks={"source refresh": sources.snapshot.run},
         ready={"log": context.log.check, "keys": keys.loaded, "sources": sources.loaded},
-        live={"publisher": publisher.progress},
-    )
-
-
-def _limits(context: Context, settings: IngestSettings) -> PublisherLimits:
-    return PublisherLimits(
-        waiting_records=settings.max_waiting_events,
-        waiting_bytes=settings.max_waiting_bytes,
-        commit_records=settings.commit_events,
-        timeout_seconds=context.settings.log_publish_timeout_seconds,
     )

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from services.ingest.sources.registry import KINDS
 
@@ -32,11 +32,7 @@ APPEND_DURATION = Histogram(
     "Time from handing events to the log until it confirmed them.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-COMMIT_EVENTS = Histogram(
-    "leadflow_ingest_commit_events",
-    "Events in one commit to the log.",
-    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000),
-)
+WAITING_EVENTS = Gauge("leadflow_ingest_waiting_events", "Events handed to the log and not yet confirmed.")
 BODY_BYTES = Histogram(
     "leadflow_ingest_body_bytes",
     "Size of request bodies.",

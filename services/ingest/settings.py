@@ -33,9 +33,6 @@ class IngestSettings(BaseSettings):
     max_waiting_bytes: _Count = Field(
         64 * 1024 * 1024, description="Most bytes of events that may wait for the log at once."
     )
-    commit_events: _Count = Field(
-        2_000, description="Most events in one commit to the log; a single larger request goes alone."
-    )
 
     def json_limits(self) -> JsonLimits:
         """The limits on one event's values."""

@@ -1,5 +1,6 @@
 """The keys as PostgreSQL holds them: digests, never secrets."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,10 @@ from shared.access.principal import Scope
 from shared.db.engine import Database
 from shared.errors import InvalidInput
 
+_WORKSPACE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
+_LONGEST_NAME = 200
+# A newer release may have stored scopes that this one does not know.
+_SCOPES = frozenset(scope.value for scope in Scope)
 _INSERT_WORKSPACE = text(
     "INSERT INTO access.workspace (id, created_at) VALUES (:workspace, :now) ON CONFLICT DO NOTHING"
 )
@@ -62,7 +67,11 @@ class KeyRepository:
         expires_at: datetime | None = None,
         environment: str = "live",
     ) -> NewKey:
-        """A new key; its workspace is created if it is new too. The text is not kept anywhere."""
+        """A new key; its workspace is created if it is new too. The text is not kept anywhere.
+
+        Raises InvalidInput for a workspace or a name that cannot be one.
+        """
+        _check(workspace, name)
         key = mint(token_bytes(KEY_ID_BYTES), token_bytes(SECRET_BYTES), environment=environment)
         row = {
             "key_id": key.key_id,
@@ -98,8 +107,15 @@ class KeyRepository:
             raise InvalidInput("no such key in this workspace", code="not_found", field="key_id")
 
 
+def _check(workspace: str, name: str) -> None:
+    if _WORKSPACE.fullmatch(workspace) is None:
+        raise InvalidInput("must have lower-case letters, digits and - only", field="workspace")
+    if not (name.isprintable() and len(name) <= _LONGEST_NAME):
+        raise InvalidInput(f"must be printable, up to {_LONGEST_NAME} characters", field="name")
+
+
 def _stored(row: Row[tuple[object, ...]]) -> StoredKey:
-    known = frozenset(Scope(scope) for scope in row.scopes if scope in Scope)
+    known = frozenset(Scope(scope) for scope in row.scopes if scope in _SCOPES)
     return StoredKey(
         key_id=row.key_id,
         workspace=row.workspace,

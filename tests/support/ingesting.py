@@ -63,7 +63,7 @@ class Ingesting:
         found: list[ReceivedRecord] = []
         async with self.log.consume([ENGAGEMENT_EVENTS.name], group="test", member="test") as consumer:
             for _ in range(20):
-                found.extend(await consumer.poll(max_records=5000, timeout_seconds=0.2 if found else 1.0))
+                found.extend(await consumer.poll(max_records=5000, timeout_seconds=0.3))
                 if len(found) >= max(at_least, 1):
                     break
                 if not at_least and consumer.assignment():

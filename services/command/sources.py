@@ -1,0 +1,83 @@
+"""`leadflow sources`: which platforms may send webhooks."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from services.command.runtime import database, run_async
+from services.ingest.new_source import SourceRequest, new_source
+from services.ingest.repository import SourceRepository
+from services.ingest.sources.kind import Source
+from services.ingest.sources.registry import KINDS
+from shared.clock import SystemClock
+from shared.errors import InvalidInput
+from shared.settings import Settings
+
+app = typer.Typer(no_args_is_help=True)
+
+Workspace = Annotated[str, typer.Option(help="Workspace.")]
+
+
+@app.command()
+def create(  # noqa: PLR0917 - typer reads options from parameters
+    source_id: Annotated[str, typer.Argument(help="Part of its URL: /v1/webhooks/ID.")],
+    kind: Annotated[str, typer.Option(help=f"One of {', '.join(KINDS)}.")],
+    secret_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the secret; without it, it is asked for.", exists=True, dir_okay=False),
+    ] = None,
+    public_url: Annotated[str | None, typer.Option(help="The URL that the platform calls; HubSpot signs it.")] = None,
+    event_name: Annotated[
+        list[str] | None, typer.Option(help="'NAME OF THE PLATFORM=engagement_type'; several times.")
+    ] = None,
+    time_zone: Annotated[str, typer.Option(help="IANA zone of times that name none.")] = "UTC",
+    workspace: Workspace = "default",
+) -> None:
+    """Create a webhook source. The secret is not an option, because others can read a command line."""
+    secret = secret_file.read_text("utf-8") if secret_file else typer.prompt("Secret", hide_input=True)
+
+    async def work() -> Source:
+        request = SourceRequest(
+            id=source_id,
+            kind=kind,
+            secrets=[secret.strip()],
+            public_url=public_url,
+            event_names=_event_names(event_name or []),
+            time_zone=time_zone,
+        )
+        now = SystemClock().now()
+        source = new_source(request, workspace=workspace, now=now)
+        async with database(Settings()) as opened:
+            await SourceRepository(opened).create(source, now=now)
+        return source
+
+    source = run_async(work())
+    print(f"{source.kind} sends to /v1/webhooks/{source.id}")
+
+
+@app.command("list")
+def list_sources(workspace: Workspace = "default") -> None:
+    """The webhook sources of a workspace, without their secrets."""
+
+    async def work() -> list[Source]:
+        async with database(Settings()) as opened:
+            return list(await SourceRepository(opened).of_workspace(workspace))
+
+    table = Table("source", "kind", "path", "secrets", "names mapped", "public URL")
+    for one in run_async(work()):
+        row = (str(len(one.secrets)), str(len(one.event_names)), one.public_url or "")
+        table.add_row(one.id, one.kind, f"/v1/webhooks/{one.id}", *row)
+    Console().print(table)
+
+
+def _event_names(pairs: list[str]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, event_type = pair.rpartition("=")
+        if not equals:
+            raise InvalidInput(f"{pair}: must be NAME=engagement_type", field="event_names")
+        names[name] = event_type
+    return names
