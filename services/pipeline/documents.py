@@ -1,0 +1,95 @@
+"""Which pipeline counts: publishing versions, and having the active one compiled at hand."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+
+from pydantic_core import to_json
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.pipeline import document_repository, metrics
+from services.pipeline.document_repository import PublishedDocument
+from services.pipeline.domain.document import Pipeline, parse_pipeline
+from shared.clock import Clock
+from shared.db.engine import Database
+from shared.errors import InvalidInput
+from shared.events.json import Json
+
+
+@dataclass(frozen=True, slots=True)
+class ActivePipeline:
+    """A published version, ready to use."""
+
+    version: int
+    pipeline: Pipeline
+
+
+class PipelineBook:
+    """Compiled pipelines by workspace and version; a version never changes, so none is ever stale."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[tuple[str, int], ActivePipeline] = {}
+
+    async def active(self, connection: AsyncConnection, workspaces: Iterable[str]) -> dict[str, ActivePipeline]:
+        """The active pipelines of those of `workspaces` that have one, as of this transaction."""
+        versions = await document_repository.active(connection, sorted(set(workspaces)))
+        return {
+            workspace: await self._compiled_version(connection, workspace, version)
+            for workspace, version in versions.items()
+        }
+
+    async def _compiled_version(self, connection: AsyncConnection, workspace: str, version: int) -> ActivePipeline:
+        key = (workspace, version)
+        if key not in self._compiled:
+            published = await document_repository.find(connection, workspace, version)
+            assert published is not None, "an active version is a published one"
+            pipeline = parse_pipeline(published.document)
+            metrics.initialise_stages(tuple(stage.id for stage in pipeline.stages.order))
+            self._compiled[key] = ActivePipeline(version, pipeline)
+        return self._compiled[key]
+
+
+async def publish(database: Database, clock: Clock, workspace: str, document: Json, *, by: str) -> PublishedDocument:
+    """Publish `document` as the workspace's next version, which counts from now on and moves nobody by itself.
+
+    The same document as the newest version is that version again. Raises InvalidDocument with every fault.
+    """
+    pipeline = parse_pipeline(document)
+    digest = sha256(to_json(document)).digest()
+    async with database.transaction() as connection:
+        await document_repository.lock(connection, workspace)
+        newest = await document_repository.newest(connection, workspace)
+        if newest is None or newest[1] != digest:
+            version = newest[0] + 1 if newest else 1
+            draft = PublishedDocument(
+                workspace=workspace,
+                version=version,
+                name=pipeline.name,
+                document=document,
+                active=True,
+                published_at=clock.now(),
+                published_by=by,
+            )
+            await document_repository.insert_active(connection, draft, digest)
+        else:
+            version = newest[0]
+        published = await document_repository.find(connection, workspace, version)
+    assert published is not None, "it was just written"
+    return published
+
+
+async def versions(database: Database, workspace: str) -> list[PublishedDocument]:
+    """All versions, the newest first."""
+    async with database.transaction() as connection:
+        return await document_repository.all_of(connection, workspace)
+
+
+async def version_of(database: Database, workspace: str, version: int | None) -> PublishedDocument:
+    """One version, or the active one. Raises InvalidInput (not_found)."""
+    async with database.transaction() as connection:
+        if version is None:
+            version = (await document_repository.active(connection, [workspace])).get(workspace, 0)
+        found = await document_repository.find(connection, workspace, version)
+    if found is None:
+        raise InvalidInput("there is no such version of a pipeline", code="not_found", field="version")
+    return found

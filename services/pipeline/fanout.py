@@ -1,0 +1,107 @@
+"""Who is told by webhook: every message meets every enabled subscription of its workspace, once."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.pipeline.domain.subscription import Filter, passes
+from services.pipeline.subscription_repository import Subscription, enabled_of
+from shared.events.envelope import Message
+from shared.events.json import Json
+
+DELIVERED_TYPES = (
+    "lead.score_changed",
+    "lead.merged",
+    "lead.threshold_entered",
+    "lead.threshold_left",
+    "lead.qualified",
+    "lead.disqualified",
+    "lead.stage_changed",
+    "lead.stalled",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message on its way to one subscriber; deliveries about one lead keep their order."""
+
+    subscription_id: UUID
+    message_id: str
+    lead_id: str
+
+
+@dataclass(slots=True)
+class FanOut:
+    """Gathers deliveries for one transaction."""
+
+    subscriptions: Mapping[str, Sequence[Subscription]]
+    now: datetime
+    deliveries: list[Delivery] = field(default_factory=list)
+    _bodies: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+
+    def add(self, message: Message, body: bytes) -> None:
+        """Deliver `body`, the message exactly as it is on the log, to whoever subscribed to it."""
+        kind = str(getattr(message, "type", ""))
+        listening = [item for item in self.subscriptions.get(message.workspace, ()) if kind in item.event_types]
+        if not listening:
+            return
+        for subscription in listening:
+            if _is_wanted(subscription.filter, message):
+                self.add_for(Delivery(subscription.id, message.id, message.subject), kind, body)
+
+    def add_for(self, delivery: Delivery, kind: str, body: bytes) -> None:
+        """Deliver `body`, of the type `kind`, to one subscription."""
+        self.deliveries.append(delivery)
+        self._bodies[delivery.message_id] = (kind, body)
+
+    async def write(self, connection: AsyncConnection) -> None:
+        """Write messages and deliveries; a message that was fanned out before is not again."""
+        if not self.deliveries:
+            return
+        await connection.execute(
+            text("""
+                INSERT INTO pipeline.webhook_message (id, type, body, created_at)
+                SELECT id, type, body, :now
+                FROM unnest(CAST(:ids AS text[]), CAST(:types AS text[]), CAST(:bodies AS bytea[]))
+                     AS item (id, type, body)
+                ON CONFLICT DO NOTHING
+            """),
+            {
+                "ids": list(self._bodies),
+                "types": [kind for kind, _ in self._bodies.values()],
+                "bodies": [body for _, body in self._bodies.values()],
+                "now": self.now,
+            },
+        )
+        await connection.execute(
+            text("""
+                INSERT INTO pipeline.delivery (subscription_id, message_id, lead_id, state, next_at, created_at)
+                SELECT subscription_id, message_id, lead_id, 'pending', :now, :now
+                FROM unnest(CAST(:subscriptions AS uuid[]), CAST(:messages AS text[]), CAST(:leads AS text[]))
+                     WITH ORDINALITY AS item (subscription_id, message_id, lead_id, number)
+                ORDER BY number
+                ON CONFLICT DO NOTHING
+            """),
+            {
+                "subscriptions": [item.subscription_id for item in self.deliveries],
+                "messages": [item.message_id for item in self.deliveries],
+                "leads": [item.lead_id for item in self.deliveries],
+                "now": self.now,
+            },
+        )
+
+
+async def fan_out_for(connection: AsyncConnection, workspaces: Iterable[str], now: datetime) -> FanOut:
+    """A FanOut that knows the subscriptions of these workspaces as of this transaction."""
+    return FanOut(await enabled_of(connection, workspaces), now)
+
+
+def _is_wanted(conditions: Filter, message: Message) -> bool:
+    if not conditions:
+        return True
+    fields: dict[str, Json] = message.model_dump(mode="json")
+    return passes(conditions, fields)

@@ -1,0 +1,67 @@
+"""From bytes on the log to the service: what cannot be read is kept aside with the reason, the rest is taken in."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from services.pipeline import metrics
+from services.pipeline.service import PipelineService, Received
+from shared.clock import Clock
+from shared.errors import InvalidInput
+from shared.events.codec import decode
+from shared.events.json import JsonLimits, json_faults
+from shared.events.scores import LeadEventsRecorded, LeadMerged, LeadScoreChanged
+from shared.log.dead_letter import DeadLetter, publish_dead_letters
+from shared.log.protocol import Log, ReceivedRecord
+from shared.observability.metrics import DEAD_LETTERS
+
+_STORABLE = JsonLimits(depth=100, keys=10_000, items=10_000, string_length=1_000_000)
+
+
+class Handlers:
+    """The one unit of work of the pipeline's consumer."""
+
+    def __init__(self, service: PipelineService, log: Log, clock: Clock) -> None:
+        self._service = service
+        self._log = log
+        self._clock = clock
+
+    async def handle(self, records: Sequence[ReceivedRecord]) -> None:
+        """Take in a batch. Raises TransientError when it has to come again."""
+        batch: list[Received] = []
+        letters: list[DeadLetter] = []
+        for record in records:
+            try:
+                batch.append(read(record))
+            except InvalidInput as error:
+                letters.append(DeadLetter(record, error.code))
+        await self._service.take_in(batch)
+        if letters:
+            await publish_dead_letters(self._log, letters, now=self._clock.now())
+        for letter in letters:
+            metrics.MESSAGES.labels("dead_lettered").inc()
+            DEAD_LETTERS.labels(letter.record.partition.topic, letter.reason).inc()
+
+
+def read(record: ReceivedRecord) -> Received:
+    """The message in a record. Raises InvalidInput for what is none of the scorer's, or cannot be stored."""
+    message = decode(record.value)
+    if not isinstance(message, LeadEventsRecorded | LeadScoreChanged | LeadMerged):
+        raise InvalidInput(f"{message.type} does not belong here", code="wrong_type", field="type")
+    _check_ids(message)
+    facts = {} if isinstance(message, LeadMerged) else dict(message.data.attributes)
+    events = message.data.events if isinstance(message, LeadEventsRecorded) else ()
+    for document in (facts, *(dict(event.properties) for event in events)):
+        for path, reason in json_faults(document, _STORABLE):
+            raise InvalidInput(f"{path}: {reason}", code="not_storable", field=path)
+    return Received(message, record.value)
+
+
+def _check_ids(message: LeadEventsRecorded | LeadScoreChanged | LeadMerged) -> None:
+    absorbed = [message.data.absorbed] if isinstance(message, LeadMerged) else []
+    for lead_id in (message.data.lead.id, *absorbed):
+        try:
+            canonical = str(UUID(lead_id))
+        except ValueError as error:
+            raise InvalidInput("a lead's id is a UUID", code="not_storable", field="data.lead.id") from error
+        if canonical != lead_id:
+            raise InvalidInput("a lead's id is a UUID in its usual form", code="not_storable", field="data.lead.id")

@@ -1,0 +1,322 @@
+"""Leads, their standing, history and due moments, statement by statement. Nothing here commits or decides."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from pydantic_core import from_json, to_json
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.pipeline.domain.lead import Lead
+from services.pipeline.telling import Line, Sequences, StayLine
+from shared.events.curve import ceiling
+from shared.events.scores import ScoreChange
+
+LeadKey = tuple[str, str]
+"""Workspace and id."""
+
+_STATE: TypeAdapter[Lead] = TypeAdapter(Lead)
+_OWN_COLUMNS = {"workspace", "id", "emails", "external_ids", "attributes", "absorbed_by"}
+
+
+@dataclass(slots=True)
+class LeadRow:
+    """A lead as stored, held under its lock while a transaction works on it."""
+
+    lead: Lead
+    scores_seen: int
+    sequences: Sequences
+
+    @property
+    def key(self) -> LeadKey:
+        return self.lead.workspace, self.lead.id
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The newest message about a lead's scores, as it came."""
+
+    key: LeadKey
+    message: bytes
+    change: ScoreChange
+
+
+_LEAD_COLUMNS = """
+    workspace, CAST(id AS text) AS id, emails, CAST(external_ids AS text) AS external_ids,
+    CAST(attributes AS text) AS attributes, CAST(state AS text) AS state,
+    CAST(absorbed_by AS text) AS absorbed_by, scores_seen, thresholds_sent, stages_sent
+"""
+_KEYS = "unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[])) AS wanted (workspace, id)"
+
+
+async def create_missing(connection: AsyncConnection, keys: Iterable[LeadKey]) -> None:
+    """Rows for leads never heard of, in a fixed order so that two transactions cannot wait for each other."""
+    await connection.execute(
+        text(f"""
+            INSERT INTO pipeline.lead (workspace, id)
+            SELECT workspace, id FROM {_KEYS} ORDER BY workspace, id ON CONFLICT DO NOTHING
+        """),  # noqa: S608
+        _key_columns(keys),
+    )
+
+
+async def lock_leads(connection: AsyncConnection, keys: Iterable[LeadKey]) -> dict[LeadKey, LeadRow]:
+    """The rows of `keys`, locked in a fixed order until the transaction ends."""
+    rows = await connection.execute(
+        text(f"""
+            SELECT {_LEAD_COLUMNS} FROM pipeline.lead
+            WHERE (workspace, id) IN (SELECT workspace, id FROM {_KEYS})
+            ORDER BY pipeline.lead.workspace, pipeline.lead.id FOR UPDATE
+        """),  # noqa: S608
+        _key_columns(keys),
+    )
+    return {(row.workspace, row.id): _lead_row(row) for row in rows}
+
+
+async def read_lead(connection: AsyncConnection, key: LeadKey) -> LeadRow | None:
+    """One lead, without a lock."""
+    rows = await connection.execute(
+        text(f"SELECT {_LEAD_COLUMNS} FROM pipeline.lead WHERE workspace = :workspace AND id = :id"),  # noqa: S608
+        {"workspace": key[0], "id": UUID(key[1])},
+    )
+    row = rows.one_or_none()
+    return None if row is None else _lead_row(row)
+
+
+async def write_leads(connection: AsyncConnection, rows: Sequence[LeadRow]) -> None:
+    """Write leads back; the caller holds their locks."""
+    await connection.execute(
+        text("""
+            UPDATE pipeline.lead SET emails = CAST(item.emails AS text[]),
+                external_ids = CAST(item.external_ids AS jsonb), attributes = CAST(item.attributes AS jsonb),
+                state = CAST(item.state AS json), stage = item.stage, owner = item.owner, source = item.source,
+                absorbed_by = item.absorbed_by, scores_seen = item.scores_seen,
+                thresholds_sent = item.thresholds_sent, stages_sent = item.stages_sent
+            FROM unnest(
+                CAST(:workspaces AS text[]), CAST(:ids AS uuid[]), CAST(:emails AS text[]),
+                CAST(:external_ids AS text[]), CAST(:attributes AS text[]), CAST(:states AS text[]),
+                CAST(:stages AS text[]), CAST(:owners AS text[]), CAST(:sources AS text[]),
+                CAST(:absorbed AS uuid[]), CAST(:seen AS bigint[]), CAST(:thresholds AS bigint[]),
+                CAST(:sent AS bigint[])
+            ) AS item (workspace, id, emails, external_ids, attributes, state, stage, owner, source, absorbed_by,
+                       scores_seen, thresholds_sent, stages_sent)
+            WHERE lead.workspace = item.workspace AND lead.id = item.id
+        """),
+        {
+            **_key_columns([row.key for row in rows]),
+            # An array of arrays must be rectangular, so each travels as the text PostgreSQL reads it from.
+            "emails": [_array_text(row.lead.emails) for row in rows],
+            "external_ids": [_json(row.lead.external_ids) for row in rows],
+            "attributes": [_json(row.lead.attributes) for row in rows],
+            "states": [_STATE.dump_json(row.lead, exclude=_OWN_COLUMNS).decode() for row in rows],
+            "stages": [row.lead.stay.stage if row.lead.stay else None for row in rows],
+            "owners": [_owner(row.lead) for row in rows],
+            "sources": [row.lead.first_touch.source if row.lead.first_touch else None for row in rows],
+            "absorbed": [UUID(row.lead.absorbed_by) if row.lead.absorbed_by else None for row in rows],
+            "seen": [row.scores_seen for row in rows],
+            "thresholds": [row.sequences.thresholds for row in rows],
+            "sent": [row.sequences.stages for row in rows],
+        },
+    )
+
+
+async def write_standings(connection: AsyncConnection, standings: Sequence[Standing]) -> None:
+    """The newest scores of leads, and the bounds by which the hot list finds its candidates."""
+    await connection.execute(
+        text("""
+            INSERT INTO pipeline.standing (workspace, lead_id, message, curve, grade, bands)
+            SELECT workspace, lead_id, message, curve, grade, CAST(bands AS jsonb)
+            FROM unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[]), CAST(:messages AS bytea[]),
+                        CAST(:curves AS bytea[]), CAST(:grades AS text[]), CAST(:bands AS text[]))
+                 AS item (workspace, lead_id, message, curve, grade, bands)
+            ON CONFLICT (workspace, lead_id) DO UPDATE SET message = excluded.message, curve = excluded.curve,
+                grade = excluded.grade, bands = excluded.bands
+        """),
+        {
+            **_key_columns([item.key for item in standings]),
+            "messages": [item.message for item in standings],
+            "curves": [to_json(item.change.forecast.curve) for item in standings],
+            "grades": [item.change.current.grade for item in standings],
+            "bands": [_json(item.change.current.bands) for item in standings],
+        },
+    )
+    await _write_ceilings(connection, standings)
+
+
+async def _write_ceilings(connection: AsyncConnection, standings: Sequence[Standing]) -> None:
+    bounds = [
+        (item.key, score, ceiling(item.change.forecast.curve, score))
+        for item in standings
+        for score in item.change.forecast.curve.scores
+    ]
+    remodelled = [item.key for item in standings if item.change.cause == "model"]
+    if remodelled:
+        await _delete(connection, "ceiling", remodelled)
+    await connection.execute(
+        text("""
+            INSERT INTO pipeline.ceiling (workspace, lead_id, score, ceiling)
+            SELECT * FROM unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[]), CAST(:scores AS text[]),
+                                 CAST(:ceilings AS double precision[]))
+            ON CONFLICT (workspace, score, lead_id) DO UPDATE SET ceiling = excluded.ceiling
+        """),
+        {
+            **_key_columns([key for key, _, _ in bounds]),
+            "scores": [score for _, score, _ in bounds],
+            "ceilings": [bound for _, _, bound in bounds],
+        },
+    )
+
+
+async def remember_model(connection: AsyncConnection, workspace: str, change: ScoreChange) -> None:
+    """Which scores this workspace has: the last combined one is what lists are ordered by."""
+    scores = change.forecast.curve.scores
+    combined = [name for name, score in scores.items() if score.components]
+    await connection.execute(
+        text("""
+            INSERT INTO pipeline.scored_model (workspace, model, version, scores, default_score)
+            VALUES (:workspace, :model, :version, :scores, :default_score)
+            ON CONFLICT (workspace) DO UPDATE SET model = excluded.model, version = excluded.version,
+                scores = excluded.scores, default_score = excluded.default_score
+            WHERE scored_model.version < excluded.version OR scored_model.model <> excluded.model
+        """),
+        {
+            "workspace": workspace,
+            "model": change.model,
+            "version": change.model_version,
+            "scores": list(scores),
+            "default_score": combined[-1] if combined else next(iter(scores), "total"),
+        },
+    )
+
+
+async def add_lines(connection: AsyncConnection, lines: Sequence[tuple[LeadKey, Line]]) -> None:
+    """Lines of timelines."""
+    await connection.execute(
+        text("""
+            INSERT INTO pipeline.timeline (workspace, lead_id, at, kind, data)
+            SELECT workspace, id, at, kind, CAST(data AS json)
+            FROM unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[]), CAST(:moments AS timestamptz[]),
+                        CAST(:kinds AS text[]), CAST(:data AS text[])) WITH ORDINALITY
+                 AS item (workspace, id, at, kind, data, number)
+            ORDER BY number
+        """),
+        {
+            **_key_columns([key for key, _ in lines]),
+            "moments": [line.at for _, line in lines],
+            "kinds": [line.kind for _, line in lines],
+            "data": [_json(line.data) for _, line in lines],
+        },
+    )
+
+
+async def add_stays(connection: AsyncConnection, stays: Sequence[tuple[LeadKey, StayLine]]) -> None:
+    """Lines of stage histories."""
+    await connection.execute(
+        text("""
+            INSERT INTO pipeline.stay (workspace, lead_id, at, data)
+            SELECT workspace, id, at, CAST(data AS json)
+            FROM unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[]), CAST(:moments AS timestamptz[]),
+                        CAST(:data AS text[])) WITH ORDINALITY AS item (workspace, id, at, data, number)
+            ORDER BY number
+        """),
+        {
+            **_key_columns([key for key, _ in stays]),
+            "moments": [stay.at for _, stay in stays],
+            "data": [_json(stay.data) for _, stay in stays],
+        },
+    )
+
+
+async def hand_over(connection: AsyncConnection, absorbed: LeadKey, survivor: str) -> None:
+    """The absorbed lead's history becomes the survivor's; nothing else of it remains but its row."""
+    for table in ("timeline", "stay"):
+        await connection.execute(
+            text(
+                f"UPDATE pipeline.{table} SET lead_id = :survivor "  # noqa: S608
+                "WHERE workspace = :workspace AND lead_id = :absorbed"
+            ),
+            {"workspace": absorbed[0], "absorbed": UUID(absorbed[1]), "survivor": UUID(survivor)},
+        )
+    for table in ("standing", "ceiling", "due"):
+        await _delete(connection, table, [absorbed])
+
+
+async def write_due(connection: AsyncConnection, leads: Sequence[Lead]) -> None:
+    """When these leads stall, in place of what was written before."""
+    await _delete(connection, "due", [(lead.workspace, lead.id) for lead in leads])
+    due = [(lead, lead.stay.due_at) for lead in leads if lead.stay and lead.stay.due_at and not lead.stay.stalled_at]
+    await connection.execute(
+        text("""
+            INSERT INTO pipeline.due (workspace, lead_id, due_at)
+            SELECT * FROM unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[]),
+                                 CAST(:moments AS timestamptz[]))
+        """),
+        {
+            **_key_columns([(lead.workspace, lead.id) for lead, _ in due]),
+            "moments": [moment for _, moment in due],
+        },
+    )
+
+
+async def due_leads(connection: AsyncConnection, now: datetime, limit: int) -> list[LeadKey]:
+    """Leads that have stayed too long at `now`, the longest overdue first; without a lock."""
+    rows = await connection.execute(
+        text("""
+            SELECT workspace, CAST(lead_id AS text) AS id FROM pipeline.due
+            WHERE due_at <= :now ORDER BY due_at LIMIT :limit
+        """),
+        {"now": now, "limit": limit},
+    )
+    return [(row.workspace, row.id) for row in rows]
+
+
+async def _delete(connection: AsyncConnection, table: str, keys: Sequence[LeadKey]) -> None:
+    await connection.execute(
+        text(
+            f"DELETE FROM pipeline.{table} USING {_KEYS} WHERE {table}.workspace = wanted.workspace "  # noqa: S608
+            f"AND {table}.lead_id = wanted.id"
+        ),
+        _key_columns(keys),
+    )
+
+
+def _lead_row(row: Row[tuple[object, ...]]) -> LeadRow:
+    columns = {
+        "workspace": row.workspace,
+        "id": row.id,
+        "emails": row.emails,
+        "external_ids": from_json(row.external_ids),
+        "attributes": from_json(row.attributes),
+        "absorbed_by": row.absorbed_by,
+    }
+    state = from_json(row.state) if row.state else {}
+    return LeadRow(
+        lead=_STATE.validate_python({**state, **columns}),
+        scores_seen=row.scores_seen,
+        sequences=Sequences(row.thresholds_sent, row.stages_sent),
+    )
+
+
+def _owner(lead: Lead) -> str | None:
+    owner = lead.deal["owner"].value if "owner" in lead.deal else lead.attributes.get("owner")
+    return owner if isinstance(owner, str) else None
+
+
+def _json(value: object) -> str:
+    return to_json(value).decode()
+
+
+def _array_text(values: Sequence[str]) -> str:
+    quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    return "{" + ",".join(f'"{value}"' for value in quoted) + "}"
+
+
+def _key_columns(keys: Iterable[LeadKey]) -> dict[str, list[str] | list[UUID]]:
+    listed = list(keys)
+    return {
+        "workspaces": [workspace for workspace, _ in listed],
+        "ids": [UUID(lead_id) for _, lead_id in listed],
+    }

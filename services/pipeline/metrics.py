@@ -1,0 +1,85 @@
+"""What can be seen of the pipeline service."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from shared.observability.metrics import LATENCY_BUCKETS
+
+MESSAGES = Counter(
+    "leadflow_pipeline_messages_total",
+    "Messages of the scorer, by what became of them.",
+    ["outcome"],
+)
+CROSSINGS = Counter(
+    "leadflow_pipeline_threshold_crossings_total",
+    "Thresholds entered and left; suppressed ones fell into the cooldown and were not emitted.",
+    ["threshold", "direction", "outcome"],
+)
+DUE_DELAY = Histogram(
+    "leadflow_pipeline_due_crossing_delay_seconds",
+    "How long after its moment a stalled lead was told.",
+    buckets=LATENCY_BUCKETS,
+)
+STAGE_CHANGES = Counter(
+    "leadflow_pipeline_stage_changes_total",
+    "Moves made; `none` is where a lead comes from when it is first heard of.",
+    ["from", "to"],
+)
+MOVES_REFUSED = Counter(
+    "leadflow_pipeline_moves_refused_total", "Moves that the pipeline document forbids, by reason.", ["code", "by"]
+)
+TRANSACTION_SECONDS = Histogram(
+    "leadflow_pipeline_tx_duration_seconds",
+    "Duration of the unit of work of one batch.",
+    buckets=LATENCY_BUCKETS,
+)
+WEBHOOK_DELIVERIES = Counter(
+    "leadflow_webhook_deliveries_total",
+    "Attempts to deliver, by outcome and class of the answer's status (`none` without an answer).",
+    ["outcome", "status_class"],
+)
+WEBHOOK_DURATION = Histogram(
+    "leadflow_webhook_delivery_duration_seconds", "Duration of one attempt.", buckets=LATENCY_BUCKETS
+)
+WEBHOOK_ATTEMPTS = Histogram(
+    "leadflow_webhook_attempts",
+    "Attempts that a delivered message took.",
+    buckets=(1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
+)
+WEBHOOK_QUEUE = Gauge("leadflow_webhook_queue_depth", "Deliveries not yet made.")
+WEBHOOK_ENDPOINTS = Gauge("leadflow_webhook_endpoints", "Subscriptions by state.", ["state"])
+
+OUTCOMES = ("handled", "repeated", "dead_lettered")
+for _outcome in OUTCOMES:
+    MESSAGES.labels(_outcome)
+for _code in (
+    "unknown_stage",
+    "same_stage",
+    "override_unexplained",
+    "rule_not_forward",
+    "from_terminal_refused",
+    "back_refused",
+    "skip_refused",
+    "requirement_missing",
+):
+    for _by in ("rule", "crm", "person"):
+        MOVES_REFUSED.labels(_code, _by)
+for _result in ("delivered", "retried", "failed", "disabled"):
+    for _class in ("2xx", "3xx", "4xx", "5xx", "none"):
+        WEBHOOK_DELIVERIES.labels(_result, _class)
+for _state in ("enabled", "disabled"):
+    WEBHOOK_ENDPOINTS.labels(_state)
+
+
+def initialise_threshold(threshold: str) -> None:
+    """Let every label value of a threshold start at 0, so that rates see the first crossing."""
+    for direction in ("entered", "left"):
+        for outcome in ("emitted", "suppressed"):
+            CROSSINGS.labels(threshold, direction, outcome)
+
+
+def initialise_stages(stages: tuple[str, ...]) -> None:
+    """Let every move that a document makes possible start at 0."""
+    for target in stages:
+        for origin in ("none", *stages):
+            if origin != target:
+                STAGE_CHANGES.labels(origin, target)

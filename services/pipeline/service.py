@@ -1,0 +1,172 @@
+"""The use cases of the pipeline: take in what the scorer says, move a lead for a person, tell who stalls."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.pipeline import lead_repository, metrics
+from services.pipeline.documents import PipelineBook
+from services.pipeline.domain import lead as domain
+from services.pipeline.domain.facts import MoveRefused
+from services.pipeline.domain.lead import Lead
+from services.pipeline.domain.stages import Move
+from services.pipeline.fanout import fan_out_for
+from services.pipeline.lead_repository import LeadKey, LeadRow
+from services.pipeline.work import Work, begin
+from shared.clock import Clock
+from shared.db.engine import Database
+from shared.db.outbox import Outbox
+from shared.errors import InvalidInput, Refused
+from shared.events.scores import LeadEventsRecorded, LeadMerged, LeadScoreChanged
+
+ScorerMessage = LeadEventsRecorded | LeadScoreChanged | LeadMerged
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message of the scorer with the bytes it came in."""
+
+    message: ScorerMessage
+    body: bytes
+
+
+class PipelineService:
+    """Everything that changes a lead goes through here, one transaction at a time.
+
+    `on_deliveries` is called after a commit that left something for the webhook dispatcher.
+    """
+
+    def __init__(
+        self, database: Database, clock: Clock, outbox: Outbox, *, on_deliveries: Callable[[], None]
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._outbox = outbox
+        self._book = PipelineBook()
+        self._on_deliveries = on_deliveries
+
+    async def take_in(self, batch: Sequence[Received]) -> None:
+        """Let messages of the scorer, in the order of the log, have their effects once."""
+        if not batch:
+            return
+        with metrics.TRANSACTION_SECONDS.time():
+            async with self._database.transaction() as connection:
+                work = await self._begin(connection, [key for item in batch for key in _leads_of(item.message)])
+                outcomes = [_take_in(work, item) for item in batch]
+                await work.write()
+        for outcome in outcomes:
+            metrics.MESSAGES.labels(outcome).inc()
+        self._committed(work)
+
+    async def move(self, workspace: str, lead_id: str, move: Move) -> Lead:
+        """Move a lead for a person. Raises InvalidInput (not_found), or Refused with the guard's code.
+
+        A refusal is committed too: it is a line of the timeline.
+        """
+        async with self._database.transaction() as connection:
+            if await lead_repository.read_lead(connection, (workspace, lead_id)) is None:
+                raise InvalidInput("there is no such lead", code="not_found", field="id")
+            work = await self._begin(connection, [(workspace, lead_id)])
+            row = work.survivor_of((workspace, lead_id))
+            active = work.pipeline_of(row)
+            if active is None:
+                raise Refused("no pipeline has been published", code="no_pipeline")
+            lead, fact = domain.after_request(row.lead, move, active.pipeline, self._clock.now())
+            work.unfold(row, lead, [fact])
+            await work.write()
+        self._committed(work)
+        if isinstance(fact, MoveRefused):
+            raise Refused(fact.message, code=fact.code)
+        return lead
+
+    async def tell_stalled(self, limit: int) -> int:
+        """Tell of leads that have stayed too long by now; returns how many rows were looked at."""
+        now = self._clock.now()
+        async with self._database.transaction() as connection:
+            keys = await lead_repository.due_leads(connection, now, limit)
+            if not keys:
+                return 0
+            work = await self._begin(connection, keys)
+            delays = [delay for key in keys for delay in _tell_stalled(work, key, now)]
+            await work.write()
+        for delay in delays:
+            metrics.DUE_DELAY.observe(delay.total_seconds())
+        self._committed(work)
+        return len(keys)
+
+    async def _begin(self, connection: AsyncConnection, keys: Sequence[LeadKey]) -> Work:
+        fan_out = await fan_out_for(connection, {workspace for workspace, _ in keys}, self._clock.now())
+        return await begin(connection, self._book, fan_out, outbox=self._outbox, keys=keys)
+
+    def _committed(self, work: Work) -> None:
+        work.count()
+        self._outbox.wake()
+        if work.deliveries:
+            self._on_deliveries()
+
+
+def _leads_of(message: ScorerMessage) -> list[LeadKey]:
+    keys = [(message.workspace, message.data.lead.id)]
+    if isinstance(message, LeadMerged):
+        keys.append((message.workspace, message.data.absorbed))
+    return keys
+
+
+def _take_in(work: Work, received: Received) -> str:
+    message = received.message
+    row = work.rows[message.workspace, message.data.lead.id]
+    if message.data.sequence <= row.scores_seen:
+        return "repeated"
+    row.scores_seen = message.data.sequence
+    work.touch(row)
+    match message:
+        case LeadEventsRecorded():
+            _take_in_events(work, row, message)
+        case LeadScoreChanged():
+            _take_in_score(work, row, message, received.body)
+            work.fan_out.add(message, received.body)
+        case LeadMerged():
+            _take_in_merge(work, row, message)
+            work.fan_out.add(message, received.body)
+    return "handled"
+
+
+def _take_in_events(work: Work, row: LeadRow, message: LeadEventsRecorded) -> None:
+    survivor = work.survivor_of(row.key)
+    active = work.pipeline_of(row)
+    unfold = domain.after_events if survivor is row else domain.after_absorbed_events
+    lead, facts = unfold(survivor.lead, message.data, active.pipeline if active else None)
+    work.unfold(survivor, lead, facts)
+
+
+def _take_in_score(work: Work, row: LeadRow, message: LeadScoreChanged, body: bytes) -> None:
+    survivor = work.survivor_of(row.key)
+    if survivor is not row:
+        work.unfold(survivor, *domain.after_absorbed_score(survivor.lead, message.data))
+        return
+    active = work.pipeline_of(row)
+    work.stand(message, body)
+    work.unfold(row, *domain.after_score(row.lead, message.data, active.pipeline if active else None))
+
+
+def _take_in_merge(work: Work, row: LeadRow, message: LeadMerged) -> None:
+    absorbed = work.rows[message.workspace, message.data.absorbed]
+    survivor = work.survivor_of(row.key)
+    if absorbed.lead.absorbed_by is not None or survivor is absorbed:
+        return
+    active = work.pipeline_of(row)
+    lead, facts = domain.after_merge(
+        survivor.lead, absorbed.lead, message.data, pipeline=active.pipeline if active else None, at=message.time
+    )
+    work.absorb(absorbed, domain.gone(absorbed.lead, survivor.lead.id), survivor.lead.id)
+    work.unfold(survivor, lead, facts)
+
+
+def _tell_stalled(work: Work, key: LeadKey, now: datetime) -> list[timedelta]:
+    """Tell of one lead under its lock: it may have moved since it was looked for."""
+    row = work.rows[key]
+    lead, facts = domain.after_due(row.lead, now)
+    work.unfold(row, lead, facts)
+    return [now - fact.at for fact in facts]

@@ -1,0 +1,41 @@
+"""What can be tuned in the pipeline service."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.settings import PositiveSeconds
+
+
+class PipelineSettings(BaseSettings):
+    """Consumer, due moments and webhooks; prefix LEADFLOW_PIPELINE_."""
+
+    model_config = SettingsConfigDict(env_prefix="LEADFLOW_PIPELINE_", frozen=True, extra="ignore")
+
+    batch_records: int = Field(500, ge=1, le=5_000, description="Messages taken from the log at once.")
+    due_poll_seconds: PositiveSeconds = Field(
+        0.5, description="How often leads that have stayed too long are looked for."
+    )
+    due_batch: int = Field(200, ge=1, le=5_000, description="Stalled leads told in one transaction.")
+    webhook_timeout_seconds: PositiveSeconds = Field(
+        20.0, description="How long a subscriber may take to answer one delivery, connecting included."
+    )
+    webhook_concurrency: int = Field(
+        200, ge=1, le=2_000, description="Deliveries of this process in the air at once."
+    )
+    webhook_concurrency_per_subscription: int = Field(
+        8, ge=1, le=100, description="Deliveries to one subscriber at once: what a hanging one can hold up."
+    )
+    webhook_poll_seconds: PositiveSeconds = Field(
+        0.25, description="How often due deliveries are looked for when nothing wakes the dispatcher."
+    )
+    webhook_lease_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="How long a delivery belongs to the process that took it; what a killed process held "
+        "waits so long. Must be longer than the timeout.",
+    )
+    webhook_allow_private_addresses: bool = Field(
+        default=False,
+        description="Deliver to private, loopback and other non-public addresses, on any port: for demos and tests.",
+    )
+    webhook_allow_http: bool = Field(default=False, description="Deliver to http:// URLs: for demos and tests.")

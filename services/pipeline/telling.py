@@ -1,0 +1,270 @@
+"""What came to pass, told: facts become messages with their sequence, lines of the timeline, and stays."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import assert_never
+
+from services.pipeline.documents import ActivePipeline
+from services.pipeline.domain.facts import (
+    Absorbed,
+    Crossed,
+    Fact,
+    Happened,
+    Judged,
+    Kind,
+    Moved,
+    MoveRefused,
+    Scored,
+    Stalled,
+)
+from services.pipeline.domain.lead import Lead
+from shared.db.outbox import Outgoing
+from shared.events.envelope import Message, message_id
+from shared.events.json import Json
+from shared.events.stages import (
+    LeadDisqualified,
+    LeadQualified,
+    LeadStageChanged,
+    LeadStalled,
+    Qualification,
+    StageChange,
+    Stall,
+)
+from shared.events.thresholds import LeadThresholdEntered, LeadThresholdLeft, ThresholdCrossing
+from shared.events.topics import LEAD_STAGES, LEAD_THRESHOLDS, TopicSpec
+
+SOURCE = "/leadflow/pipeline"
+
+
+@dataclass(slots=True)
+class Sequences:
+    """The last number given out per topic; the one thing here that counts on."""
+
+    thresholds: int
+    stages: int
+
+    def next(self, topic: TopicSpec) -> int:
+        if topic is LEAD_THRESHOLDS:
+            self.thresholds += 1
+            return self.thresholds
+        self.stages += 1
+        return self.stages
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a lead's timeline."""
+
+    at: datetime
+    kind: Kind
+    data: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class StayLine:
+    """A line of a lead's stage history: it came to a stage."""
+
+    at: datetime
+    data: Mapping[str, Json]
+
+
+@dataclass(slots=True)
+class Told:
+    """Everything to write for some facts of one lead."""
+
+    outgoing: list[Outgoing] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    stays: list[StayLine] = field(default_factory=list)
+
+
+def tell(lead: Lead, facts: Sequence[Fact], active: ActivePipeline | None, sequences: Sequences) -> Told:
+    """Messages, lines and stays for `facts`, which came to pass for `lead` in this order."""
+    told = Told()
+    for fact in facts:
+        told.lines.append(_line(fact))
+        if isinstance(fact, Moved):
+            told.stays.append(StayLine(fact.at, _stay(fact, active)))
+        outgoing = _message(lead, fact, active, sequences)
+        if outgoing is not None:
+            told.outgoing.append(outgoing)
+    return told
+
+
+def _message(lead: Lead, fact: Fact, active: ActivePipeline | None, sequences: Sequences) -> Outgoing | None:
+    match fact:
+        case Crossed():
+            return None if fact.crossing.suppressed else _crossing(lead, fact, sequences)
+        case Judged():
+            assert active is not None
+            return None if fact.verdict.state == "open" else _qualification(lead, fact, active, sequences)
+        case Moved():
+            assert active is not None
+            return _stage_change(lead, fact, active, sequences)
+        case Stalled():
+            assert active is not None
+            return _stall(lead, fact, active, sequences)
+        case Happened() | Scored() | MoveRefused() | Absorbed():
+            return None
+        case _:
+            assert_never(fact)
+
+
+def _crossing(lead: Lead, fact: Crossed, sequences: Sequences) -> Outgoing:
+    entered = fact.crossing.direction == "entered"
+    position = fact.position
+    sequence = sequences.next(LEAD_THRESHOLDS)
+    data = ThresholdCrossing(
+        lead=lead.reference,
+        sequence=sequence,
+        threshold=fact.threshold,
+        at=fact.at,
+        score=position.score if position else None,
+        level=(position.enter if entered else position.exit) if position else None,
+        cause=fact.change.cause,
+        events=fact.change.events,
+        standing=fact.change.current,
+        model=fact.change.model,
+        model_version=fact.change.model_version,
+    )
+    kind = LeadThresholdEntered if entered else LeadThresholdLeft
+    return _outgoing(LEAD_THRESHOLDS, lead, kind, data=data, sequence=sequence, at=fact.at)
+
+
+def _qualification(lead: Lead, fact: Judged, active: ActivePipeline, sequences: Sequences) -> Outgoing:
+    sequence = sequences.next(LEAD_STAGES)
+    data = Qualification(
+        lead=lead.reference,
+        sequence=sequence,
+        at=fact.at,
+        state=fact.verdict.state,
+        reason=fact.verdict.reason,
+        framework=active.pipeline.policy.framework,
+        evidence=fact.evidence,
+        pipeline=active.pipeline.name,
+        pipeline_version=active.version,
+    )
+    kind = LeadQualified if fact.verdict.state == "qualified" else LeadDisqualified
+    return _outgoing(LEAD_STAGES, lead, kind, data=data, sequence=sequence, at=fact.at)
+
+
+def _stage_change(lead: Lead, fact: Moved, active: ActivePipeline, sequences: Sequences) -> Outgoing:
+    sequence = sequences.next(LEAD_STAGES)
+    data = StageChange(
+        lead=lead.reference,
+        sequence=sequence,
+        at=fact.at,
+        from_stage=fact.from_stage,
+        to_stage=fact.to.id,
+        terminal=fact.to.terminal,
+        by=fact.by,
+        actor=fact.actor,
+        why=fact.why,
+        seconds_in_stage=_seconds_in_stage(fact),
+        due_at=fact.due_at,
+        pipeline=active.pipeline.name,
+        pipeline_version=active.version,
+    )
+    return _outgoing(LEAD_STAGES, lead, LeadStageChanged, data=data, sequence=sequence, at=fact.at)
+
+
+def _stall(lead: Lead, fact: Stalled, active: ActivePipeline, sequences: Sequences) -> Outgoing:
+    sequence = sequences.next(LEAD_STAGES)
+    data = Stall(
+        lead=lead.reference,
+        sequence=sequence,
+        stage=fact.stage,
+        since=fact.since,
+        due_at=fact.at,
+        pipeline=active.pipeline.name,
+        pipeline_version=active.version,
+    )
+    return _outgoing(LEAD_STAGES, lead, LeadStalled, data=data, sequence=sequence, at=fact.at)
+
+
+def _outgoing(
+    topic: TopicSpec, lead: Lead, kind: type[Message], *, data: object, sequence: int, at: datetime
+) -> Outgoing:
+    fields = {
+        "id": message_id(topic, lead.id, sequence),
+        "source": SOURCE,
+        "subject": lead.id,
+        "time": at,
+        "workspace": lead.workspace,
+        "data": data,
+    }
+    return Outgoing(topic, lead.id, kind.model_validate(fields))
+
+
+def _seconds_in_stage(fact: Moved) -> float | None:
+    return None if fact.entered_at is None else (fact.at - fact.entered_at).total_seconds()
+
+
+def _line(fact: Fact) -> Line:
+    match fact:
+        case Happened(at, event):
+            return Line(at, "event", event.model_dump(mode="json"))
+        case Scored(at, change, absorbed):
+            return Line(at, "score", _score_data(change.model_dump(mode="json", include=_SCORE_FIELDS), absorbed))
+        case Crossed():
+            return Line(fact.at, "threshold", _crossing_data(fact))
+        case Judged(at, verdict, evidence):
+            found: list[Json] = [item.model_dump(mode="json") for item in evidence]
+            return Line(at, "qualification", {"state": verdict.state, "reason": verdict.reason, "evidence": found})
+        case Moved():
+            return Line(fact.at, "stage", _move_data(fact))
+        case MoveRefused():
+            return Line(fact.at, "refusal", _refusal_data(fact))
+        case Stalled(at, stage, since):
+            return Line(at, "stall", {"stage": stage, "since": since.isoformat(), "due_at": at.isoformat()})
+        case Absorbed(at, absorbed):
+            return Line(at, "merge", {"absorbed": absorbed})
+        case _:
+            assert_never(fact)
+
+
+_SCORE_FIELDS = {"current", "previous", "cause", "events", "model", "model_version"}
+
+
+def _score_data(data: dict[str, Json], absorbed: str | None) -> dict[str, Json]:
+    return data if absorbed is None else {**data, "absorbed": absorbed}
+
+
+def _crossing_data(fact: Crossed) -> dict[str, Json]:
+    return {
+        "threshold": fact.threshold,
+        "direction": fact.crossing.direction,
+        "suppressed": fact.crossing.suppressed,
+        "score": fact.position.score if fact.position else None,
+        "cause": fact.change.cause,
+    }
+
+
+def _move_data(fact: Moved) -> dict[str, Json]:
+    return {
+        "from_stage": fact.from_stage,
+        "to_stage": fact.to.id,
+        "terminal": fact.to.terminal,
+        "by": fact.by,
+        "actor": fact.actor,
+        "why": fact.why,
+        "override": fact.override,
+        "seconds_in_stage": _seconds_in_stage(fact),
+        "due_at": fact.due_at.isoformat() if fact.due_at else None,
+    }
+
+
+def _refusal_data(fact: MoveRefused) -> dict[str, Json]:
+    return {
+        "from_stage": fact.from_stage,
+        "to_stage": fact.to,
+        "by": fact.by,
+        "actor": fact.actor,
+        "code": fact.code,
+        "message": fact.message,
+    }
+
+
+def _stay(fact: Moved, active: ActivePipeline | None) -> dict[str, Json]:
+    assert active is not None
+    return {**_move_data(fact), "pipeline": active.pipeline.name, "pipeline_version": active.version}

@@ -1,0 +1,135 @@
+"""One unit of work: leads held under their locks, facts gathered, everything written in one transaction."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.pipeline import lead_repository, metrics
+from services.pipeline.documents import ActivePipeline, PipelineBook
+from services.pipeline.domain.facts import Crossed, Fact, Moved, MoveRefused
+from services.pipeline.domain.lead import Lead
+from services.pipeline.fanout import Delivery, FanOut
+from services.pipeline.lead_repository import LeadKey, LeadRow, Standing
+from services.pipeline.telling import Line, StayLine, tell
+from shared.db.outbox import Outbox, Outgoing
+from shared.events.codec import encode
+from shared.events.scores import LeadScoreChanged
+
+
+@dataclass(slots=True)
+class Work:
+    """What a transaction has in hand; `write` puts it down. Lives no longer than its connection's transaction."""
+
+    connection: AsyncConnection
+    pipelines: Mapping[str, ActivePipeline]
+    fan_out: FanOut
+    outbox: Outbox
+    rows: dict[LeadKey, LeadRow]
+    _touched: set[LeadKey] = field(default_factory=set)
+    _outgoing: list[Outgoing] = field(default_factory=list)
+    _lines: list[tuple[LeadKey, Line]] = field(default_factory=list)
+    _stays: list[tuple[LeadKey, StayLine]] = field(default_factory=list)
+    _standings: dict[LeadKey, Standing] = field(default_factory=dict)
+    _merges: list[tuple[LeadKey, str]] = field(default_factory=list)
+    _facts: list[Fact] = field(default_factory=list)
+
+    def survivor_of(self, key: LeadKey) -> LeadRow:
+        """The row of the lead, or of who has absorbed it by now."""
+        row = self.rows[key]
+        while row.lead.absorbed_by is not None:
+            row = self.rows[key[0], row.lead.absorbed_by]
+        return row
+
+    def pipeline_of(self, row: LeadRow) -> ActivePipeline | None:
+        """The active pipeline of the lead's workspace."""
+        return self.pipelines.get(row.lead.workspace)
+
+    def unfold(self, row: LeadRow, lead: Lead, facts: Sequence[Fact]) -> None:
+        """The lead is now `lead`, because `facts` came to pass."""
+        row.lead = lead
+        told = tell(lead, facts, self.pipeline_of(row), row.sequences)
+        self._touched.add(row.key)
+        self._facts += facts
+        self._outgoing += told.outgoing
+        self._lines += [(row.key, line) for line in told.lines]
+        self._stays += [(row.key, stay) for stay in told.stays]
+        for outgoing in told.outgoing:
+            self.fan_out.add(outgoing.message, encode(outgoing.message))
+
+    def touch(self, row: LeadRow) -> None:
+        """Write the row back although nothing came to pass for its lead."""
+        self._touched.add(row.key)
+
+    def stand(self, message: LeadScoreChanged, body: bytes) -> None:
+        """The newest scores of the lead."""
+        key = (message.workspace, message.data.lead.id)
+        self._standings[key] = Standing(key, body, message.data)
+
+    def absorb(self, absorbed: LeadRow, lead: Lead, survivor: str) -> None:
+        """The lead of `absorbed` is no more."""
+        absorbed.lead = lead
+        self._touched.add(absorbed.key)
+        self._standings.pop(absorbed.key, None)
+        self._merges.append((absorbed.key, survivor))
+
+    async def write(self) -> None:
+        """Put everything down, in few statements however many leads there are."""
+        rows = [self.rows[key] for key in sorted(self._touched)]
+        if rows:
+            await lead_repository.write_leads(self.connection, rows)
+            await lead_repository.write_due(self.connection, [row.lead for row in rows])
+        if self._standings:
+            await self._write_standings(list(self._standings.values()))
+        if self._lines:
+            await lead_repository.add_lines(self.connection, self._lines)
+        if self._stays:
+            await lead_repository.add_stays(self.connection, self._stays)
+        for absorbed, survivor in self._merges:
+            await lead_repository.hand_over(self.connection, absorbed, survivor)
+        await self.outbox.append(self.connection, self._outgoing)
+        await self.fan_out.write(self.connection)
+
+    def count(self) -> None:
+        """Let the metrics see what was written; after the commit, so that they count it once."""
+        for fact in self._facts:
+            match fact:
+                case Crossed():
+                    metrics.initialise_threshold(fact.threshold)
+                    outcome = "suppressed" if fact.crossing.suppressed else "emitted"
+                    metrics.CROSSINGS.labels(fact.threshold, fact.crossing.direction, outcome).inc()
+                case Moved():
+                    metrics.STAGE_CHANGES.labels(fact.from_stage or "none", fact.to.id).inc()
+                case MoveRefused():
+                    metrics.MOVES_REFUSED.labels(fact.code, fact.by).inc()
+                case _:
+                    pass
+
+    @property
+    def deliveries(self) -> Sequence[Delivery]:
+        """What was fanned out to subscribers."""
+        return self.fan_out.deliveries
+
+    async def _write_standings(self, standings: Sequence[Standing]) -> None:
+        await lead_repository.write_standings(self.connection, standings)
+        newest = {item.key[0]: item.change for item in sorted(standings, key=lambda item: item.change.model_version)}
+        for workspace, change in sorted(newest.items()):
+            await lead_repository.remember_model(self.connection, workspace, change)
+
+
+async def begin(connection: AsyncConnection, book: PipelineBook, fan_out: FanOut, keys: Iterable[LeadKey]) -> Work:
+    """Take the leads of `keys` in hand, and whoever has absorbed one of them.
+
+    Survivors are found only under the lock, so theirs are taken second; should two transactions meet there,
+    PostgreSQL ends one, which is transient, and its batch comes again.
+    """
+    wanted = set(keys)
+    await lead_repository.create_missing(connection, sorted(wanted))
+    rows: dict[LeadKey, LeadRow] = {}
+    while missing := wanted - rows.keys():
+        rows |= await lead_repository.lock_leads(connection, sorted(missing))
+        wanted |= {
+            (row.lead.workspace, row.lead.absorbed_by) for row in rows.values() if row.lead.absorbed_by is not None
+        }
+    pipelines = await book.active(connection, {workspace for workspace, _ in rows})
+    return Work(connection, pipelines, fan_out, outbox, rows)
