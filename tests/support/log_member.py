@@ -76,7 +76,8 @@ async def member_process(engine: LogEngine, topic: str, group: str, member: str)
         await member_of_test.kill()
 
 
-async def _serve(name: str, address: str, session: str, topic: str, group: str, member: str) -> None:
+async def _serve(name: str, address: str, session: str, *reading: str) -> None:
+    topic, group, member = reading
     async with (
         opened_log(name, address, session_timeout_seconds=float(session)) as log,
         log.consume([topic], group=group, member=member) as consumer,

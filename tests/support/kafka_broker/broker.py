@@ -106,7 +106,9 @@ class LocalBroker(KafkaBroker):
         return self._process.pid
 
     def start(self) -> None:
-        """Return when a client can publish, join a group and read."""
+        """Return when a client can publish, join a group and read; at once if the broker runs."""
+        if self._process is not None:
+            return
         command = ["java", "-Xms128m", "-Xmx512m", "-cp", self._classpath, "kafka.Kafka", str(self._properties)]
         with (self._directory / "stdout.log").open("ab") as output:
             self._process = subprocess.Popen(
