@@ -30,6 +30,7 @@ class Message(Frozen):
 
     specversion: Literal["1.0"] = Field("1.0", description="CloudEvents version.")
     id: str = Field(description="Stable over redelivery: the same fact always has the same id and bytes.")
+    type: str = Field(description="Message type; it tells what `data` is.")
     source: str = Field(
         description="Who says so: the leadflow service, or the source of an engagement event."
     )

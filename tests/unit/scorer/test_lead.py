@@ -1,0 +1,123 @@
+"""A lead through time: what is worth telling, when, and in which order."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from services.scorer.domain.document import parse_model
+from services.scorer.domain.lead import ActiveModel, Happening, Lead, happen, is_outdated, pass_time, rebuilt
+from services.scorer.domain.state import EMPTY
+from shared.events.engagement import EngagementEvent
+from shared.events.envelope import LeadReference, Message
+from shared.events.scores import LeadScoreChanged, ScoreChange
+from tests.support.messages import NOON, an_event
+
+ACTIVE = ActiveModel(
+    version=3,
+    model=parse_model(
+        {
+            "model": "test",
+            "scores": {"total": {"rules": [{"id": "page", "on": "page_viewed", "points": 40, "half_life": "1d"}]}},
+            "bands": {"total": {"hot": 30, "cold": 0}},
+        }
+    ),
+)
+NOBODY = Lead(
+    reference=LeadReference(id="7", emails=("ann@acme.example",), external_ids={}),
+    workspace="default",
+    version=None,
+    state=EMPTY,
+    told=None,
+    sequence=0,
+    due_at=None,
+)
+
+
+def a_page_view(name: str = "e1", *, at: datetime = NOON) -> EngagementEvent:
+    return an_event(name, at=at, received=at).data
+
+
+def something_unscored(at: datetime) -> EngagementEvent:
+    return an_event("other", "note_added", at=at, received=at).data
+
+
+def changes(messages: tuple[Message, ...]) -> list[ScoreChange]:
+    return [message.data for message in messages if isinstance(message, LeadScoreChanged)]
+
+
+def test_the_first_event_is_recorded_and_told_with_nothing_before_it() -> None:
+    outcome = happen(ACTIVE, NOBODY, Happening(events=(a_page_view(),)), NOON)
+
+    assert [message.type for message in outcome.messages] == ["lead.events_recorded", "lead.score_changed"]
+    (change,) = changes(outcome.messages)
+    assert (change.previous, change.current.scores, change.model_version) == (None, {"total": 40}, 3)
+    assert [event.id for event in change.events] == ["e1"]
+
+
+def test_points_that_merely_decayed_are_no_news() -> None:
+    lead = happen(ACTIVE, NOBODY, Happening(events=(a_page_view(),)), NOON).lead
+
+    later = NOON + timedelta(hours=2)
+    outcome = happen(ACTIVE, lead, Happening(events=(something_unscored(later),)), later)
+
+    assert [message.type for message in outcome.messages] == ["lead.events_recorded"]
+
+
+def test_what_time_did_is_told_before_what_an_event_did() -> None:
+    lead = happen(ACTIVE, NOBODY, Happening(events=(a_page_view(),)), NOON).lead
+    assert lead.due_at is not None
+
+    later = NOON + timedelta(days=2)
+    outcome = happen(ACTIVE, lead, Happening(events=(a_page_view("e2", at=later),)), later)
+
+    assert [(change.cause, change.at) for change in changes(outcome.messages)] == [
+        ("time", lead.due_at),
+        ("events", later),
+    ]
+    assert [change.current.bands["total"] for change in changes(outcome.messages)] == ["cold", "hot"]
+
+
+def test_sequences_have_no_gaps_and_ids_follow_from_them() -> None:
+    first = happen(ACTIVE, NOBODY, Happening(events=(a_page_view(),)), NOON)
+    again = happen(ACTIVE, NOBODY, Happening(events=(a_page_view(),)), NOON)
+    then = pass_time(ACTIVE, first.lead, NOON + timedelta(days=9))
+
+    sequences = [change.sequence for change in changes((*first.messages, *then.messages))]
+    assert sequences == [2, 3]
+    assert [message.id for message in first.messages] == [message.id for message in again.messages]
+    assert then.lead.due_at is None
+
+
+def test_nothing_is_told_for_a_moment_before_the_last_one_told_though_a_clock_went_back() -> None:
+    lead = happen(ACTIVE, NOBODY, Happening(events=(a_page_view(),)), NOON).lead
+
+    outcome = happen(ACTIVE, lead, Happening(events=(a_page_view("e2"),)), NOON - timedelta(minutes=5))
+
+    assert changes(outcome.messages)[0].at == NOON
+
+
+def test_a_merge_adds_up_what_both_did() -> None:
+    lead = happen(ACTIVE, NOBODY, Happening(events=(a_page_view("a"),)), NOON).lead
+    other = replace(NOBODY, reference=LeadReference(id="8", emails=(), external_ids={}))
+    other = happen(ACTIVE, other, Happening(events=(a_page_view("b"),)), NOON).lead
+
+    outcome = happen(ACTIVE, lead, Happening(absorbed=(other,)), NOON)
+
+    assert [message.type for message in outcome.messages] == ["lead.merged", "lead.score_changed"]
+    (change,) = changes(outcome.messages)
+    assert (change.cause, change.current.scores) == ("merge", {"total": 80})
+
+
+def test_a_rebuilt_lead_equals_one_that_was_counted_event_by_event() -> None:
+    history = [a_page_view(f"e{hour}", at=NOON + timedelta(hours=hour)) for hour in range(5)]
+    counted = NOBODY
+    for event in history:
+        counted = happen(ACTIVE, counted, Happening(events=(event,)), event.occurred_at).lead
+
+    assert rebuilt(ACTIVE, NOBODY, history).state == counted.state
+
+
+def test_a_state_of_another_model_version_is_outdated() -> None:
+    lead = replace(NOBODY, version=2)
+
+    assert is_outdated(ACTIVE, lead)
+    assert not is_outdated(ACTIVE, NOBODY)
