@@ -1,0 +1,111 @@
+"""leadflow as its operator uses it: through the public HTTP API, with a key."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from services.demo.installation import Installation
+from services.demo.webhooks import EVENT_NAMES, HUBSPOT_URL, SOURCES
+from services.scorer.domain.yaml_text import read_yaml
+from shared.access.principal import Scope
+from shared.errors import Misconfigured
+from shared.events.json import Json
+
+SCOPES: Final = (
+    Scope.EVENTS_WRITE,
+    Scope.LEADS_READ,
+    Scope.MODELS_WRITE,
+    Scope.PIPELINES_WRITE,
+    Scope.SOURCES_WRITE,
+    Scope.SUBSCRIPTIONS_WRITE,
+)
+_EXAMPLES: Final = Path(__file__).parents[2] / "deploy" / "examples"
+_DESCRIPTION: Final = "the demo's own subscriber"
+_PAGE: Final = 200
+
+
+class Leadflow:
+    """One workspace of a running leadflow."""
+
+    def __init__(self, client: httpx.AsyncClient, api_key: str) -> None:
+        self._client = client
+        self._headers = {"Authorization": f"Bearer {api_key}"}
+
+    async def set_up(self, installation: Installation, subscriber_url: str, event_types: Sequence[str]) -> str:
+        """Publish model and pipeline, create what is missing; returns the subscription's secret."""
+        await self._post("/v1/models", {"document": _example("model.yaml"), "reason": "the demo's model"})
+        await self._post("/v1/pipelines", {"document": _example("pipeline.yaml")})
+        await self._create_sources(installation)
+        return await self._subscribe(subscriber_url, event_types)
+
+    async def hottest(self, count: int) -> list[dict[str, Json]]:
+        """The leads with the highest score now, each with its ledger."""
+        page = await self._get("/v1/leads", {"limit": str(count)})
+        leads = _objects(page["leads"])
+        return [await self.lead(str(lead["id"])) for lead in leads]
+
+    async def lead(self, lead_id: str) -> dict[str, Json]:
+        """One lead with everything that is known of it."""
+        return await self._get(f"/v1/leads/{lead_id}")
+
+    async def leads(self) -> AsyncIterator[dict[str, Json]]:
+        """Every lead, the hottest first."""
+        cursor: Json = None
+        while True:
+            page = await self._get("/v1/leads", {"limit": str(_PAGE)} | ({"cursor": str(cursor)} if cursor else {}))
+            for lead in _objects(page["leads"]):
+                yield lead
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+    async def _create_sources(self, installation: Installation) -> None:
+        existing = {source["id"] for source in _objects((await self._get("/v1/sources"))["sources"])}
+        for channel in SOURCES:
+            if channel.value in existing:
+                continue
+            source: dict[str, Json] = {
+                "id": channel.value,
+                "kind": channel.value,
+                "secrets": [installation.source_secret(channel)],
+                "public_url": HUBSPOT_URL if channel.value == "hubspot" else None,
+                "event_names": dict(EVENT_NAMES.get(channel, {})),
+            }
+            await self._post("/v1/sources", source)
+
+    async def _subscribe(self, url: str, event_types: Sequence[str]) -> str:
+        """The receiver has another port in every run, so the subscriptions of earlier ones end here."""
+        for old in _objects((await self._get("/v1/subscriptions"))["subscriptions"]):
+            if old["description"] == _DESCRIPTION:
+                _checked(await self._client.delete(f"/v1/subscriptions/{old['id']}", headers=self._headers))
+        body: dict[str, Json] = {"url": url, "event_types": list(event_types), "description": _DESCRIPTION}
+        return str((await self._post("/v1/subscriptions", body))["secret"])
+
+    async def _post(self, path: str, body: Mapping[str, Json]) -> dict[str, Json]:
+        return _checked(await self._client.post(path, headers=self._headers, json=body))
+
+    async def _get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Json]:
+        return _checked(await self._client.get(path, headers=self._headers, params=dict(query or {})))
+
+
+def _checked(response: httpx.Response) -> dict[str, Json]:
+    """The answer, if it is a success. Raises Misconfigured with leadflow's own words otherwise."""
+    if response.is_success:
+        answer: dict[str, Json] = response.json() if response.content else {}
+        return answer
+    request = response.request
+    raise Misconfigured(f"{request.method} {request.url.path} answers {response.status_code}: {response.text}")
+
+
+def _objects(value: Json) -> list[dict[str, Json]]:
+    assert isinstance(value, list)
+    return [item for item in value if isinstance(item, dict)]
+
+
+def _example(name: str) -> Json:
+    path = _EXAMPLES / name
+    if not path.exists():
+        raise Misconfigured(f"{path} is missing: the demo needs the files of the repository")
+    return read_yaml(path.read_text(encoding="utf-8"))

@@ -1,0 +1,219 @@
+"""What a person wants to see at the end: who is hot and why, what was told, and that every sum agrees."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from services.demo.installation import Installation
+from services.demo.play import Tally
+from services.demo.subscriber import Subscriber
+from services.demo.watch import Reading
+from shared.events.json import Json
+
+_REASONS = 3
+_STAGES = ("new", "engaged", "mql", "sql", "proposal", "negotiation", "won", "lost", "nurture", "disqualified")
+_INGESTED = "leadflow_ingest_events_total"
+_SCORED = "leadflow_scoring_events_total"
+_DELIVERIES = "leadflow_webhook_deliveries_total"
+
+Lead = Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """One line of the reconciliation: what stands left must be what stands right."""
+
+    words: str
+    left: int
+    right: int
+    parts: Mapping[str, int]
+    slack: int = 0
+    """By how much `right` may be larger: attempts of which nobody knew whether they counted."""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it does."""
+        return self.left <= self.right <= self.left + self.slack
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """All that the report is made of."""
+
+    first_run: bool
+    tally: Tally
+    before: Reading
+    after: Reading
+    subscriber: Subscriber
+    hottest: Sequence[Lead]
+    leads: Sequence[Lead]
+    posting_seconds: float
+
+    @property
+    def scored(self) -> Counter[str]:
+        """What the scorer made of the events of this run, by outcome."""
+        return self.after.by_label(_SCORED, "outcome", since=self.before)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every sum does, and nothing came in that should not, and no webhook was bad or lost."""
+        good_webhooks = self.subscriber.failed == self.subscriber.lost == 0
+        return all(one.agrees for one in sums(self)) and self.tally.let_in == 0 and good_webhooks
+
+
+def sums(results: Results) -> list[Sum]:
+    """What must add up."""
+    tally, scored, slack = results.tally, results.scored, results.tally.uncertain
+    counted = {outcome: count for outcome, count in scored.items() if count}
+    delivered = results.after.by_label(_DELIVERIES, "outcome", since=results.before)["delivered"]
+    received = results.after.by_label(_INGESTED, "outcome", since=results.before)
+    promised = {outcome: received[outcome] for outcome in ("accepted", "ignored")}
+    taken = {"accepted": tally.accepted, "accepted, of no score": tally.ignored, "refused": tally.refused.total()}
+    verified = results.subscriber.verified.total() + results.subscriber.repeated
+    return [
+        Sum("sent = accepted + refused", tally.sent, sum(taken.values()), taken),
+        Sum("accepted = what leadflow says it accepted", tally.published, sum(promised.values()), promised, slack),
+        Sum("accepted = counted + duplicates", tally.published, scored.total(), counted, slack),
+        Sum("webhooks delivered = verified", delivered, verified, dict(results.subscriber.verified)),
+    ]
+
+
+def show(console: Console, results: Results, *, base_url: str, installation: Installation) -> None:
+    """Print all of it."""
+    console.print(_hottest(results.hottest))
+    console.print(_told(results))
+    console.print(_funnel(results.leads))
+    console.print(_refused(results.tally))
+    console.print(_reconciliation(results))
+    _say_what_it_means(console, results)
+    _say_where_to_look(console, results, base_url, installation)
+
+
+def _hottest(leads: Sequence[Lead]) -> Table:
+    table = _table("The ten hottest leads", "", "lead", "score", "grade", "stage", "because")
+    for place, lead in enumerate(leads, start=1):
+        table.add_row(
+            str(place), _who(lead), _score(lead), _text(lead, "grade"), _text(lead, "stage"), _because(lead)
+        )
+    return table
+
+
+def _who(lead: Lead) -> str:
+    attributes = _object(lead.get("attributes"))
+    title, company = _text(attributes, "job_title"), _text(attributes, "company")
+    place = f"{title}, {company}" if company else title
+    return "\n".join(line for line in (_text(attributes, "name") or _text(lead, "id")[:8], place) if line)
+
+
+def _score(lead: Lead) -> str:
+    value = _object(lead.get("scores")).get("total")
+    return f"{value:.1f}" if isinstance(value, int | float) else ""
+
+
+def _because(lead: Lead) -> str:
+    """The reasons that give most, of all scores that are built from rules."""
+    ledger = _object(lead.get("ledger"))
+    entries = [entry for entries in ledger.values() for entry in _objects(entries) if entry["kind"] in _GIVING]
+    entries.sort(key=lambda entry: -_number(entry["worth"]))
+    return "\n".join(_text(entry, "reason") for entry in entries[:_REASONS])
+
+
+_GIVING = frozenset({"rule", "attribute", "adjustment"})
+
+
+def _told(results: Results) -> Table:
+    table = _table("What leadflow told, and the demo's subscriber verified", "message", "webhooks verified")
+    for kind, count in sorted(results.subscriber.verified.items()):
+        table.add_row(kind, str(count))
+    return table
+
+
+def _funnel(leads: Iterable[Lead]) -> Table:
+    stages = Counter(_text(lead, "stage") or "in no stage" for lead in leads)
+    table = _table("Where the leads stand", "stage", "leads", "")
+    for stage in (*_STAGES, *sorted(stages.keys() - set(_STAGES))):
+        if count := stages[stage]:
+            table.add_row(stage, str(count), "#" * max(1, round(count / stages.total() * 60)))
+    return table
+
+
+def _refused(tally: Tally) -> Table:
+    table = _table("What leadflow refused, and why", "reason", "elements")
+    for reason, count in sorted(tally.refused.items()):
+        table.add_row(reason, str(count))
+    return table
+
+
+def _reconciliation(results: Results) -> Table:
+    table = _table("Does it add up?", "", "", "", "of which")
+    for one in sums(results):
+        parts = ", ".join(f"{count} {name}" for name, count in one.parts.items())
+        table.add_row(_tick(one.agrees), one.words, f"{one.left} = {one.right}", parts)
+    forged = "nothing forged, stale or cut short was let in"
+    table.add_row(_tick(results.tally.let_in == 0), forged, str(results.tally.let_in), "")
+    subscriber = results.subscriber
+    bad = "webhooks that failed verification, or never came"
+    table.add_row(
+        _tick(subscriber.failed == subscriber.lost == 0), bad, f"{subscriber.failed}, {subscriber.lost}", ""
+    )
+    return table
+
+
+def _say_what_it_means(console: Console, results: Results) -> None:
+    tally, scored = results.tally, results.scored
+    pace = tally.requests / results.posting_seconds
+    console.print(
+        f"{tally.requests} requests with {tally.sent} elements in {results.posting_seconds:.1f} s"
+        f" ({pace:.0f} requests a second); {len(results.leads)} leads."
+    )
+    if not results.first_run:
+        console.print(
+            f"This was a further run: the same bytes came again, {scored['duplicate']} were known already"
+            f" and {scored['scored']} counted."
+        )
+    if not results.agrees:
+        console.print("[bold red]The sums do not agree.[/bold red]")
+
+
+def _say_where_to_look(console: Console, results: Results, base_url: str, installation: Installation) -> None:
+    authorization = f"-H 'Authorization: Bearer {installation.api_key}'"
+    lead = _text(results.hottest[0], "id") if results.hottest else "ID"
+    console.print("\nWhere to look next", style="bold")
+    for what, where in (
+        ("The API", f"{base_url}/docs"),
+        ("The hot list", f"curl {authorization} '{base_url}/v1/leads?limit=10'"),
+        ("Why the first is hot", f"curl {authorization} {base_url}/v1/leads/{lead}"),
+        ("What it did", f"curl {authorization} {base_url}/v1/leads/{lead}/timeline"),
+        ("The model and the pipeline", "deploy/examples/model.yaml, deploy/examples/pipeline.yaml"),
+        ("The same arithmetic offline", "leadflow score deploy/examples/model.yaml EVENTS --at TIME"),
+    ):
+        console.print(Text(f"  {what}: "), Text(where), sep="", soft_wrap=True)
+
+
+def _table(title: str, *columns: str) -> Table:
+    return Table(*columns, title=title, title_justify="left", title_style="bold", header_style="dim", box=None)
+
+
+def _tick(good: bool) -> str:
+    return "[green]✓[/green]" if good else "[bold red]✗[/bold red]"
+
+
+def _text(value: Mapping[str, Json], name: str) -> str:
+    found = value.get(name)
+    return "" if found is None else str(found)
+
+
+def _number(value: Json) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _object(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: Json) -> list[dict[str, Json]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
