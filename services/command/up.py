@@ -33,7 +33,9 @@ BUILDS: Mapping[str, Build] = {
 
 
 @asynccontextmanager
-async def assembled(names: Sequence[str], settings: Settings, clock: Clock) -> AsyncIterator[list[Service]]:
+async def assembled(
+    names: Sequence[str], settings: Settings, clock: Clock, *, builds: Mapping[str, Build] = BUILDS
+) -> AsyncIterator[list[Service]]:
     """The named services on the database and the log of `settings`, ready to run.
 
     Raises Misconfigured, or TransientError when a dependency is away.
@@ -47,14 +49,20 @@ async def assembled(names: Sequence[str], settings: Settings, clock: Clock) -> A
             context = Context(settings=settings, database=opened, log=log, clock=clock)
             keys = KeyRing(opened, clock)
             access = Service(name="access", routers=(), tasks={"keys": keys.snapshot.run})
-            yield [access, *(BUILDS[name](context, keys) for name in names)]
+            yield [access, *(builds[name](context, keys) for name in names)]
         finally:
             await log.stop()
 
 
-async def serve(names: Sequence[str], settings: Settings, companion: Companion | None = None) -> None:
+async def serve(
+    names: Sequence[str],
+    settings: Settings,
+    companion: Companion | None = None,
+    *,
+    builds: Mapping[str, Build] = BUILDS,
+) -> None:
     """Run the named services until a signal, or until `companion` returns."""
-    async with assembled(names, settings, SystemClock()) as services:
+    async with assembled(names, settings, SystemClock(), builds=builds) as services:
         await run(services, settings, companion=companion)
 
 
