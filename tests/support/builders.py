@@ -1,6 +1,7 @@
 """Things that tests are about, with everything filled in that a test does not care for."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -37,6 +38,12 @@ def an_event(
         attributes=attributes or {},
         received_at=None if received is None else at(received),
     )
+
+
+def an_adjustment(happened: str = "2026-03-02T10:00", **properties: Json) -> Event:
+    """Points given by hand to `engagement`; `properties` change what the event says."""
+    given: dict[str, Json] = {"score": "engagement", "points": 5, "reason": "called", "actor": "kim", **properties}
+    return replace(an_event(happened, "score_adjusted", event_id=f"adjustment at {happened}"), properties=given)
 
 
 def a_retraction(target: str, happened: str = "2026-03-20T10:00", *, source: str = "web") -> Event:

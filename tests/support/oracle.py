@@ -102,7 +102,7 @@ def _worth_of_rule(
             continue
         limit = rule.get("limit", {"count": len(history), "per": "ever"})
         by = _found(event, limit["by"]) if "by" in limit else _MISSING
-        period = (_period(limit["per"], moment), "" if by is _MISSING else json.dumps(by, sort_keys=True))
+        period = (_period(limit["per"], moment), _identity(by))
         seen[period] = seen.get(period, 0) + 1
         if seen[period] <= limit["count"] and moment > wiped:
             total += _worth(rule["points"], moment, rule.get("half_life", half_life), rule.get("expires_after"), at)
@@ -190,6 +190,13 @@ def _text(name: str, value: str, argument: str) -> bool:
         "ends_with": lambda: value.endswith(argument),
         "matches": lambda: re.search(argument, value, re.ASCII) is not None,
     }[name]()
+
+
+def _identity(value: Any) -> object:
+    """Equal for values that conditions call equal: 1 and 1.0 are one number, 1 and true are two values."""
+    if isinstance(value, Mapping | list):
+        return _kind(value), json.dumps(value, sort_keys=True)
+    return _kind(value), value
 
 
 def _compared(name: str, value: Any, argument: Any) -> bool:
