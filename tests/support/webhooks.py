@@ -1,0 +1,175 @@
+"""Webhooks as the platforms send and sign them, with payloads and keys made by us."""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from urllib.parse import unquote
+
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, derive_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from standardwebhooks import Webhook
+
+TEXT_SECRET = "a secret between two systems"
+STANDARD_SECRET = "whsec_" + base64.b64encode(b"thirty-two bytes of a secret key").decode()
+HUBSPOT_URL = "https://hooks.example.com/v1/webhooks/hubspot?team=a%20b&to=%2Fx"
+_SENDGRID_KEY = derive_private_key(0x1EADF10E, SECP256R1())
+SENDGRID_PUBLIC_KEY = base64.b64encode(
+    _SENDGRID_KEY.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A request of a platform, ready to send."""
+
+    kind: str
+    body: bytes
+    headers: Mapping[str, str]
+    secret: str
+    public_url: str | None = None
+    more: Mapping[str, object] = field(default_factory=dict)
+
+    def source_options(self) -> dict[str, object]:
+        """What the source needs besides its kind and its secret."""
+        return dict(self.more) | ({"public_url": self.public_url} if self.public_url else {})
+
+
+def as_json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def hubspot(value: object, at: datetime, *, secret: str = TEXT_SECRET) -> Signed:
+    body = as_json(value)
+    milliseconds = str(int(at.timestamp() * 1000))
+    # Only the encoded slash of this URL is among the characters that HubSpot decodes.
+    url = HUBSPOT_URL.replace("%2F", unquote("%2F"))
+    signature = _hmac(secret, f"POST{url}".encode() + body + milliseconds.encode(), "sha256")
+    headers = {
+        "X-HubSpot-Request-Timestamp": milliseconds,
+        "X-HubSpot-Signature-v3": base64.b64encode(signature).decode(),
+    }
+    return Signed("hubspot", body, headers, secret, public_url=HUBSPOT_URL)
+
+
+def sendgrid(value: object, at: datetime) -> Signed:
+    body = as_json(value) + b"\r\n"
+    seconds = str(int(at.timestamp()))
+    signature = _SENDGRID_KEY.sign(seconds.encode() + body, ECDSA(SHA256()))
+    headers = {
+        "X-Twilio-Email-Event-Webhook-Timestamp": seconds,
+        "X-Twilio-Email-Event-Webhook-Signature": base64.b64encode(signature).decode(),
+    }
+    return Signed("sendgrid", body, headers, SENDGRID_PUBLIC_KEY)
+
+
+def segment(value: object, *, secret: str = TEXT_SECRET) -> Signed:
+    signed = as_json(value[0] if isinstance(value, list) else value)
+    headers = {"X-Signature": _hmac(secret, signed, "sha1").hex()}
+    return Signed("segment", as_json(value), headers, secret)
+
+
+def calendly(value: object, at: datetime, *, secret: str = TEXT_SECRET) -> Signed:
+    body = as_json(value)
+    seconds = str(int(at.timestamp()))
+    signature = _hmac(secret, f"{seconds}.".encode() + body, "sha256").hex()
+    return Signed("calendly", body, {"Calendly-Webhook-Signature": f"t={seconds},v1={signature}"}, secret)
+
+
+def typeform(value: object, *, secret: str = TEXT_SECRET) -> Signed:
+    body = as_json(value)
+    signature = base64.b64encode(_hmac(secret, body, "sha256")).decode()
+    return Signed("typeform", body, {"Typeform-Signature": f"sha256={signature}"}, secret)
+
+
+def standard(
+    value: object, at: datetime, *, message_id: str = "msg_1", secret: str = STANDARD_SECRET, **more: object
+) -> Signed:
+    body = as_json(value)
+    headers = {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": Webhook(secret).sign(message_id, at, body.decode()),
+    }
+    return Signed("standardwebhooks", body, headers, secret, more=more)
+
+
+def _hmac(secret: str, message: bytes, algorithm: str) -> bytes:
+    return hmac.digest(secret.encode(), message, getattr(hashlib, algorithm))
+
+
+def examples(at: datetime) -> dict[str, Signed]:
+    """One good request of each kind, sent at `at`; each holds one event of ann@example.com, or of her contact."""
+    seconds, milliseconds, iso = int(at.timestamp()), int(at.timestamp() * 1000), at.isoformat()
+    return {
+        "hubspot": hubspot(
+            [
+                {
+                    "eventId": 1,
+                    "subscriptionId": 2,
+                    "portalId": 3,
+                    "occurredAt": milliseconds,
+                    "subscriptionType": "contact.creation",
+                    "objectId": 4711,
+                }
+            ],
+            at,
+        ),
+        "sendgrid": sendgrid(
+            [
+                {
+                    "email": "ann@example.com",
+                    "timestamp": seconds,
+                    "event": "click",
+                    "sg_event_id": "s1",
+                    "url": "https://x",
+                }
+            ],
+            at,
+        ),
+        "segment": segment(
+            {
+                "type": "page",
+                "messageId": "m1",
+                "userId": "u1",
+                "context": {"traits": {"email": "ann@example.com"}},
+                "properties": {"path": "/pricing"},
+                "timestamp": iso,
+            }
+        ),
+        "calendly": calendly(
+            {
+                "event": "invitee.created",
+                "created_at": iso,
+                "payload": {"uri": "https://c/i/1", "email": "ann@example.com", "name": "Ann"},
+            },
+            at,
+        ),
+        "typeform": typeform(
+            {
+                "event_id": "t1",
+                "event_type": "form_response",
+                "form_response": {
+                    "form_id": "f",
+                    "token": "k",
+                    "submitted_at": iso,
+                    "answers": [
+                        {"type": "email", "email": "ann@example.com", "field": {"ref": "mail"}},
+                        {"type": "text", "text": "Head of Sales", "field": {"ref": "job_title"}},
+                    ],
+                },
+            }
+        ),
+        "standardwebhooks": standard(
+            {
+                "type": "trial.started",
+                "timestamp": iso,
+                "data": {"email": "ann@example.com", "plan": "team"},
+            },
+            at,
+        ),
+    }
