@@ -7,7 +7,7 @@ timeout of its own. What timed out may still be delivered, and the errors say so
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -29,6 +29,7 @@ from shared.errors import InvalidInput, LogUnavailable, Misconfigured
 from shared.events.topics import TopicSpec
 from shared.log.flusher import Flusher
 from shared.log.kafka_consumer import KafkaConsumer
+from shared.log.kafka_ending import ended
 from shared.log.partitioner import partition_of
 from shared.log.protocol import MAX_RECORD_BYTES, Consumer, Record, size_of, total_size
 
@@ -239,9 +240,7 @@ class KafkaLog:
             await admin.start()
             yield admin
         finally:
-            with suppress(KafkaError, TimeoutError, OSError):
-                async with asyncio.timeout(_ABANDON_SECONDS):
-                    await admin.close()
+            await ended(admin.close(), timeout_seconds=_ABANDON_SECONDS)
 
     async def _all_usable(self, admin: AIOKafkaAdminClient, topics: Sequence[TopicSpec]) -> bool:
         """Whether each topic has all of its partitions, each with a leader; the missing are asked for."""
@@ -311,16 +310,10 @@ def _raise_worst(outcomes: Sequence[BaseException | None]) -> None:
 
 async def _stop_producer(producer: AIOKafkaProducer) -> None:
     """Flush if that is quick. Else nothing of this producer may stay behind: it would send later, unasked."""
-    try:
-        async with asyncio.timeout(_STOP_SECONDS):
-            await producer.stop()
+    if await ended(producer.stop(), timeout_seconds=_STOP_SECONDS):
         return
-    except (KafkaError, TimeoutError, OSError) as error:
-        logger.warning("producer did not stop by itself", extra={"error": type(error).__name__})
     sender = producer._sender.sender_task  # noqa: SLF001 - aiokafka has no way to stop without flushing
     if sender is not None:
         sender.cancel()
         await asyncio.wait([sender], timeout=_ABANDON_SECONDS)
-    with suppress(KafkaError, TimeoutError, OSError):
-        async with asyncio.timeout(_ABANDON_SECONDS):
-            await producer.client.close()
+    await ended(producer.client.close(), timeout_seconds=_ABANDON_SECONDS)

@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
 
 from shared.errors import CommitRejected, LogUnavailable
+from shared.log.kafka_ending import ended
 from shared.log.protocol import Lag, Partition, ReceivedRecord
 
 logger = logging.getLogger(__name__)
@@ -212,14 +213,8 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
 
 async def _stop_consumer(consumer: AIOKafkaConsumer) -> None:
     """Leave the group if that is quick; with brokers away aiokafka would wait for them."""
-    try:
-        async with asyncio.timeout(_STOP_SECONDS):
-            await consumer.stop()
+    if await ended(consumer.stop(), timeout_seconds=_STOP_SECONDS):
         return
-    except (KafkaError, TimeoutError, OSError) as error:
-        logger.warning("consumer did not stop by itself", extra={"error": type(error).__name__})
     for part in (consumer._fetcher, consumer._client):  # noqa: SLF001 - no public way to stop without goodbyes
         if part is not None:
-            with suppress(KafkaError, TimeoutError, OSError):
-                async with asyncio.timeout(_ABANDON_SECONDS):
-                    await part.close()
+            await ended(part.close(), timeout_seconds=_ABANDON_SECONDS)
