@@ -113,7 +113,7 @@ async def write_leads(connection: AsyncConnection, rows: Sequence[LeadRow]) -> N
             "attributes": [_json(row.lead.attributes) for row in rows],
             "states": [_STATE.dump_json(row.lead, exclude=_OWN_COLUMNS).decode() for row in rows],
             "stages": [row.lead.stay.stage if row.lead.stay else None for row in rows],
-            "owners": [_owner(row.lead) for row in rows],
+            "owners": [owner_of(row.lead) for row in rows],
             "sources": [row.lead.first_touch.source if row.lead.first_touch else None for row in rows],
             "absorbed": [UUID(row.lead.absorbed_by) if row.lead.absorbed_by else None for row in rows],
             "seen": [row.scores_seen for row in rows],
@@ -300,7 +300,8 @@ def _lead_row(row: Row[tuple[object, ...]]) -> LeadRow:
     )
 
 
-def _owner(lead: Lead) -> str | None:
+def owner_of(lead: Lead) -> str | None:
+    """Whose lead it is: as the CRM says of the deal, else as an attribute says."""
     owner = lead.deal["owner"].value if "owner" in lead.deal else lead.attributes.get("owner")
     return owner if isinstance(owner, str) else None
 

@@ -117,7 +117,9 @@ class Work:
             await lead_repository.remember_model(self.connection, workspace, change)
 
 
-async def begin(connection: AsyncConnection, book: PipelineBook, fan_out: FanOut, keys: Iterable[LeadKey]) -> Work:
+async def begin(
+    connection: AsyncConnection, book: PipelineBook, fan_out: FanOut, *, outbox: Outbox, keys: Iterable[LeadKey]
+) -> Work:
     """Take the leads of `keys` in hand, and whoever has absorbed one of them.
 
     Survivors are found only under the lock, so theirs are taken second; should two transactions meet there,

@@ -1,0 +1,1 @@
+"""The HTTP API of the pipeline: leads, pipeline documents, subscriptions."""

@@ -1,0 +1,28 @@
+"""Text and JSON from callers, held to what can be stored: no NUL, no lone surrogates, no endless nesting."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from shared.events.json import Json, JsonLimits, json_faults
+
+_LIMITS = JsonLimits(items=2_000, keys=2_000)
+
+
+def _storable_text(text: str) -> str:
+    _check(text)
+    return text
+
+
+def _storable_json(document: dict[str, Json]) -> dict[str, Json]:
+    _check(document)
+    return document
+
+
+def _check(value: Json) -> None:
+    for path, reason in json_faults(value, _LIMITS):
+        raise ValueError(f"{path}: {reason}" if path else reason)
+
+
+PlainText = Annotated[str, AfterValidator(_storable_text)]
+JsonDocument = Annotated[dict[str, Json], AfterValidator(_storable_json)]

@@ -1,0 +1,96 @@
+"""The composition root of the pipeline: the only place that wires it."""
+
+import logging
+from random import SystemRandom
+from uuid import uuid4
+
+from services.pipeline import metrics, subscription_repository
+from services.pipeline.api.leads import leads_router
+from services.pipeline.api.pipelines import pipelines_router
+from services.pipeline.api.subscriptions import subscriptions_router
+from services.pipeline.delivery import repository
+from services.pipeline.delivery.address import AddressGuard
+from services.pipeline.delivery.dispatcher import Dispatcher
+from services.pipeline.delivery.schedule import STANDARD
+from services.pipeline.delivery.sender import Sender
+from services.pipeline.handlers import Handlers
+from services.pipeline.service import PipelineService
+from services.pipeline.settings import PipelineSettings
+from shared.access.keyring import KeyRing
+from shared.consumer import ConsumerTask
+from shared.db.outbox import Outbox
+from shared.events.topics import LEAD_SCORES
+from shared.periodic import every
+from shared.service import Context, Service
+
+GROUP = "pipeline"
+_OBSERVE_SECONDS = 15.0
+
+logger = logging.getLogger(__name__)
+
+
+def build(context: Context, settings: PipelineSettings, keys: KeyRing) -> Service:
+    """The pipeline, ready to run. `keys` is the process's: whoever runs the process keeps it fresh."""
+    outbox = Outbox("pipeline")
+    guard = _guard(settings)
+    dispatcher = _dispatcher(context, settings, guard)
+    service = PipelineService(context.database, context.clock, outbox, on_deliveries=dispatcher.wake)
+    handlers = Handlers(service, context.log, context.clock)
+    consumer = ConsumerTask(
+        context, (LEAD_SCORES,), group=GROUP, handle=handlers.handle, max_records=settings.batch_records
+    )
+
+    async def tell_stalled() -> int:
+        return await service.tell_stalled(settings.due_batch)
+
+    async def observe() -> int:
+        return await _observe(context)
+
+    return Service(
+        name="pipeline",
+        routers=(
+            leads_router(context, keys, service),
+            pipelines_router(context, keys),
+            subscriptions_router(context, keys, guard),
+        ),
+        tasks={
+            "consumer": consumer.run,
+            **outbox.tasks(context.database, context.log),
+            "due moments": every(settings.due_poll_seconds, tell_stalled, name="stalled leads"),
+            "webhooks": dispatcher.run,
+            "webhook backlog": every(_OBSERVE_SECONDS, observe, name="webhook backlog"),
+        },
+        ready={"database": context.database.check, "log": context.log.check},
+        live={"consumer": consumer.stuck},
+    )
+
+
+def _guard(settings: PipelineSettings) -> AddressGuard:
+    if settings.webhook_allow_private_addresses or settings.webhook_allow_http:
+        logger.warning("webhooks may go to addresses that are not public, or unencrypted")
+    return AddressGuard(
+        allow_private=settings.webhook_allow_private_addresses, allow_http=settings.webhook_allow_http
+    )
+
+
+def _dispatcher(context: Context, settings: PipelineSettings, guard: AddressGuard) -> Dispatcher:
+    sender = Sender(guard, timeout_seconds=settings.webhook_timeout_seconds, connections=settings.webhook_concurrency)
+    return Dispatcher(
+        context.database,
+        context.clock,
+        sender,
+        settings=settings,
+        schedule=STANDARD,
+        random=SystemRandom(),
+        holder=uuid4(),
+    )
+
+
+async def _observe(context: Context) -> int:
+    async with context.database.transaction() as connection:
+        waiting = await repository.pending(connection)
+        states = await subscription_repository.count_by_state(connection)
+    metrics.WEBHOOK_QUEUE.set(waiting)
+    for state in ("enabled", "disabled"):
+        metrics.WEBHOOK_ENDPOINTS.labels(state).set(states.get(state, 0))
+    return 0

@@ -1,0 +1,166 @@
+"""The hot list: leads by what their score is worth now, exactly, without an index on anything that changes.
+
+Candidates come in the order of a bound that no later value exceeds; each one's value is computed from its
+curve; once the next bound lies below the last value of the page, nobody further can belong on it.
+"""
+
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from pydantic_core import to_json
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.events.curve import Curve, microseconds, moment, published, scores_at
+from shared.events.json import Json
+
+_CURVE: TypeAdapter[Curve] = TypeAdapter(Curve)
+_SMALLEST_CHUNK = 200
+_LARGEST_CHUNK = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class HotFilter:
+    """Which leads to list; everything given must hold. `attributes` by name, equal in value."""
+
+    stage: str | None = None
+    grade: str | None = None
+    band: str | None = None
+    owner: str | None = None
+    source: str | None = None
+    email: str | None = None
+    attributes: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """Where the page before ended: its last value and lead."""
+
+    value: float
+    lead_id: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Placed:
+    """A lead with its value now. Ordered by value, then id: a later id stands first among equals."""
+
+    value: float
+    lead_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    lead_id: str
+    ceiling: float
+    curve: Curve
+
+
+async def hottest(
+    connection: AsyncConnection,
+    workspace: str,
+    score: str,
+    *,
+    at: datetime,
+    limit: int,
+    conditions: HotFilter,
+    after: After | None = None,
+) -> list[Placed]:
+    """The `limit` leads with the highest `score` at `at`, the highest first, beyond `after`."""
+    page: list[Placed] = []
+    beyond = Placed(after.value, after.lead_id) if after else None
+    bound: tuple[float, str] | None = None
+    chunk = max(_SMALLEST_CHUNK, 2 * limit)
+    while True:
+        candidates = await _candidates(connection, workspace, score, bound=bound, limit=chunk, conditions=conditions)
+        for candidate in candidates:
+            placed = Placed(_value(candidate.curve, score, at), candidate.lead_id)
+            if beyond is None or placed < beyond:
+                _keep(page, placed, limit)
+        if len(candidates) < chunk or _is_full(page, limit, published(candidates[-1].ceiling)):
+            return sorted(page, reverse=True)
+        bound = (candidates[-1].ceiling, candidates[-1].lead_id)
+        chunk = min(2 * chunk, _LARGEST_CHUNK)
+
+
+async def default_score(connection: AsyncConnection, workspace: str) -> tuple[str, Sequence[str]]:
+    """The score that lists are ordered by unless told otherwise, and all that there are."""
+    rows = await connection.execute(
+        text("SELECT default_score, scores FROM pipeline.scored_model WHERE workspace = :workspace"),
+        {"workspace": workspace},
+    )
+    row = rows.one_or_none()
+    return ("total", ()) if row is None else (row.default_score, row.scores)
+
+
+def values_at(curve: Curve, at: datetime) -> dict[str, float]:
+    """Every score, rounded, at `at`, or where the curve begins if that is later: clocks differ a little."""
+    begin = max(microseconds(at), curve.from_us)
+    return {name: published(value) for name, value in scores_at(curve, moment(begin)).items()}
+
+
+def _value(curve: Curve, score: str, at: datetime) -> float:
+    return values_at(curve, at)[score]
+
+
+def _keep(page: list[Placed], placed: Placed, limit: int) -> None:
+    if len(page) < limit:
+        heapq.heappush(page, placed)
+    else:
+        heapq.heappushpop(page, placed)
+
+
+def _is_full(page: Sequence[Placed], limit: int, bound: float) -> bool:
+    """Whether nobody under `bound` can belong on the page: at the very bound, ids decide."""
+    return len(page) == limit and bound < page[0].value
+
+
+async def _candidates(
+    connection: AsyncConnection,
+    workspace: str,
+    score: str,
+    *,
+    bound: tuple[float, str] | None,
+    limit: int,
+    conditions: HotFilter,
+) -> list[_Candidate]:
+    clauses, values = _clauses(conditions)
+    if bound is not None:
+        clauses.append("(ceiling.ceiling, ceiling.lead_id) < (:bound, CAST(:bound_id AS uuid))")
+        values |= {"bound": bound[0], "bound_id": UUID(bound[1])}
+    rows = await connection.execute(
+        text(f"""
+            SELECT CAST(ceiling.lead_id AS text) AS lead_id, ceiling.ceiling, standing.curve
+            FROM pipeline.ceiling
+            JOIN pipeline.standing USING (workspace, lead_id)
+            JOIN pipeline.lead ON lead.workspace = ceiling.workspace AND lead.id = ceiling.lead_id
+            WHERE ceiling.workspace = :workspace AND score = :score {"".join(f" AND {item}" for item in clauses)}
+            ORDER BY ceiling.ceiling DESC, ceiling.lead_id DESC LIMIT :limit
+        """),  # noqa: S608 the clauses are constants of ours
+        {"workspace": workspace, "score": score, "limit": limit, **values},
+    )
+    return [_Candidate(row.lead_id, row.ceiling, _CURVE.validate_json(row.curve)) for row in rows]
+
+
+_EQUALITIES = {
+    "stage": "lead.stage = :stage",
+    "owner": "lead.owner = :owner",
+    "source": "lead.source = :source",
+    "grade": "standing.grade = :grade",
+    "email": ":email = ANY(lead.emails)",
+    "band": "standing.bands ->> :score = :band",
+}
+
+
+def _clauses(conditions: HotFilter) -> tuple[list[str], dict[str, object]]:
+    values: dict[str, object] = {
+        name: getattr(conditions, name) for name in _EQUALITIES if getattr(conditions, name) is not None
+    }
+    clauses = [_EQUALITIES[name] for name in values]
+    if conditions.attributes:
+        clauses.append("lead.attributes @> CAST(:attributes AS jsonb)")
+        values["attributes"] = to_json(dict(conditions.attributes)).decode()
+    return clauses, values
