@@ -317,25 +317,28 @@ def _identity() -> list[str]:
 
 
 async def _run(program: str, arguments: Sequence[str], *, programs: Path, timeout_seconds: float) -> None:
-    process = await asyncio.create_subprocess_exec(
-        *_identity(),
-        str(programs / program),
-        *arguments,
-        cwd="/",
-        env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            output, _ = await process.communicate()
-    except TimeoutError as error:
-        raise DatabaseUnavailable(f"{program} did not end within {timeout_seconds:.0f} s") from error
-    finally:
-        if process.returncode is None:
-            process.kill()
-    said = output.decode(errors="replace").strip()
+    # A file, not a pipe: what a program starts in the background may inherit a pipe and never close it.
+    with tempfile.TemporaryFile() as output:
+        process = await asyncio.create_subprocess_exec(
+            *_identity(),
+            str(programs / program),
+            *arguments,
+            cwd="/",
+            env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await process.wait()
+        except TimeoutError as error:
+            raise DatabaseUnavailable(f"{program} did not end within {timeout_seconds:.0f} s") from error
+        finally:
+            if process.returncode is None:
+                process.kill()
+        output.seek(0)
+        said = output.read().decode(errors="replace").strip()
     if said.startswith("unshare:"):
         raise Misconfigured(f"PostgreSQL does not run as root, and user namespaces are refused ({said}): {_WAYS_OUT}")
     if process.returncode != 0:
