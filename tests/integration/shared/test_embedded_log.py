@@ -1,0 +1,210 @@
+"""What only the embedded engine does: retention, leases in the database, one transaction per write."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from shared.clock import ManualClock
+from shared.db.engine import Database
+from shared.errors import Misconfigured
+from shared.events.topics import TopicSpec
+from shared.log.embedded import EmbeddedLog
+from shared.log.protocol import Consumer, Record
+from tests.support.log_engines import a_topic
+from tests.support.postgres import PostgresServer
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.postgres
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(datetime(2026, 3, 1, tzinfo=UTC))
+
+
+@pytest.fixture
+async def log(database: Database, clock: ManualClock) -> AsyncIterator[EmbeddedLog]:
+    log = EmbeddedLog(database, session_timeout_seconds=2, clock=clock)
+    await log.start()
+    yield log
+    await log.stop()
+
+
+@pytest.fixture
+async def topic(log: EmbeddedLog) -> TopicSpec:
+    topic = replace(a_topic(partitions=1), retention_seconds=int(DAY.total_seconds()))
+    await log.ensure_topics([topic])
+    return topic
+
+
+def records(count: int) -> list[Record]:
+    return [Record(b"key", str(number).encode()) for number in range(count)]
+
+
+async def commit_next(consumer: Consumer, count: int) -> None:
+    batch = await consumer.poll(max_records=count, timeout_seconds=5)
+    await consumer.commit({batch[-1].partition: batch[-1].offset + 1})
+
+
+async def test_old_records_that_every_group_committed_are_trimmed(
+    log: EmbeddedLog, topic: TopicSpec, clock: ManualClock
+) -> None:
+    await log.publish(topic.name, records(2500))
+    clock.advance(2 * DAY)
+    await log.publish(topic.name, records(10))
+    async with log.consume([topic.name], group="g", member="m") as consumer:
+        await commit_next(consumer, 2400)
+
+    assert await log.trim() == 2400
+    assert await log.trim() == 0
+
+
+async def test_a_group_that_never_committed_holds_everything(
+    log: EmbeddedLog, topic: TopicSpec, clock: ManualClock
+) -> None:
+    await log.publish(topic.name, records(10))
+    async with log.consume([topic.name], group="slow", member="m"):
+        pass
+    async with log.consume([topic.name], group="quick", member="m") as consumer:
+        await commit_next(consumer, 10)
+    clock.advance(2 * DAY)
+
+    assert await log.trim() == 0
+
+
+async def test_a_topic_that_nobody_reads_keeps_records_for_its_retention(
+    log: EmbeddedLog, topic: TopicSpec, clock: ManualClock
+) -> None:
+    await log.publish(topic.name, records(10))
+
+    assert await log.trim() == 0
+    clock.advance(2 * DAY)
+    assert await log.trim() == 10
+
+
+async def test_a_group_that_begins_after_a_trim_starts_at_the_oldest_that_is_left(
+    log: EmbeddedLog, topic: TopicSpec, clock: ManualClock
+) -> None:
+    await log.publish(topic.name, records(10))
+    clock.advance(2 * DAY)
+    await log.trim()
+    await log.publish(topic.name, records(3))
+
+    async with log.consume([topic.name], group="late", member="m") as consumer:
+        lag = (await consumer.poll(max_records=1, timeout_seconds=5), await consumer.lag())[1]
+        await consumer.rewind()
+        batch = await consumer.poll(max_records=10, timeout_seconds=5)
+
+    assert [record.offset for record in batch] == [10, 11, 12]
+    assert [partition.records for partition in lag.values()] == [3]
+
+
+async def test_the_later_of_two_members_of_one_name_takes_the_place(log: EmbeddedLog, topic: TopicSpec) -> None:
+    async with log.consume([topic.name], group="g", member="same") as first:
+        await first.poll(max_records=1, timeout_seconds=0)
+        async with log.consume([topic.name], group="g", member="same") as second:
+            await second.poll(max_records=1, timeout_seconds=0)
+
+            await wait_until(lambda: refused(first), "the first is told")
+            assert len(second.assignment()) == 1
+
+
+async def refused(consumer: Consumer) -> bool:
+    try:
+        await consumer.poll(max_records=1, timeout_seconds=0)
+    except Misconfigured:
+        return True
+    return False
+
+
+async def test_a_member_that_was_expelled_joins_again_by_itself(
+    log: EmbeddedLog, topic: TopicSpec, database: Database
+) -> None:
+    async with log.consume([topic.name], group="g", member="m") as consumer:
+        await consumer.poll(max_records=1, timeout_seconds=0)
+        async with database.transaction() as connection:
+            await connection.execute(text("DELETE FROM log.members"))
+            await connection.execute(text("UPDATE log.groups SET generation = generation + 1"))
+
+        await log.publish(topic.name, records(1))
+        await wait_until(lambda: got_something(consumer), "records again")
+
+
+async def got_something(consumer: Consumer) -> bool:
+    return bool(await consumer.poll(max_records=1, timeout_seconds=0.1))
+
+
+async def test_a_reader_waits_for_an_offset_that_is_given_but_not_committed(
+    log: EmbeddedLog, topic: TopicSpec, database: Database
+) -> None:
+    held, release = asyncio.Event(), asyncio.Event()
+
+    async def hold_the_head() -> None:
+        async with database.transaction() as connection:
+            await connection.execute(text("SELECT head FROM log.partitions FOR UPDATE"))
+            held.set()
+            await release.wait()
+
+    holding = asyncio.create_task(hold_the_head())
+    await held.wait()
+    publishing = asyncio.create_task(log.publish(topic.name, records(1)))
+    async with log.consume([topic.name], group="g", member="m") as consumer:
+        assert await consumer.poll(max_records=1, timeout_seconds=0.2) == []
+        assert not publishing.done()
+        release.set()
+        await asyncio.gather(holding, publishing)
+
+        assert len(await consumer.poll(max_records=1, timeout_seconds=5)) == 1
+
+
+async def test_without_notifications_polling_still_finds_everything(
+    log: EmbeddedLog, topic: TopicSpec, database: Database
+) -> None:
+    async with log.consume([topic.name], group="g", member="m") as consumer:
+        log._tasks["listen"].cancel()
+        polling = asyncio.create_task(consumer.poll(max_records=1, timeout_seconds=5))
+        await log.publish(topic.name, records(1))
+
+        assert len(await polling) == 1
+
+
+async def test_a_lost_listener_comes_back(log: EmbeddedLog, topic: TopicSpec, database: Database) -> None:
+    async with log.consume([topic.name], group="g", member="m"):
+        await wait_until(lambda: listens_beside(database, set()), "listening")
+        lost = await listeners(database)
+        async with database.transaction() as connection:
+            await connection.execute(
+                text("SELECT pg_terminate_backend(pid) FROM unnest(CAST(:pids AS integer[])) AS pid"),
+                {"pids": sorted(lost)},
+            )
+
+        await wait_until(lambda: listens_beside(database, lost), "listening again")
+
+
+async def listens_beside(database: Database, others: set[int]) -> bool:
+    return bool(await listeners(database) - others)
+
+
+async def listeners(database: Database) -> set[int]:
+    """Server processes of this test's database that listen."""
+    async with database.transaction() as connection:
+        pids = await connection.scalars(
+            text("SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()")
+        )
+        return set(pids)
+
+
+async def test_a_database_without_the_schema_is_refused_with_the_remedy(postgres_server: PostgresServer) -> None:
+    async with postgres_server.fresh_url(migrated=False) as url:
+        database = Database(url)
+
+        with pytest.raises(Misconfigured, match="leadflow migrate"):
+            await EmbeddedLog(database).start()
+
+        await database.close()
