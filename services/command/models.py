@@ -12,7 +12,7 @@ from rich.table import Table
 from services.command.runtime import database, fail, run_async
 from services.scorer import model_repository, models
 from services.scorer.domain.document import parse_model
-from services.scorer.domain.yaml_text import parse_yaml
+from services.scorer.domain.yaml_text import read_yaml
 from services.scorer.model_repository import PublishedModel
 from shared.clock import SystemClock
 from shared.errors import InvalidInput, LeadflowError
@@ -96,4 +96,7 @@ def show(
 
 
 def _document(file: Path) -> Json:
-    return parse_yaml(file.read_bytes())
+    try:
+        return read_yaml(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{file} is not UTF-8 text") from error
