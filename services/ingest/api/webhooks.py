@@ -26,9 +26,9 @@ def webhooks_router(ingest: Ingest, *, sources: SourceBook, settings: IngestSett
     """The routes that platforms call."""
     router = APIRouter(tags=["webhooks"])
 
-    @router.api_route(
+    @router.head("/v1/webhooks/{source_id}", status_code=204, include_in_schema=False)
+    @router.get(
         "/v1/webhooks/{source_id}",
-        methods=["GET", "HEAD"],
         summary="Look whether anybody is here",
         description="Some platforms look before they save a URL. The answer is the same for every name.",
         status_code=204,
