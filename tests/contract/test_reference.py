@@ -19,7 +19,7 @@ DIRECTORIES = ("docs/reference", "shared/events/schema")
 
 
 def generate(action: str, root: Path, *, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "docs" / "generate.py"), action, "--root", str(root)]
+    command = [sys.executable, "-W", "error", str(ROOT / "docs" / "generate.py"), action, "--root", str(root)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env={"PYTHONHASHSEED": hash_seed})
 
 
