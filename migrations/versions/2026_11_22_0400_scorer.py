@@ -15,7 +15,8 @@ CREATE TABLE scorer.model (
     workspace text NOT NULL,
     version integer NOT NULL,
     name text NOT NULL,
-    document jsonb NOT NULL,
+    -- json, not jsonb: the order in which its author wrote it is kept.
+    document json NOT NULL,
     digest bytea NOT NULL,
     published_at timestamptz NOT NULL,
     published_by text NOT NULL,

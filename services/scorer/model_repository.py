@@ -44,7 +44,7 @@ async def publish(connection: AsyncConnection, model: PublishedModel, digest: by
     await connection.execute(
         text("""
             INSERT INTO scorer.model (workspace, version, name, document, digest, published_at, published_by, reason)
-            VALUES (:workspace, :version, :name, CAST(:document AS jsonb), :digest, :at, :by, :reason)
+            VALUES (:workspace, :version, :name, CAST(:document AS json), :digest, :at, :by, :reason)
         """),
         {
             "workspace": model.workspace,
