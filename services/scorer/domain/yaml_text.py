@@ -6,13 +6,14 @@ YAML 1.1 takes the key `on` for true, `9:30` for a number and a date for an obje
 
 import re
 from collections.abc import Hashable
+from contextlib import suppress
 from typing import Any
 
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode
 
 from shared.errors import InvalidInput
-from shared.events.json import Json, JsonLimits, json_faults
+from shared.events.json import Json, JsonLimits, json_faults, parse_json
 
 _LIMITS = JsonLimits(items=2_000, keys=2_000)
 _LONGEST_TEXT = 1_048_576
@@ -54,10 +55,19 @@ def read_yaml(text: str) -> Json:
     """The value of one YAML or JSON document. Raises InvalidInput, naming the line, for anything else."""
     if len(text) > _LONGEST_TEXT:
         raise InvalidInput("longer than 1 MiB", code="not_yaml")
+    value = _value(text)
+    for path, reason in json_faults(value, _LIMITS):
+        raise InvalidInput(f"{path}: {reason}", code="not_yaml", field=path)
+    return value
+
+
+def _value(text: str) -> Json:
+    # JSON proper has tabs and surrogate pairs that PyYAML reads otherwise.
+    if text.lstrip().startswith("{"):
+        with suppress(InvalidInput):
+            return parse_json(text.encode())
     try:
         value: Json = yaml.load(text, Loader=_Loader)  # noqa: S506 a SafeLoader
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise InvalidInput(f"not YAML: {error}", code="not_yaml") from error
-    for path, reason in json_faults(value, _LIMITS):
-        raise InvalidInput(f"{path}: {reason}", code="not_yaml", field=path)
     return value

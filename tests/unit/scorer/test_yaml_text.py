@@ -18,6 +18,7 @@ from shared.events.json import Json
         ("zip: 0123", {"zip": "0123"}),
         ("[1, -2, 2.5, 1e3, true, false, null, ~]", [1, -2, 2.5, 1000.0, True, False, None, None]),
         ('{"a": [1, "x"]}', {"a": [1, "x"]}),
+        ('{\t"smile": "\\ud83d\\ude00"}', {"smile": "\U0001f600"}),
         ("half_life: none", {"half_life": "none"}),
     ],
     ids=repr,
