@@ -18,10 +18,10 @@ _STUCK_AFTER_SECONDS = 60.0
 
 
 def member_name(settings: Settings) -> str:
-    """The name under which this process joins groups: stable over a restart, so that it gets its partitions back
-    at once, and unique, since no two processes of a machine listen on the same port.
+    """The name under which this process joins groups: the configured one, or one that is unique, since no two
+    processes of a machine listen on the same port, and mostly the same after a restart.
     """
-    return f"{socket.gethostname()}-{settings.port or os.getpid()}"
+    return settings.instance or f"{socket.gethostname()}-{settings.port or os.getpid()}"
 
 
 class ConsumerTask:

@@ -38,6 +38,17 @@ class Settings(BaseSettings):
     kafka_replication_factor: int = Field(
         1, ge=1, description="Replicas of topics that leadflow creates; 3 in production."
     )
+    kafka_prefix: str = Field(
+        "",
+        pattern=r"^[a-zA-Z0-9-]*$",
+        description="Goes before the names of topics and groups, so that several leadflows can share a cluster.",
+    )
+    instance: str | None = Field(
+        None,
+        pattern=r"^[a-zA-Z0-9-]{1,200}$",
+        description="Name of this process, unique among those of its service. Set it where a restarted process keeps "
+        "its name (a StatefulSet): it then takes its partitions back without a rebalance.",
+    )
     log_publish_timeout_seconds: PositiveSeconds = Field(
         5.0, description="Longest wait for the log to confirm a publish; then the sender gets a 503."
     )
@@ -45,9 +56,7 @@ class Settings(BaseSettings):
         30.0, description="A consumer silent for this long loses its partitions to the others."
     )
     host: str = Field("127.0.0.1", description="Address that the HTTP server binds.")
-    port: int = Field(
-        8080, ge=0, le=65535, description="Port that the HTTP server binds; 0 picks a free one."
-    )
+    port: int = Field(8080, ge=0, le=65535, description="Port that the HTTP server binds; 0 picks a free one.")
     shutdown_timeout_seconds: PositiveSeconds = Field(
         20.0, description="How long a SIGTERM waits for what is in hand before the process ends anyway."
     )

@@ -15,6 +15,8 @@ def open_log(settings: Settings, database: Database) -> Log:
             replication_factor=settings.kafka_replication_factor,
             publish_timeout_seconds=settings.log_publish_timeout_seconds,
             session_timeout_seconds=settings.log_session_timeout_seconds,
+            static_members=settings.instance is not None,
+            prefix=settings.kafka_prefix,
         )
     return EmbeddedLog(
         database,

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -62,7 +63,8 @@ class KafkaLog:
     """The engine `kafka`.
 
     With `static_members` a restarted consumer takes its place back without a rebalance, and one that
-    leaves for good is missed only after the session timeout.
+    leaves for good is missed only after the session timeout. `prefix` goes before the names of topics and
+    groups on the broker, so that several leadflows can share one.
     """
 
     def __init__(
@@ -73,8 +75,10 @@ class KafkaLog:
         publish_timeout_seconds: float = 5.0,
         session_timeout_seconds: float = 30.0,
         static_members: bool = False,
+        prefix: str = "",
     ) -> None:
         self._bootstrap_servers = bootstrap_servers
+        self._prefix = prefix
         self._replication_factor = replication_factor
         self._publish_timeout_seconds = publish_timeout_seconds
         self._session_timeout_seconds = session_timeout_seconds
@@ -96,6 +100,7 @@ class KafkaLog:
             await _stop_producer(producer)
 
     async def ensure_topics(self, topics: Sequence[TopicSpec]) -> None:
+        topics = [replace(topic, name=self._prefix + topic.name) for topic in topics]
         try:
             async with asyncio.timeout(_ADMIN_SECONDS), self._admin() as admin:
                 while True:
@@ -109,6 +114,7 @@ class KafkaLog:
         total_size(records)
         if not records:
             return
+        topic = self._prefix + topic
         deadline = asyncio.get_running_loop().time() + self._publish_timeout_seconds
         count = await self._partition_count(topic)
         lanes: dict[int, list[Record]] = {}
@@ -128,10 +134,11 @@ class KafkaLog:
     @asynccontextmanager
     async def consume(self, topics: Sequence[str], *, group: str, member: str) -> AsyncIterator[Consumer]:
         for topic in topics:
-            await self._partition_count(topic)
+            await self._partition_count(self._prefix + topic)
         consumer = KafkaConsumer(
             self._bootstrap_servers,
             topics,
+            prefix=self._prefix,
             group=group,
             member=member,
             static=self._static_members,

@@ -56,20 +56,22 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         bootstrap_servers: str,
         topics: Sequence[str],
         *,
+        prefix: str,
         group: str,
         member: str,
         static: bool,
         session_timeout_seconds: float,
         call_timeout_seconds: float,
     ) -> None:
-        self._topics = tuple(topics)
-        self._group = group
+        self._prefix = prefix
+        self._topics = tuple(prefix + topic for topic in topics)
+        self._group = prefix + group
         self._call_timeout_seconds = call_timeout_seconds
         rebalance_seconds = min(_LONGEST_REBALANCE_SECONDS, 2 * session_timeout_seconds)
         self._options: dict[str, Any] = {
             "bootstrap_servers": bootstrap_servers,
             "client_id": member,
-            "group_id": group,
+            "group_id": self._group,
             "group_instance_id": member if static else None,
             "enable_auto_commit": False,
             "auto_offset_reset": "earliest",
@@ -103,7 +105,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         return [self._received(record) for records in polled.values() for record in records]
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
-        wanted = {TopicPartition(part.topic, part.number): offset for part, offset in offsets.items()}
+        wanted = {self._on_broker(part): offset for part, offset in offsets.items()}
         if not wanted:
             return
         if self._consumer is None or not wanted.keys() <= self._places.keys():
@@ -131,7 +133,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
 
     def assignment(self) -> frozenset[Partition]:
         held = self._consumer.assignment() if self._consumer is not None else ()
-        return frozenset(Partition(partition.topic, partition.partition) for partition in held)
+        return frozenset(self._in_protocol(partition) for partition in held)
 
     async def lag(self) -> Mapping[Partition, Lag]:
         consumer = self._consumer
@@ -145,7 +147,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         except (KafkaError, TimeoutError, OSError) as error:
             raise LogUnavailable(f"Kafka does not tell the lag: {error!r}", outcome_unknown=False) from error
         return {
-            Partition(partition.topic, partition.partition): self._lag_of(partition, ends[partition] - offset)
+            self._in_protocol(partition): self._lag_of(partition, ends[partition] - offset)
             for partition, offset in committed.items()
         }
 
@@ -184,13 +186,19 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         place = self._places.setdefault(partition, _Place(committed=record.offset))
         place.seen.append((record.offset, published_at))
         return ReceivedRecord(
-            partition=Partition(record.topic, record.partition),
+            partition=self._in_protocol(partition),
             offset=record.offset,
             key=record.key or b"",
             value=record.value or b"",
             headers=dict(record.headers),
             published_at=published_at,
         )
+
+    def _on_broker(self, partition: Partition) -> TopicPartition:
+        return TopicPartition(self._prefix + partition.topic, partition.number)
+
+    def _in_protocol(self, partition: TopicPartition) -> Partition:
+        return Partition(partition.topic.removeprefix(self._prefix), partition.partition)
 
     async def _open(self) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(**self._options)
