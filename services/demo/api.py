@@ -1,6 +1,7 @@
 """leadflow as its operator uses it: through the public HTTP API, with a key."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,7 @@ from services.demo.webhooks import EVENT_NAMES, HUBSPOT_URL, SOURCES
 from services.scorer.domain.yaml_text import read_yaml
 from shared.access.principal import Scope
 from shared.errors import Misconfigured
-from shared.events.json import Json
+from shared.events.json import Json, parse_json
 
 SCOPES: Final = (
     Scope.EVENTS_WRITE,
@@ -23,7 +24,15 @@ SCOPES: Final = (
 )
 _EXAMPLES: Final = Path(__file__).parents[2] / "deploy" / "examples"
 _DESCRIPTION: Final = "the demo's own subscriber"
-_PAGE: Final = 200
+_PAGE: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """The subscription of the demo's receiver."""
+
+    id: str
+    secret: str = field(repr=False)
 
 
 class Leadflow:
@@ -33,28 +42,36 @@ class Leadflow:
         self._client = client
         self._headers = {"Authorization": f"Bearer {api_key}"}
 
-    async def set_up(self, installation: Installation, subscriber_url: str, event_types: Sequence[str]) -> str:
-        """Publish model and pipeline, create what is missing; returns the subscription's secret."""
+    async def set_up(
+        self, installation: Installation, subscriber_url: str, event_types: Sequence[str]
+    ) -> Subscription:
+        """Publish model and pipeline, create what is missing, and subscribe."""
         await self._post("/v1/models", {"document": _example("model.yaml"), "reason": "the demo's model"})
         await self._post("/v1/pipelines", {"document": _example("pipeline.yaml")})
         await self._create_sources(installation)
         return await self._subscribe(subscriber_url, event_types)
 
-    async def hottest(self, count: int) -> list[dict[str, Json]]:
-        """The leads with the highest score now, each with its ledger."""
-        page = await self._get("/v1/leads", {"limit": str(count)})
-        leads = _objects(page["leads"])
-        return [await self.lead(str(lead["id"])) for lead in leads]
+    async def delivers(self, subscription: Subscription) -> bool:
+        """Whether any message is still on its way to the subscriber."""
+        query: dict[str, str] = {"limit": str(_PAGE)}
+        while True:
+            page = _object(await self._get(f"/v1/subscriptions/{subscription.id}/deliveries", query))
+            if any(delivery["state"] == "pending" for delivery in _objects(page["deliveries"])):
+                return True
+            if page["next_before"] is None:
+                return False
+            query["before"] = str(page["next_before"])
 
-    async def lead(self, lead_id: str) -> dict[str, Json]:
-        """One lead with everything that is known of it."""
-        return await self._get(f"/v1/leads/{lead_id}")
+    async def attributes(self, lead_id: str) -> dict[str, Json]:
+        """What is known of a lead."""
+        return _object(_object(await self._get(f"/v1/leads/{lead_id}"))["attributes"])
 
     async def leads(self) -> AsyncIterator[dict[str, Json]]:
         """Every lead, the hottest first."""
         cursor: Json = None
         while True:
-            page = await self._get("/v1/leads", {"limit": str(_PAGE)} | ({"cursor": str(cursor)} if cursor else {}))
+            query = {"limit": str(_PAGE)} | ({"cursor": str(cursor)} if cursor else {})
+            page = _object(await self._get("/v1/leads", query))
             for lead in _objects(page["leads"]):
                 yield lead
             cursor = page["next_cursor"]
@@ -62,7 +79,7 @@ class Leadflow:
                 return
 
     async def _create_sources(self, installation: Installation) -> None:
-        existing = {source["id"] for source in _objects((await self._get("/v1/sources"))["sources"])}
+        existing = {source["id"] for source in _objects(_object(await self._get("/v1/sources"))["sources"])}
         for channel in SOURCES:
             if channel.value in existing:
                 continue
@@ -75,28 +92,33 @@ class Leadflow:
             }
             await self._post("/v1/sources", source)
 
-    async def _subscribe(self, url: str, event_types: Sequence[str]) -> str:
+    async def _subscribe(self, url: str, event_types: Sequence[str]) -> Subscription:
         """The receiver has another port in every run, so the subscriptions of earlier ones end here."""
-        for old in _objects((await self._get("/v1/subscriptions"))["subscriptions"]):
+        for old in _objects(await self._get("/v1/subscriptions")):
             if old["description"] == _DESCRIPTION:
                 _checked(await self._client.delete(f"/v1/subscriptions/{old['id']}", headers=self._headers))
         body: dict[str, Json] = {"url": url, "event_types": list(event_types), "description": _DESCRIPTION}
-        return str((await self._post("/v1/subscriptions", body))["secret"])
+        created = await self._post("/v1/subscriptions", body)
+        return Subscription(id=str(created["id"]), secret=str(created["secret"]))
 
     async def _post(self, path: str, body: Mapping[str, Json]) -> dict[str, Json]:
-        return _checked(await self._client.post(path, headers=self._headers, json=body))
+        return _object(_checked(await self._client.post(path, headers=self._headers, json=body)))
 
-    async def _get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Json]:
+    async def _get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
         return _checked(await self._client.get(path, headers=self._headers, params=dict(query or {})))
 
 
-def _checked(response: httpx.Response) -> dict[str, Json]:
+def _checked(response: httpx.Response) -> Json:
     """The answer, if it is a success. Raises Misconfigured with leadflow's own words otherwise."""
     if response.is_success:
-        answer: dict[str, Json] = response.json() if response.content else {}
-        return answer
+        return parse_json(response.content) if response.content else None
     request = response.request
     raise Misconfigured(f"{request.method} {request.url.path} answers {response.status_code}: {response.text}")
+
+
+def _object(value: Json) -> dict[str, Json]:
+    assert isinstance(value, dict)
+    return value
 
 
 def _objects(value: Json) -> list[dict[str, Json]]:

@@ -14,7 +14,7 @@ from services.demo.subscriber import Subscriber
 from services.demo.watch import Reading
 from shared.events.json import Json
 
-_REASONS = 3
+HOTTEST = 10
 _STAGES = ("new", "engaged", "mql", "sql", "proposal", "negotiation", "won", "lost", "nurture", "disqualified")
 _INGESTED = "leadflow_ingest_events_total"
 _SCORED = "leadflow_scoring_events_total"
@@ -49,9 +49,15 @@ class Results:
     before: Reading
     after: Reading
     subscriber: Subscriber
-    hottest: Sequence[Lead]
     leads: Sequence[Lead]
+    attributes: Mapping[str, Mapping[str, Json]]
+    """Of the hottest leads, by id."""
     posting_seconds: float
+
+    @property
+    def hottest(self) -> Sequence[Lead]:
+        """The head of the hot list."""
+        return self.leads[:HOTTEST]
 
     @property
     def scored(self) -> Counter[str]:
@@ -84,7 +90,7 @@ def sums(results: Results) -> list[Sum]:
 
 def show(console: Console, results: Results, *, base_url: str, installation: Installation) -> None:
     """Print all of it."""
-    console.print(_hottest(results.hottest))
+    console.print(_hottest(results))
     console.print(_told(results))
     console.print(_funnel(results.leads))
     console.print(_refused(results.tally))
@@ -93,36 +99,25 @@ def show(console: Console, results: Results, *, base_url: str, installation: Ins
     _say_where_to_look(console, results, base_url, installation)
 
 
-def _hottest(leads: Sequence[Lead]) -> Table:
+def _hottest(results: Results) -> Table:
     table = _table("The ten hottest leads", "", "lead", "score", "grade", "stage", "because")
-    for place, lead in enumerate(leads, start=1):
-        table.add_row(
-            str(place), _who(lead), _score(lead), _text(lead, "grade"), _text(lead, "stage"), _because(lead)
-        )
+    for place, lead in enumerate(results.hottest, start=1):
+        who = _who(lead, results.attributes[_text(lead, "id")])
+        score = f"{_number(lead['value']):.1f}"
+        because = "\n".join(_texts(lead["reasons"]))
+        table.add_row(str(place), who, score, _text(lead, "grade"), _stage(lead), because)
     return table
 
 
-def _who(lead: Lead) -> str:
-    attributes = _object(lead.get("attributes"))
+def _who(lead: Lead, attributes: Mapping[str, Json]) -> str:
+    name = _text(attributes, "name") or f"visitor {_text(lead, 'id')[:8]}"
     title, company = _text(attributes, "job_title"), _text(attributes, "company")
-    place = f"{title}, {company}" if company else title
-    return "\n".join(line for line in (_text(attributes, "name") or _text(lead, "id")[:8], place) if line)
+    return f"{name}\n{title}, {company}" if title and company else f"{name}\n{title or company}".rstrip()
 
 
-def _score(lead: Lead) -> str:
-    value = _object(lead.get("scores")).get("total")
-    return f"{value:.1f}" if isinstance(value, int | float) else ""
-
-
-def _because(lead: Lead) -> str:
-    """The reasons that give most, of all scores that are built from rules."""
-    ledger = _object(lead.get("ledger"))
-    entries = [entry for entries in ledger.values() for entry in _objects(entries) if entry["kind"] in _GIVING]
-    entries.sort(key=lambda entry: -_number(entry["worth"]))
-    return "\n".join(_text(entry, "reason") for entry in entries[:_REASONS])
-
-
-_GIVING = frozenset({"rule", "attribute", "adjustment"})
+def _stage(lead: Lead) -> str:
+    stage = lead["stage"]
+    return _text(stage, "stage") if isinstance(stage, dict) else "in no stage"
 
 
 def _told(results: Results) -> Table:
@@ -133,7 +128,7 @@ def _told(results: Results) -> Table:
 
 
 def _funnel(leads: Iterable[Lead]) -> Table:
-    stages = Counter(_text(lead, "stage") or "in no stage" for lead in leads)
+    stages = Counter(_stage(lead) for lead in leads)
     table = _table("Where the leads stand", "stage", "leads", "")
     for stage in (*_STAGES, *sorted(stages.keys() - set(_STAGES))):
         if count := stages[stage]:
@@ -211,9 +206,5 @@ def _number(value: Json) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
 
 
-def _object(value: Json) -> Mapping[str, Json]:
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: Json) -> list[dict[str, Json]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+def _texts(value: Json) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -59,16 +60,19 @@ class Show:
             seconds = monotonic() - self.started_at
             self.console.print(f"leadflow serves on [bold]{base_url}[/bold] after {seconds:.1f} s")
             leadflow = Leadflow(client, self.installation.api_key)
-            subscriber.secret = await leadflow.set_up(self.installation, subscriber_url, EVENT_TYPES)
-            results = await self._played(client, leadflow, subscriber)
+            subscription = await leadflow.set_up(self.installation, subscriber_url, EVENT_TYPES)
+            subscriber.secret = subscription.secret
+            results = await self._played(client, leadflow, subscriber, partial(leadflow.delivers, subscription))
             self.agrees = results.agrees
             report.show(self.console, results, base_url=base_url, installation=self.installation)
             if not self.ends:
                 self.console.print("\nleadflow keeps serving; Ctrl-C ends it.")
                 await stop.wait()
 
-    async def _played(self, client: httpx.AsyncClient, leadflow: Leadflow, subscriber: Subscriber) -> Results:
-        before = await watch.until_calm(client, subscriber)
+    async def _played(
+        self, client: httpx.AsyncClient, leadflow: Leadflow, subscriber: Subscriber, delivers: watch.Condition
+    ) -> Results:
+        before = await watch.until_through(client, delivers)
         posts = posts_of(story_of(self.installation.seed, self.installation.until), seed=self.installation.seed)
         began_at = monotonic()
         with _watched(self.console, posts) as told:
@@ -76,15 +80,17 @@ class Show:
             tally = await play(posts, stage)
         posting_seconds = monotonic() - began_at
         with self.console.status("waiting until everything is scored, told and delivered"):
-            after = await watch.until_through(client, subscriber, tally=tally, since=before)
+            after = await watch.until_through(client, delivers, expected=tally.published, since=before)
+        leads = [lead async for lead in leadflow.leads()]
+        hottest = [str(lead["id"]) for lead in leads[: report.HOTTEST]]
         return Results(
             first_run=self.first_run,
             tally=tally,
             before=before,
             after=after,
             subscriber=subscriber,
-            hottest=await leadflow.hottest(10),
-            leads=[lead async for lead in leadflow.leads()],
+            leads=leads,
+            attributes={lead_id: await leadflow.attributes(lead_id) for lead_id in hottest},
             posting_seconds=posting_seconds,
         )
 

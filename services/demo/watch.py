@@ -10,8 +10,6 @@ from typing import Final
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.demo.play import Tally
-from services.demo.subscriber import Subscriber
 from shared.errors import TransientError
 
 _POLL_SECONDS: Final = 0.1
@@ -19,7 +17,7 @@ _CALM_SECONDS: Final = 2.0
 _LONGEST_WAIT_SECONDS: Final = 180.0
 
 _SCORED: Final = "leadflow_scoring_events_total"
-_BACKLOGS: Final = ("leadflow_outbox_depth", "leadflow_consumer_lag_records", "leadflow_webhook_queue_depth")
+_BACKLOGS: Final = ("leadflow_outbox_depth", "leadflow_consumer_lag_records")
 _MOVING: Final = (
     _SCORED,
     "leadflow_scoring_score_changes_total",
@@ -27,6 +25,7 @@ _MOVING: Final = (
     "leadflow_webhook_deliveries_total",
 )
 
+Condition = Callable[[], Awaitable[bool]]
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -63,34 +62,28 @@ async def until_ready(client: httpx.AsyncClient) -> None:
     await _until(lambda: _is_ready(client), "ready")
 
 
-async def until_calm(client: httpx.AsyncClient, subscriber: Subscriber) -> Reading:
-    """Return when nothing waits and nothing has moved for a while: what an earlier run left is through, too."""
-    return await _until_through(client, subscriber, Reading({}), 0)
-
-
 async def until_through(
-    client: httpx.AsyncClient, subscriber: Subscriber, *, tally: Tally, since: Reading
+    client: httpx.AsyncClient, delivers: Condition, *, expected: int = 0, since: Reading | None = None
 ) -> Reading:
-    """Return when everything that was accepted has been scored, told and delivered."""
-    return await _until_through(client, subscriber, since, tally.published)
+    """Return when `expected` more events have been taken up, nothing waits and nothing has moved for a while.
 
-
-async def _until_through(client: httpx.AsyncClient, subscriber: Subscriber, since: Reading, expected: int) -> Reading:
+    `delivers` tells whether webhooks are on their way; with nothing expected, what an earlier run left is through.
+    """
     last: tuple[int, ...] = ()
     moved_at = monotonic()
-    reading = since
+    reading = Reading({})
 
-    async def calm() -> bool:
+    async def through() -> bool:
         nonlocal last, moved_at, reading
         reading = await read(client)
-        now = (*(reading.total(metric) for metric in _MOVING), subscriber.verified.total())
+        now = tuple(reading.total(metric) for metric in _MOVING)
         if now != last:
             last, moved_at = now, monotonic()
         taken = reading.total(_SCORED, since=since) >= expected
         idle = not any(reading.total(backlog) for backlog in _BACKLOGS)
-        return taken and idle and monotonic() - moved_at > _CALM_SECONDS
+        return taken and idle and monotonic() - moved_at > _CALM_SECONDS and not await delivers()
 
-    await _until(calm, "through with everything")
+    await _until(through, "through with everything")
     return reading
 
 
@@ -98,7 +91,7 @@ async def _is_ready(client: httpx.AsyncClient) -> bool:
     return (await client.get("/readyz")).is_success
 
 
-async def _until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+async def _until(condition: Condition, what: str) -> None:
     try:
         async with asyncio.timeout(_LONGEST_WAIT_SECONDS):
             while not await condition():  # noqa: ASYNC110 - another process would poll too
