@@ -1,0 +1,114 @@
+"""A pipeline on real PostgreSQL and the embedded log, driven message by message on a clock of the test's own."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from services.pipeline import documents
+from services.pipeline.api.leads import leads_router
+from services.pipeline.api.pipelines import pipelines_router
+from services.pipeline.api.subscriptions import subscriptions_router
+from services.pipeline.delivery.address import AddressGuard
+from services.pipeline.handlers import Handlers
+from services.pipeline.service import PipelineService
+from shared.access import KeyRepository, KeyRing, Scope
+from shared.clock import ManualClock
+from shared.db.engine import Database
+from shared.db.outbox import Outbox
+from shared.events.codec import AnyMessage, decode, encode
+from shared.events.envelope import Message
+from shared.events.json import Json
+from shared.events.topics import ALL_TOPICS, LEAD_SCORES
+from shared.log.embedded import EmbeddedLog
+from shared.log.protocol import Partition, ReceivedRecord
+from shared.process import create_app
+from shared.service import Context, Service
+from shared.settings import Settings
+from tests.support.pipeline import B2B, NOON
+
+_PARTITION = Partition(LEAD_SCORES.name, 0)
+
+
+@dataclass
+class PipelineHarness:
+    """The pipeline without its tasks: the test says what arrives, and when."""
+
+    database: Database
+    log: EmbeddedLog
+    clock: ManualClock = field(default_factory=lambda: ManualClock(NOON))
+    outbox: Outbox = field(default_factory=lambda: Outbox("pipeline"))
+    wakes: list[None] = field(default_factory=list)
+    guard: AddressGuard = field(default_factory=AddressGuard)
+
+    def __post_init__(self) -> None:
+        self.service = PipelineService(
+            self.database, self.clock, self.outbox, on_deliveries=lambda: self.wakes.append(None)
+        )
+        self.handlers = Handlers(self.service, self.log, self.clock)
+        self.context = Context(Settings(), self.database, self.log, self.clock)
+
+    async def publish(self, document: dict[str, Json] | None = None, workspace: str = "default") -> None:
+        await documents.publish(self.database, self.clock, workspace, document or B2B, by="test")
+
+    async def take_in(self, *messages: Message) -> None:
+        await self.take_in_bytes([encode(message) for message in messages])
+
+    async def take_in_bytes(self, bodies: Sequence[bytes]) -> None:
+        await self.handlers.handle(
+            [ReceivedRecord(_PARTITION, offset, b"", body, {}, NOON) for offset, body in enumerate(bodies)]
+        )
+
+    async def emitted(self) -> list[AnyMessage]:
+        """What waits in the outbox, in order."""
+        async with self.database.transaction() as connection:
+            rows = await connection.execute(text("SELECT value FROM pipeline.outbox ORDER BY id"))
+            return [decode(bytes(row.value)) for row in rows]
+
+    async def emitted_types(self) -> list[str]:
+        return [message.type.removeprefix("lead.") for message in await self.emitted()]
+
+    async def client(self, *scopes: Scope, workspace: str = "default") -> httpx.AsyncClient:
+        """A caller whose key has `scopes`."""
+        keys = KeyRing(self.database, self.clock)
+        key = await KeyRepository(self.database).create(
+            workspace, name=str(uuid4()), scopes=scopes or (Scope.ADMIN,), now=self.clock.now()
+        )
+        await keys.snapshot.refresh()
+        routers = (
+            leads_router(self.context, keys, self.service),
+            pipelines_router(self.context, keys),
+            subscriptions_router(self.context, keys, self.guard),
+        )
+        app = create_app([Service("pipeline", routers)])
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(app),
+            base_url="http://leadflow",
+            headers={"authorization": f"Bearer {key.text}"},
+        )
+
+
+@pytest.fixture
+async def log(database: Database) -> AsyncIterator[EmbeddedLog]:
+    log = EmbeddedLog(database)
+    await log.start()
+    await log.ensure_topics(ALL_TOPICS)
+    yield log
+    await log.stop()
+
+
+@pytest.fixture
+async def pipeline(database: Database, log: EmbeddedLog) -> PipelineHarness:
+    """A pipeline with the contract's document published."""
+    harness = PipelineHarness(database, log)
+    await harness.publish()
+    return harness
+
+
+@pytest.fixture
+def unpublished(database: Database, log: EmbeddedLog) -> PipelineHarness:
+    """A pipeline that nobody has published a document for."""
+    return PipelineHarness(database, log)

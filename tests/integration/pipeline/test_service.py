@@ -1,0 +1,253 @@
+"""Messages of the scorer in, messages of the pipeline out, on real PostgreSQL."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from services.pipeline.domain.stages import Move
+from shared.errors import InvalidInput, Refused
+from shared.events.codec import encode
+from shared.events.stages import LeadStageChanged, LeadStalled
+from shared.events.thresholds import LeadThresholdEntered
+from tests.integration.pipeline.conftest import PipelineHarness
+from tests.support.pipeline import (
+    LEAD,
+    NOON,
+    OTHER,
+    QUALIFYING,
+    a_document,
+    a_position,
+    a_recorded_event,
+    a_score_change,
+    merged,
+    recorded,
+)
+
+pytestmark = pytest.mark.postgres
+
+HOUR = timedelta(hours=1)
+
+
+async def history(pipeline: PipelineHarness, table: str, lead: str = LEAD) -> list[str]:
+    column = "kind" if table == "timeline" else "data ->> 'to_stage'"
+    async with pipeline.database.transaction() as connection:
+        rows = await connection.execute(
+            text(f"SELECT {column} AS it FROM pipeline.{table} WHERE lead_id = CAST(:lead AS uuid) ORDER BY at, id"),
+            {"lead": lead},
+        )
+        return [row.it for row in rows]
+
+
+async def test_a_lead_that_enters_a_threshold_is_told_and_moved(pipeline: PipelineHarness) -> None:
+    await pipeline.take_in(a_score_change(1, thresholds={"mql": a_position("reached")}))
+
+    begun, entered, moved = await pipeline.emitted()
+    assert isinstance(begun, LeadStageChanged)
+    assert isinstance(entered, LeadThresholdEntered)
+    assert isinstance(moved, LeadStageChanged)
+    assert (begun.data.from_stage, begun.data.to_stage, begun.data.sequence) == (None, "new", 1)
+    assert (moved.data.from_stage, moved.data.to_stage, moved.data.sequence) == ("new", "mql", 2)
+    assert moved.data.why == "inside the threshold mql"
+    assert (entered.data.threshold, entered.data.score, entered.data.level) == ("mql", 72.5, 60.0)
+    assert entered.data.sequence == 1
+
+
+async def test_a_message_that_comes_again_changes_nothing(pipeline: PipelineHarness) -> None:
+    change = a_score_change(1, thresholds={"mql": a_position("reached")})
+    await pipeline.take_in(change)
+    before = [encode(message) for message in await pipeline.emitted()]
+
+    await pipeline.take_in(change, change)
+
+    assert [encode(message) for message in await pipeline.emitted()] == before
+    assert await history(pipeline, "stay") == ["new", "mql"]
+
+
+async def test_batching_makes_no_difference(pipeline: PipelineHarness, database_url: str) -> None:
+    messages = [
+        recorded(1, a_recorded_event("page_viewed")),
+        a_score_change(2, NOON + HOUR, thresholds={"warm": a_position("reached")}),
+        a_score_change(3, NOON + 2 * HOUR, thresholds={"warm": a_position("below")}, cause="time"),
+        recorded(4, a_recorded_event("demo_requested", NOON + 3 * HOUR), attributes=QUALIFYING),
+    ]
+
+    await pipeline.take_in(*messages)
+
+    assert await pipeline.emitted_types() == [
+        "stage_changed",
+        "threshold_entered",
+        "stage_changed",
+        "threshold_left",
+        "qualified",
+        "stage_changed",
+        "stage_changed",
+    ]
+    assert await history(pipeline, "stay") == ["new", "engaged", "mql", "sql"]
+
+
+async def test_without_a_pipeline_thresholds_work_and_stages_wait(unpublished: PipelineHarness) -> None:
+    await unpublished.take_in(a_score_change(1, thresholds={"mql": a_position("reached")}))
+    assert await unpublished.emitted_types() == ["threshold_entered"]
+
+    await unpublished.publish()
+    await unpublished.take_in(a_score_change(2, NOON + HOUR, thresholds={"mql": a_position("reached")}))
+
+    assert await unpublished.emitted_types() == ["threshold_entered", "stage_changed"]
+
+
+async def test_a_second_entering_within_the_cooldown_is_kept_quiet(pipeline: PipelineHarness) -> None:
+    reached = a_position("reached", cooldown=timedelta(days=7))
+    below = a_position("below", cooldown=timedelta(days=7))
+
+    for number, position in enumerate((reached, below, reached, below), start=1):
+        await pipeline.take_in(a_score_change(number, NOON + number * HOUR, thresholds={"hot": position}))
+
+    crossings = [kind for kind in await pipeline.emitted_types() if kind.startswith("threshold")]
+    assert crossings == ["threshold_entered", "threshold_left"]
+    assert (await history(pipeline, "timeline")).count("threshold") == 4
+
+
+async def test_a_crm_moves_a_lead_and_its_refused_moves_are_recorded(pipeline: PipelineHarness) -> None:
+    to_proposal = a_recorded_event("stage_changed", NOON, source="hubspot", stage="proposal", actor="bo")
+    with_deal = a_recorded_event(
+        "stage_changed", NOON + HOUR, source="hubspot", stage="proposal", amount=5_000, close_date="2026-06-01"
+    )
+
+    await pipeline.take_in(recorded(1, to_proposal), recorded(2, with_deal))
+
+    *_, last = await pipeline.emitted()
+    assert isinstance(last, LeadStageChanged)
+    assert (last.data.to_stage, last.data.by, last.data.actor) == ("proposal", "crm", "hubspot")
+    assert "refusal" in await history(pipeline, "timeline")
+
+
+async def test_a_person_passes_the_same_guard(pipeline: PipelineHarness) -> None:
+    await pipeline.take_in(recorded(1, a_recorded_event("page_viewed")))
+
+    with pytest.raises(Refused) as refused:
+        await pipeline.service.move("default", LEAD, Move("lost", "person", actor="ada"))
+    assert refused.value.code == "requirement_missing"
+    await pipeline.service.move("default", LEAD, Move("lost", "person", actor="ada", reason="no budget"))
+
+    assert await history(pipeline, "stay") == ["new", "lost"]
+    assert (await history(pipeline, "timeline")).count("refusal") == 1
+
+
+async def test_a_lead_of_another_workspace_is_not_found(pipeline: PipelineHarness) -> None:
+    await pipeline.take_in(recorded(1, a_recorded_event("page_viewed")))
+
+    with pytest.raises(InvalidInput) as missing:
+        await pipeline.service.move("elsewhere", LEAD, Move("lost", "person", actor="ada", reason="x"))
+
+    assert missing.value.code == "not_found"
+
+
+async def test_a_stalled_lead_is_told_once_at_its_moment(pipeline: PipelineHarness) -> None:
+    await pipeline.take_in(recorded(1, a_recorded_event("page_viewed", NOON)))
+    due = NOON + timedelta(days=1)
+    pipeline.clock.move_to(due - timedelta(seconds=1))
+    assert await pipeline.service.tell_stalled(10) == 0
+
+    pipeline.clock.move_to(due + timedelta(seconds=1))
+    assert await pipeline.service.tell_stalled(10) == 1
+    assert await pipeline.service.tell_stalled(10) == 0
+
+    *_, stalled = await pipeline.emitted()
+    assert isinstance(stalled, LeadStalled)
+    assert (stalled.data.stage, stalled.data.since, stalled.data.due_at) == ("new", NOON, due)
+    assert stalled.time == due
+
+
+async def test_leaving_the_stage_settles_what_was_due(pipeline: PipelineHarness) -> None:
+    await pipeline.take_in(recorded(1, a_recorded_event("page_viewed", NOON)))
+    await pipeline.take_in(a_score_change(2, NOON + HOUR, thresholds={"warm": a_position("reached")}))
+
+    pipeline.clock.move_to(NOON + timedelta(days=30))
+
+    assert await pipeline.service.tell_stalled(10) == 0
+
+
+async def test_the_survivor_of_a_merge_has_both_histories_and_the_further_stage(pipeline: PipelineHarness) -> None:
+    await pipeline.take_in(
+        recorded(1, a_recorded_event("page_viewed")),
+        recorded(1, a_recorded_event("demo_requested"), lead=OTHER),
+        recorded(2, a_recorded_event("deal_updated", owner="bo"), lead=OTHER),
+    )
+
+    await pipeline.take_in(merged(2, at=NOON + HOUR))
+
+    *_, moved = await pipeline.emitted()
+    assert isinstance(moved, LeadStageChanged)
+    assert (moved.data.lead.id, moved.data.from_stage, moved.data.to_stage) == (LEAD, "new", "mql")
+    assert await history(pipeline, "timeline", OTHER) == []
+    assert (await history(pipeline, "timeline")).count("event") == 3
+    async with pipeline.database.transaction() as connection:
+        owner = await connection.scalar(text("SELECT owner FROM pipeline.lead WHERE stage = 'mql'"))
+    assert owner == "bo"
+
+
+async def test_what_comes_later_about_an_absorbed_lead_is_the_survivors(pipeline: PipelineHarness) -> None:
+    await pipeline.take_in(merged(1))
+
+    await pipeline.take_in(recorded(1, a_recorded_event("demo_requested"), lead=OTHER), a_score_change(2, lead=OTHER))
+
+    assert await history(pipeline, "timeline", OTHER) == []
+    assert await history(pipeline, "stay") == ["new", "mql"]
+
+
+async def test_a_chain_of_merges_ends_at_the_last_survivor(pipeline: PipelineHarness) -> None:
+    third = "33333333-3333-4333-8333-333333333333"
+    await pipeline.take_in(recorded(1, a_recorded_event("demo_requested"), lead=OTHER))
+
+    await pipeline.take_in(merged(1), merged(1, survivor=third, absorbed=LEAD))
+    await pipeline.take_in(recorded(2, a_recorded_event("page_viewed"), lead=OTHER))
+
+    assert (await history(pipeline, "timeline", third)).count("event") == 2
+
+
+async def test_history_and_due_moments_of_one_batch_survive_its_merge(pipeline: PipelineHarness) -> None:
+    await pipeline.take_in(recorded(1, a_recorded_event("demo_requested"), lead=OTHER), merged(1, at=NOON + HOUR))
+
+    assert (await history(pipeline, "timeline")).count("event") == 1
+    async with pipeline.database.transaction() as connection:
+        due = await connection.scalar(text("SELECT lead_id FROM pipeline.due"))
+    assert str(due) == LEAD
+
+
+async def test_a_new_version_moves_nobody_by_itself(pipeline: PipelineHarness) -> None:
+    await pipeline.take_in(a_score_change(1, thresholds={"warm": a_position("reached")}))
+    before = len(await pipeline.emitted())
+
+    await pipeline.publish(
+        a_document(stages=[{"id": "start", "initial": True}, {"id": "end", "enter_when": {"threshold": "warm"}}])
+    )
+    await pipeline.take_in(a_score_change(2, NOON + HOUR, thresholds={"warm": a_position("reached")}))
+
+    assert len(await pipeline.emitted()) == before
+
+
+async def test_sequences_per_topic_have_no_gaps(pipeline: PipelineHarness) -> None:
+    for number in range(1, 9):
+        position = a_position("reached" if number % 2 else "below")
+        await pipeline.take_in(a_score_change(number, NOON + number * HOUR, thresholds={"mql": position}))
+
+    sequences: dict[bool, list[int]] = {True: [], False: []}
+    for message in await pipeline.emitted():
+        sequences[message.type.startswith("lead.threshold")].append(message.data.sequence)  # type: ignore[union-attr] # engagement events have none
+    assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in sequences.values())
+    assert len(sequences[True]) == 8
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [b"\xff", b"{}", b'{"type":"lead.unheard_of"}', encode(a_score_change(1)).replace(LEAD.encode(), b"no uuid")],
+    ids=["no JSON", "no type", "unknown type", "lead without UUID"],
+)
+async def test_poison_is_kept_aside_and_its_neighbours_count(pipeline: PipelineHarness, poison: bytes) -> None:
+    await pipeline.take_in_bytes([poison, encode(a_score_change(1, thresholds={"mql": a_position("reached")}))])
+
+    assert "threshold_entered" in await pipeline.emitted_types()
+    async with pipeline.log.consume(["lead-scores-dlq"], group="people", member="a person") as reader:
+        kept = await reader.poll(max_records=10, timeout_seconds=5)
+    assert [record.value for record in kept] == [poison]
