@@ -1,6 +1,7 @@
 """The use cases: elements of a request become outcomes, and what was accepted becomes durable."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -146,8 +147,9 @@ def _record(event: EngagementEvent, workspace: str) -> Record:
     return Record(digest.encode(), encode(message), headers)
 
 
-def _count(outcomes: Iterable[Outcome], source_label: str) -> None:
+def _count(outcomes: Sequence[Outcome], source_label: str) -> None:
+    for status, number in Counter(outcome.status for outcome in outcomes).items():
+        EVENTS.labels(source_label, _FATES[status]).inc(number)
     for outcome in outcomes:
-        EVENTS.labels(source_label, _FATES[outcome.status]).inc()
         if outcome.event is not None:
             EVENT_AGE.observe((outcome.event.received_at - outcome.event.occurred_at).total_seconds())

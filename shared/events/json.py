@@ -2,6 +2,7 @@
 anything is promised, because PostgreSQL and arithmetic choke on values that JSON parsers let through.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from shared.errors import InvalidInput
 # A named alias: pydantic would unfold a recursive TypeAlias for ever.
 Json = TypeAliasType("Json", "bool | int | float | str | list[Json] | dict[str, Json] | None")
 
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 LARGEST_INTEGER = 2**63 - 1
 
 
@@ -56,10 +58,9 @@ def json_faults(value: Json, limits: JsonLimits, path: str = "") -> Iterator[tup
 def _string_faults(text: str, limits: JsonLimits, path: str) -> Iterator[tuple[str, str]]:
     if len(text) > limits.string_length:
         yield path, f"longer than {limits.string_length} characters"
-    if "\x00" in text:
-        yield path, "contains a NUL character"
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        yield path, "contains a lone surrogate"
+    unstorable = _UNSTORABLE.search(text)
+    if unstorable is not None:
+        yield path, "contains a NUL character" if unstorable[0] == "\x00" else "contains a lone surrogate"
 
 
 def _container_faults(
