@@ -4,22 +4,30 @@ Between the moments at which terms begin or end, every score is a sum of exponen
 at which one could cross a level are found from its form; the published standing itself then decides.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import pairwise
-from math import ceil, log2
-from typing import TypeAlias
+from math import ceil, fsum, log2
+from typing import NamedTuple, TypeAlias
 
 from services.scorer.domain.exponentials import ZERO, ExponentialSum, Piecewise, whole
 from services.scorer.domain.model import Model, ScoreThreshold
 from services.scorer.domain.standing import positions, standing_at
-from shared.events.curve import Curve, GroupCurve, ScoreCurve, Term, moment
+from shared.events.curve import Curve, GroupCurve, ScoreCurve, Term, clamp, moment
 from shared.events.scores import Forecast
 
 # After this many half-lives, beyond those that bring it to one point, nothing is left that could be seen.
 _NEGLIGIBLE_HALVINGS = 50
 
+# Levels nearer to a range than this are looked at, whatever rounding did to its ends.
+_NOISE = 1e-6
+
 _Signature: TypeAlias = tuple[object, ...]
+
+
+class _Range(NamedTuple):
+    low: float
+    high: float
 
 
 def forecast_from(model: Model, curve: Curve) -> Forecast:
@@ -97,11 +105,42 @@ def _silent_from(term: Term) -> int:
 
 
 def _candidates(curve: Curve, levels: Mapping[str, frozenset[float]], start_us: int, end_us: int) -> Iterator[int]:
+    if not _may_cross(curve, levels, start_us, end_us):
+        return
     values: dict[str, Piecewise] = {}
     for name, score in sorted(curve.scores.items(), key=lambda item: bool(item[1].components)):
         values[name] = _score(score, values, start_us, length_us=float(end_us - start_us))
         for level in levels.get(name, ()):
             yield from (start_us + ceil(time) for time in values[name].crossings(level))
+
+
+def _may_cross(curve: Curve, levels: Mapping[str, frozenset[float]], start_us: int, end_us: int) -> bool:
+    """Whether any level lies in the range that its score keeps to; most stretches need no closer look."""
+    ranges: dict[str, _Range] = {}
+    for name, score in sorted(curve.scores.items(), key=lambda item: bool(item[1].components)):
+        ranges[name] = _score_range(score, ranges, start_us, last_us=end_us - 1)
+        if any(ranges[name].low - _NOISE <= level <= ranges[name].high + _NOISE for level in levels.get(name, ())):
+            return True
+    return False
+
+
+def _score_range(score: ScoreCurve, ranges: Mapping[str, _Range], start_us: int, *, last_us: int) -> _Range:
+    parts = [_group_range(group, start_us, last_us) for group in score.groups]
+    for part, weight in score.components.items():
+        edges = (weight * ranges[part].low, weight * ranges[part].high)
+        parts.append(_Range(min(edges), max(edges)))
+    return _clamped_sum(parts, score.min, score.max)
+
+
+def _group_range(group: GroupCurve, start_us: int, last_us: int) -> _Range:
+    """Each term goes one way within a stretch, so its ends bound it."""
+    edges = [(term.value_at(start_us), term.value_at(last_us)) for term in group.terms]
+    return _clamped_sum([_Range(min(pair), max(pair)) for pair in edges], group.min, group.max)
+
+
+def _clamped_sum(parts: Sequence[_Range], low: float | None, high: float | None) -> _Range:
+    bottom, top = fsum(part.low for part in parts), fsum(part.high for part in parts)
+    return _Range(clamp(bottom, low, high), clamp(top, low, high))
 
 
 def _score(score: ScoreCurve, values: Mapping[str, Piecewise], start_us: int, *, length_us: float) -> Piecewise:
