@@ -1,0 +1,85 @@
+"""What only the Kafka engine does: a producer that is replaced, members that keep their place."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import OutOfOrderSequenceNumber
+
+from shared.errors import LogUnavailable, Misconfigured
+from shared.events.topics import TopicSpec
+from shared.log.kafka import KafkaLog
+from shared.log.protocol import Record
+from tests.support.log_engines import a_topic
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture
+async def log(kafka_bootstrap: str) -> AsyncIterator[KafkaLog]:
+    log = KafkaLog(kafka_bootstrap, session_timeout_seconds=10, static_members=True)
+    await log.start()
+    yield log
+    await log.stop()
+
+
+@pytest.fixture
+async def topic(log: KafkaLog) -> TopicSpec:
+    topic = a_topic(partitions=2)
+    await log.ensure_topics([topic])
+    return topic
+
+
+async def test_a_producer_that_lost_its_sequence_for_good_is_replaced(
+    log: KafkaLog, topic: TopicSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = log._producer
+
+    async def out_of_order(*_: Any, **__: Any) -> None:
+        raise OutOfOrderSequenceNumber
+
+    monkeypatch.setattr(broken, "send_batch", out_of_order)
+    for _ in range(2):
+        with pytest.raises(LogUnavailable):
+            await log.publish(topic.name, [Record(b"key", b"lost")])
+
+    await log.publish(topic.name, [Record(b"key", b"kept")])
+
+    assert log._producer is not broken
+
+
+async def test_a_static_member_that_restarts_gets_its_partitions_back_without_waiting(
+    log: KafkaLog, topic: TopicSpec
+) -> None:
+    async with log.consume([topic.name], group="g", member="steady") as consumer:
+        await consumer.poll(max_records=1, timeout_seconds=0.5)
+        await wait_until(lambda: len(consumer.assignment()) == 2, "both partitions")
+
+    async with log.consume([topic.name], group="g", member="steady") as consumer:
+        await wait_until(lambda: len(consumer.assignment()) == 2, "both partitions again", timeout_seconds=5)
+
+
+async def test_topics_are_made_with_their_retention_and_the_brokers_time(
+    log: KafkaLog, topic: TopicSpec, kafka_bootstrap: str
+) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)
+    await admin.start()
+    (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic.name)])
+    await admin.close()
+
+    settings = {entry[0]: entry[1] for entry in answer.resources[0][4]}
+    assert settings["retention.ms"] == "86400000"
+    assert settings["message.timestamp.type"] == "LogAppendTime"
+
+
+async def test_more_replicas_than_brokers_is_a_misconfiguration(kafka_bootstrap: str) -> None:
+    log = KafkaLog(kafka_bootstrap, replication_factor=99)
+    await log.start()
+
+    with pytest.raises(Misconfigured, match="InvalidReplicationFactor"):
+        await log.ensure_topics([a_topic()])
+
+    await log.stop()
