@@ -31,7 +31,7 @@ def create(
     ] = None,
     where: Annotated[
         list[str] | None,
-        typer.Option(help="Filter `data.to_stage=mql`, repeated; values of one path are alternatives."),
+        typer.Option(help="Filter `data.to_stage=mql`, repeated; values of one path add up."),
     ] = None,
     description: Annotated[str, typer.Option(help="For people.")] = "",
     workspace: Workspace = "default",

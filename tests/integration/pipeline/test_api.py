@@ -8,6 +8,7 @@ import pytest
 
 from shared.access import Scope
 from shared.events.curve import published, scores_at
+from shared.events.json import Json
 from tests.integration.pipeline.conftest import PipelineHarness
 from tests.support.pipeline import (
     LEAD,
@@ -27,6 +28,7 @@ from tests.support.pipeline import (
 pytestmark = pytest.mark.postgres
 
 DAY = timedelta(days=1)
+SWEDISH: dict[str, Json] = {"country": "SE", "employees": 50}
 
 
 def a_lead_id(number: int) -> str:
@@ -58,10 +60,8 @@ async def test_the_hot_list_is_ordered_exactly_by_the_value_now(pipeline: Pipeli
 
 async def test_the_hot_list_filters_by_what_is_known_of_a_lead(pipeline: PipelineHarness) -> None:
     await pipeline.take_in(
-        recorded(
-            1, a_recorded_event("demo_requested", source="hubspot"), attributes={"country": "SE", "employees": 50}
-        ),
-        a_score_change(2, attributes={"country": "SE", "employees": 50}),
+        recorded(1, a_recorded_event("demo_requested", source="hubspot"), attributes=SWEDISH),
+        a_score_change(2, attributes=SWEDISH),
         recorded(1, a_recorded_event("deal_updated", owner="bo"), lead=OTHER),
         a_score_change(2, lead=OTHER, email="bo@example.com"),
     )
