@@ -1,5 +1,6 @@
 """`leadflow demo`: leadflow embedded in one process, two weeks of a company played into it, and a report."""
 
+import logging
 import socket
 import time
 from pathlib import Path
@@ -22,7 +23,7 @@ from shared.errors import Misconfigured
 from shared.observability.logs import configure_logs
 from shared.settings import Settings
 
-DEFAULT_SEED = 7
+DEFAULT_SEED = 17
 _DIRECTORY = Path(".leadflow/demo")
 _PORTS_TRIED = 20
 _COLUMNS = 100
@@ -37,6 +38,8 @@ def demo(
     started_at = time.monotonic()
     settings = _settings()
     configure_logs(settings.log_level)
+    # It warns that webhooks may go to this machine, which is what the demo wants.
+    logging.getLogger(pipeline.__name__).setLevel(logging.ERROR)
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _COLUMNS

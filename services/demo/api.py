@@ -9,8 +9,8 @@ import httpx
 
 from services.demo.installation import Installation
 from services.demo.webhooks import EVENT_NAMES, HUBSPOT_URL, SOURCES
-from services.scorer.domain.yaml_text import read_yaml
 from shared.access.principal import Scope
+from shared.documents.yaml_text import read_yaml
 from shared.errors import Misconfigured
 from shared.events.json import Json, parse_json
 

@@ -23,9 +23,15 @@ _ANSWER_KINDS: Final[Mapping[type, tuple[str, str]]] = {int: ("number", "number"
 
 def body_of(post: Post) -> bytes:
     """The body of the request, byte for byte."""
-    elements = [*(_bytes(_ELEMENTS[post.channel](deed)) for deed in post.deeds), *post.spoilt]
+    elements = [*(element_of(deed) for deed in post.deeds), *post.spoilt]
     body = _joined(post.channel, elements)
     return body[: len(body) // 2] if post.flaw is Flaw.CUT_SHORT else body
+
+
+def element_of(deed: Deed) -> bytes:
+    """One deed within a body."""
+    element = _ELEMENTS[deed.channel](deed)
+    return json.dumps(element, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _joined(channel: Channel, elements: Sequence[bytes]) -> bytes:
@@ -34,13 +40,10 @@ def _joined(channel: Channel, elements: Sequence[bytes]) -> bytes:
             return b"[" + b",".join(elements) + b"]"
         case Channel.IMPORT:
             return b"\n".join(elements) + b"\n"
+        case _ if len(elements) == 1:
+            return elements[0]
         case _:
-            (single,) = elements
-            return single
-
-
-def _bytes(element: Json) -> bytes:
-    return json.dumps(element, ensure_ascii=False, separators=(",", ":")).encode()
+            return b"[" + b",".join(elements) + b"]"
 
 
 def _segment(deed: Deed) -> Json:

@@ -50,6 +50,7 @@ class Batching:
 
 _SINGLE: Final = Batching(1, timedelta(0))
 _BATCHES: Final[Mapping[Channel, Batching]] = {
+    Channel.SITE: Batching(20, timedelta(minutes=20)),
     Channel.MAIL: Batching(60, timedelta(minutes=30)),
     Channel.CRM: Batching(25, timedelta(hours=3)),
     Channel.ENRICHMENT: Batching(20, timedelta(hours=12)),

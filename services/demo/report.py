@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -53,6 +54,8 @@ class Results:
     attributes: Mapping[str, Mapping[str, Json]]
     """Of the hottest leads, by id."""
     posting_seconds: float
+    settling_seconds: float
+    """From the last post to the last webhook, with the pause that tells that nothing follows."""
 
     @property
     def hottest(self) -> Sequence[Lead]:
@@ -84,7 +87,7 @@ def sums(results: Results) -> list[Sum]:
         Sum("sent = accepted + refused", tally.sent, sum(taken.values()), taken),
         Sum("accepted = what leadflow says it accepted", tally.published, sum(promised.values()), promised, slack),
         Sum("accepted = counted + duplicates", tally.published, scored.total(), counted, slack),
-        Sum("webhooks delivered = verified", delivered, verified, dict(results.subscriber.verified)),
+        Sum("webhooks delivered = verified", delivered, verified, {}),
     ]
 
 
@@ -105,7 +108,7 @@ def _hottest(results: Results) -> Table:
         who = _who(lead, results.attributes[_text(lead, "id")])
         score = f"{_number(lead['value']):.1f}"
         because = "\n".join(_texts(lead["reasons"]))
-        table.add_row(str(place), who, score, _text(lead, "grade"), _stage(lead), because)
+        table.add_row(str(place), escape(who), score, _text(lead, "grade"), _stage(lead), escape(because))
     return table
 
 
@@ -163,7 +166,8 @@ def _say_what_it_means(console: Console, results: Results) -> None:
     pace = tally.requests / results.posting_seconds
     console.print(
         f"{tally.requests} requests with {tally.sent} elements in {results.posting_seconds:.1f} s"
-        f" ({pace:.0f} requests a second); {len(results.leads)} leads."
+        f" ({pace:.0f} requests a second), scored, told and delivered {results.settling_seconds:.1f} s later;"
+        f" {len(results.leads)} leads."
     )
     if not results.first_run:
         console.print(
@@ -175,14 +179,15 @@ def _say_what_it_means(console: Console, results: Results) -> None:
 
 
 def _say_where_to_look(console: Console, results: Results, base_url: str, installation: Installation) -> None:
-    authorization = f"-H 'Authorization: Bearer {installation.api_key}'"
+    curl = 'curl -H "Authorization: Bearer $KEY"'
     lead = _text(results.hottest[0], "id") if results.hottest else "ID"
     console.print("\nWhere to look next", style="bold")
     for what, where in (
         ("The API", f"{base_url}/docs"),
-        ("The hot list", f"curl {authorization} '{base_url}/v1/leads?limit=10'"),
-        ("Why the first is hot", f"curl {authorization} {base_url}/v1/leads/{lead}"),
-        ("What it did", f"curl {authorization} {base_url}/v1/leads/{lead}/timeline"),
+        ("The demo's key", f"export KEY={installation.api_key}"),
+        ("The hot list", f"{curl} '{base_url}/v1/leads?limit=10'"),
+        ("The first one's ledger", f"{curl} {base_url}/v1/leads/{lead}"),
+        ("What it did", f"{curl} {base_url}/v1/leads/{lead}/timeline"),
         ("The model and the pipeline", "deploy/examples/model.yaml, deploy/examples/pipeline.yaml"),
         ("The same arithmetic offline", "leadflow score deploy/examples/model.yaml EVENTS --at TIME"),
     ):

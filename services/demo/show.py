@@ -81,6 +81,7 @@ class Show:
         posting_seconds = monotonic() - began_at
         with self.console.status("waiting until everything is scored, told and delivered"):
             after = await watch.until_through(client, delivers, expected=tally.published, since=before)
+        settling_seconds = monotonic() - began_at - posting_seconds
         leads = [lead async for lead in leadflow.leads()]
         hottest = [str(lead["id"]) for lead in leads[: report.HOTTEST]]
         return Results(
@@ -92,6 +93,7 @@ class Show:
             leads=leads,
             attributes={lead_id: await leadflow.attributes(lead_id) for lead_id in hottest},
             posting_seconds=posting_seconds,
+            settling_seconds=settling_seconds,
         )
 
 

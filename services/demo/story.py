@@ -253,6 +253,7 @@ def _demo_request(diary: Diary) -> None:
     diary.write(
         Channel.FORM, "demo", name=diary.person.name, budget=budget, timeline_months=months, use_case=use_case
     )
+    diary.identify()
     diary.track("Demo Requested")
 
 

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from shared.errors import TransientError
 
-_POLL_SECONDS: Final = 0.1
+_POLL_SECONDS: Final = 0.3
 _CALM_SECONDS: Final = 2.0
 _LONGEST_WAIT_SECONDS: Final = 180.0
 

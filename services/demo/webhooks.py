@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from standardwebhooks import Webhook
 
-from services.demo.bodies import body_of
+from services.demo.bodies import body_of, element_of
 from services.demo.diary import Channel
 from services.demo.posting import Flaw, Post
 
@@ -95,7 +95,8 @@ def _bearer(attempt: _Attempt) -> dict[str, str]:
 
 
 def _segment(attempt: _Attempt) -> dict[str, str]:
-    return {"X-Signature": attempt.digest(attempt.body, "sha1").hex()}
+    """Of a batch Segment signs the first element alone."""
+    return {"X-Signature": attempt.digest(element_of(attempt.post.deeds[0]), "sha1").hex()}
 
 
 def _sendgrid(attempt: _Attempt) -> dict[str, str]:
