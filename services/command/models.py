@@ -12,9 +12,9 @@ from rich.table import Table
 from services.command.runtime import database, fail, run_async
 from services.scorer import model_repository, models
 from services.scorer.domain.document import parse_model
-from services.scorer.domain.yaml_text import read_yaml
 from services.scorer.model_repository import PublishedModel
 from shared.clock import SystemClock
+from shared.documents.yaml_text import read_yaml
 from shared.errors import InvalidInput, LeadflowError
 from shared.events.json import Json
 from shared.settings import Settings

@@ -13,8 +13,8 @@ from services.command.runtime import database, fail, run_async
 from services.pipeline import documents
 from services.pipeline.document_repository import PublishedDocument
 from services.pipeline.domain.document import parse_pipeline
-from services.scorer.domain.yaml_text import read_yaml
 from shared.clock import SystemClock
+from shared.documents.yaml_text import read_yaml
 from shared.errors import InvalidInput, LeadflowError
 from shared.events.json import Json
 from shared.settings import Settings

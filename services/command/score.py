@@ -14,7 +14,7 @@ from services.scorer.domain.matching import state_of
 from services.scorer.domain.model import Model
 from services.scorer.domain.standing import standing_of
 from services.scorer.domain.state import combine_all
-from services.scorer.domain.yaml_text import read_yaml
+from shared.documents.yaml_text import read_yaml
 from shared.errors import InvalidInput, LeadflowError
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeAlias
 
-from services.scorer.domain.conditions import (
+from shared.documents.conditions import (
     ATTRIBUTE_FIELDS,
     MISSING,
     Condition,

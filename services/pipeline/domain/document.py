@@ -21,8 +21,8 @@ from services.pipeline.domain.triggers import (
     Trigger,
     VerdictIs,
 )
-from services.scorer.domain.durations import duration_us
-from services.scorer.domain.reading import Section
+from shared.documents.durations import duration_us
+from shared.documents.reading import Section
 from shared.errors import Fault, InvalidDocument
 from shared.events.json import Json
 

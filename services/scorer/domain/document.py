@@ -6,14 +6,6 @@ The form of the document is the contract's; an unknown key is a fault, because i
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar, get_args
 
-from services.scorer.domain.conditions import (
-    ATTRIBUTE_FIELDS,
-    EVENT_FIELDS,
-    Condition,
-    ConditionCompiler,
-    Vocabulary,
-)
-from services.scorer.domain.durations import NONE, duration_us, whole_days
 from services.scorer.domain.limits import Limit, Per
 from services.scorer.domain.model import (
     AttributeRule,
@@ -29,7 +21,15 @@ from services.scorer.domain.model import (
     ScoreThreshold,
     Threshold,
 )
-from services.scorer.domain.reading import Section
+from shared.documents.conditions import (
+    ATTRIBUTE_FIELDS,
+    EVENT_FIELDS,
+    Condition,
+    ConditionCompiler,
+    Vocabulary,
+)
+from shared.documents.durations import NONE, duration_us, whole_days
+from shared.documents.reading import Section
 from shared.errors import Fault, InvalidDocument
 from shared.events.json import Json
 

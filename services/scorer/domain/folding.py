@@ -9,7 +9,6 @@ from dataclasses import replace
 from math import fsum
 from typing import Final
 
-from services.scorer.domain.durations import DAY_US, expiry_us
 from services.scorer.domain.limits import Limit, period_of
 from services.scorer.domain.model import EventScore, Model
 from services.scorer.domain.state import (
@@ -35,6 +34,7 @@ from services.scorer.domain.tally import (
     tally_of_live,
     without_voided,
 )
+from shared.documents.durations import DAY_US, expiry_us
 from shared.events.curve import Term
 
 KEPT_ENTRIES: Final = 64

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal, NamedTuple, TypeAlias, assert_never
 
-from services.scorer.domain.conditions import Found, Missing
-from services.scorer.domain.durations import DAY_US, HOUR_US
 from services.scorer.domain.state import LimitKey, Occurrence, PeriodKey
+from shared.documents.conditions import Found, Missing
+from shared.documents.durations import DAY_US, HOUR_US
 from shared.events.curve import moment
 
 Per: TypeAlias = Literal["hour", "day", "week", "month", "ever"]

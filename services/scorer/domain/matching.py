@@ -2,12 +2,9 @@
 
 from collections.abc import Callable
 
-from services.scorer.domain.conditions import Fields, value_at
-from services.scorer.domain.durations import NONE, duration_us, whole_days
 from services.scorer.domain.event import Event
 from services.scorer.domain.limits import canonical
 from services.scorer.domain.model import AttributeScore, EventRule, EventScore, Model
-from services.scorer.domain.reading import as_number
 from services.scorer.domain.state import (
     Adjustment,
     EventKey,
@@ -17,6 +14,9 @@ from services.scorer.domain.state import (
     Occurrence,
     Reset,
 )
+from shared.documents.conditions import Fields, value_at
+from shared.documents.durations import NONE, duration_us, whole_days
+from shared.documents.reading import as_number
 from shared.events.engagement import EVENT_VOIDED, SCORE_ADJUSTED, SCORE_RESET
 from shared.events.json import Json
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from services.scorer.domain.conditions import Condition
 from services.scorer.domain.limits import Limit
+from shared.documents.conditions import Condition
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal, TypeAlias, TypeVar
 
-from services.scorer.domain.durations import expiry_us
 from services.scorer.domain.limits import Limit, Split, split
 from services.scorer.domain.model import (
     AttributeRule,
@@ -34,6 +33,7 @@ from services.scorer.domain.state import (
     Settled,
     entries,
 )
+from shared.documents.durations import expiry_us
 from shared.errors import LeadflowError
 from shared.events.curve import Curve, GroupCurve, ScoreCurve, Term, merged, microseconds
 from shared.events.json import Json

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from services.scorer.domain.document import parse_model
-from services.scorer.domain.durations import DAY_US
 from services.scorer.domain.limits import Limit
 from services.scorer.domain.model import Bounds, EventScore, GradeThreshold, ScoreThreshold
-from services.scorer.domain.yaml_text import read_yaml
+from shared.documents.durations import DAY_US
+from shared.documents.yaml_text import read_yaml
 from shared.errors import InvalidDocument
 from shared.events.json import Json
 

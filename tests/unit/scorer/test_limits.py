@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scorer.domain.conditions import MISSING, Found
 from services.scorer.domain.limits import Limit, Per, canonical, period_of, split
 from services.scorer.domain.state import LimitKey, Occurrence, PeriodKey
+from shared.documents.conditions import MISSING, Found
 from shared.events.curve import microseconds
 from tests.support.builders import at
 

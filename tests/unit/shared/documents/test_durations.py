@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.scorer.domain.durations import DAY_US, HOUR_US, SECOND_US, duration_us, expiry_us, whole_days
+from shared.documents.durations import DAY_US, HOUR_US, SECOND_US, duration_us, expiry_us, whole_days
 from shared.events.curve import microseconds, moment
 from shared.events.json import Json
 from tests.support.builders import at

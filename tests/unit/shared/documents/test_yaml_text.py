@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.scorer.domain.yaml_text import read_yaml
+from shared.documents.yaml_text import read_yaml
 from shared.errors import InvalidInput
 from shared.events.json import Json
 

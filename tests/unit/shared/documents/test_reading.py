@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from services.scorer.domain.reading import Section
+from shared.documents.reading import Section
 from shared.errors import Fault
 from shared.events.json import Json
 

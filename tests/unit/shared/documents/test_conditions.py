@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.scorer.domain.conditions import ATTRIBUTE_FIELDS, EVENT_FIELDS, ConditionCompiler, Fields
+from shared.documents.conditions import ATTRIBUTE_FIELDS, EVENT_FIELDS, ConditionCompiler, Fields
 from shared.errors import Fault
 from shared.events.json import Json
 
