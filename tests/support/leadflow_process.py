@@ -36,8 +36,8 @@ class Installation:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def env(self, **more: str) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("LEADFLOW_")}
-        return {**inherited, "LEADFLOW_DATA_DIR": str(self.directory / "data"), **self.environment, **more}
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("LEADFLOW_")}  # noqa: TID251
+        return {**ours, "LEADFLOW_DATA_DIR": str(self.directory / "data"), **self.environment, **more}
 
     def run(self, *arguments: str) -> str:
         """Run a command of leadflow to its end; returns what it printed. Fails when it fails."""
