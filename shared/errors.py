@@ -40,9 +40,7 @@ class InvalidDocument(InvalidInput):
     """A document with all its faults, so that its author can mend them in one go."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
-        super().__init__(
-            "; ".join(f"{fault.path}: {fault.message}" for fault in faults), code="invalid_document"
-        )
+        super().__init__("; ".join(f"{fault.path}: {fault.message}" for fault in faults), code="invalid_document")
         self.faults = tuple(faults)
 
 

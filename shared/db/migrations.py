@@ -39,8 +39,7 @@ async def check_migrated(database: Database) -> None:
     newest = ScriptDirectory.from_config(_config()).get_current_head()
     if current != newest:
         raise Misconfigured(
-            f"the database is at migration {current or 'none'}, this release needs {newest}: "
-            "run `leadflow migrate`"
+            f"the database is at migration {current or 'none'}, this release needs {newest}: run `leadflow migrate`"
         )
 
 

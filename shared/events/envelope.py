@@ -31,9 +31,7 @@ class Message(Frozen):
     specversion: Literal["1.0"] = Field("1.0", description="CloudEvents version.")
     id: str = Field(description="Stable over redelivery: the same fact always has the same id and bytes.")
     type: str = Field(description="Message type; it tells what `data` is.")
-    source: str = Field(
-        description="Who says so: the leadflow service, or the source of an engagement event."
-    )
+    source: str = Field(description="Who says so: the leadflow service, or the source of an engagement event.")
     subject: str = Field(description="The lead's id; of an engagement event the digest of its identity.")
     time: AwareDatetime = Field(description="When the fact holds, UTC.")
     datacontenttype: Literal["application/json"] = Field("application/json", description="Form of `data`.")

@@ -43,13 +43,9 @@ class LedgerEntry(Frozen):
     kind: Literal["rule", "attribute", "adjustment", "group_clamp", "score_clamp", "component"] = Field(
         description="What gave or withheld the points: `*_clamp` is what a cap withheld or a floor lifted."
     )
-    name: str | None = Field(
-        description="Rule, group or component; null for adjustments and the score's clamp."
-    )
+    name: str | None = Field(description="Rule, group or component; null for adjustments and the score's clamp.")
     worth: float = Field(description="Points it is worth now, after decay; negative where it takes away.")
-    points: float | None = Field(
-        description="Points of one occurrence as the rule states them, or the weight."
-    )
+    points: float | None = Field(description="Points of one occurrence as the rule states them, or the weight.")
     counted: int | None = Field(description="Occurrences that count.")
     undecayed: float | None = Field(description="What they were worth when they happened.")
     half_life_seconds: float | None = Field(description="How it ages; null: not at all.")
