@@ -5,15 +5,32 @@ these fields. Each service adds a Settings class of its own with its own prefix.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import Misconfigured
 
 PositiveSeconds = Annotated[float, Field(gt=0)]
 
 
-class Settings(BaseSettings):
+class EnvironmentSettings(BaseSettings):
+    """Settings from environment variables. Raises Misconfigured, naming each variable that is wrong."""
+
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            prefix = self.model_config.get("env_prefix", "")
+            faults = (
+                f"{prefix}{'_'.join(map(str, fault['loc']))}".upper() + f": {fault['msg']}"
+                for fault in error.errors(include_input=False)
+            )
+            raise Misconfigured("; ".join(faults)) from None
+
+
+class Settings(EnvironmentSettings):
     """What every process of leadflow needs to know: where PostgreSQL, the log and the port are."""
 
     model_config = SettingsConfigDict(env_prefix="LEADFLOW_", frozen=True, extra="ignore")

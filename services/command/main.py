@@ -6,9 +6,12 @@ from typing import Annotated
 import typer
 
 from services.command import keys, models, pipelines, sources, subscriptions
+from services.command.demo import demo
 from services.command.migrate import migrate
+from services.command.runtime import fail
 from services.command.score import score
 from services.command.up import run_ingest, run_pipeline, run_scorer, up
+from shared.errors import LeadflowError
 
 app = typer.Typer(
     name="leadflow",
@@ -24,6 +27,7 @@ app.command("scorer")(run_scorer)
 app.command("pipeline")(run_pipeline)
 app.command("migrate")(migrate)
 app.command("score")(score)
+app.command("demo")(demo)
 app.add_typer(keys.app, name="keys", help="API keys: create, list, revoke.")
 app.add_typer(sources.app, name="sources", help="Webhook sources: create, list.")
 app.add_typer(models.app, name="models", help="Scoring models: validate, publish, list, show.")
@@ -47,5 +51,8 @@ def leadflow(
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line; an error of leadflow's is one line, not a stack trace."""
+    try:
+        app()
+    except LeadflowError as error:
+        fail(error)

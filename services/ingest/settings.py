@@ -3,14 +3,15 @@
 from typing import Annotated
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from shared.events.json import JsonLimits
+from shared.settings import EnvironmentSettings
 
 _Count = Annotated[int, Field(ge=1)]
 
 
-class IngestSettings(BaseSettings):
+class IngestSettings(EnvironmentSettings):
     """Limits on what may be sent, and on what may wait for the log."""
 
     model_config = SettingsConfigDict(env_prefix="LEADFLOW_INGEST_", frozen=True, extra="ignore")

@@ -1,12 +1,12 @@
 """What can be tuned in the pipeline service."""
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from shared.settings import PositiveSeconds
+from shared.settings import EnvironmentSettings, PositiveSeconds
 
 
-class PipelineSettings(BaseSettings):
+class PipelineSettings(EnvironmentSettings):
     """Consumer, due moments and webhooks; prefix LEADFLOW_PIPELINE_."""
 
     model_config = SettingsConfigDict(env_prefix="LEADFLOW_PIPELINE_", frozen=True, extra="ignore")

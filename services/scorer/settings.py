@@ -1,12 +1,12 @@
 """What can be tuned about the scorer."""
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from shared.settings import PositiveSeconds
+from shared.settings import EnvironmentSettings, PositiveSeconds
 
 
-class ScorerSettings(BaseSettings):
+class ScorerSettings(EnvironmentSettings):
     """How the scorer reads, and how often it looks at the clock."""
 
     model_config = SettingsConfigDict(env_prefix="LEADFLOW_SCORER_", frozen=True, extra="ignore")
