@@ -50,7 +50,7 @@ def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Installation
     if request.param == "embedded":
         return Installation(tmp_path)
     bootstrap: str = request.getfixturevalue("kafka_bootstrap")
-    prefix = f"e2e-{tmp_path.name}-{random.SystemRandom().randrange(10**9)}-"
+    prefix = f"e2e-{random.SystemRandom().randrange(10**9)}-"
     return Installation(
         tmp_path,
         {
