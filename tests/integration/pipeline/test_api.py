@@ -47,7 +47,8 @@ async def test_the_hot_list_is_ordered_exactly_by_the_value_now(pipeline: Pipeli
     pipeline.clock.move_to(NOON + 2 * DAY)
     client = await pipeline.client(Scope.LEADS_READ)
 
-    found, cursor = [], None
+    found: list[tuple[float, str]] = []
+    cursor: str | None = None
     for _ in range(3):
         query = {"limit": "50", **({"cursor": cursor} if cursor else {})}
         page = (await client.get("/v1/leads", params=query)).json()
@@ -160,7 +161,8 @@ async def test_histories_are_paged_the_newest_first(pipeline: PipelineHarness) -
     await pipeline.take_in(*(recorded(number, event) for number, event in enumerate(events, start=1)))
     client = await pipeline.client(Scope.LEADS_READ)
 
-    moments, cursor = [], ""
+    moments: list[str] = []
+    cursor: str | None = ""
     while cursor is not None:
         query = {"limit": "3", **({"cursor": cursor} if cursor else {})}
         page = (await client.get(f"/v1/leads/{LEAD}/timeline", params=query)).json()

@@ -1,7 +1,7 @@
 """Webhooks to real HTTP servers, verified by an independent implementation of Standard Webhooks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -89,7 +89,7 @@ async def deliveries(pipeline: PipelineHarness, subscription: Subscription) -> l
     return found[::-1]
 
 
-def settled(pipeline: PipelineHarness, subscription: Subscription, attempts: int) -> Callable[[], object]:
+def settled(pipeline: PipelineHarness, subscription: Subscription, attempts: int) -> Callable[[], Awaitable[bool]]:
     """The condition that the first delivery has had so many attempts written down."""
 
     async def condition() -> bool:

@@ -1,0 +1,181 @@
+"""Whom leadflow refuses to talk to."""
+
+from collections.abc import Sequence
+from ipaddress import ip_address
+
+import pytest
+
+from services.pipeline.delivery.address import AddressGuard, AddressRefused, is_public
+
+HOSTILE_ADDRESSES = [
+    "0.0.0.0",
+    "0.1.2.3",
+    "10.0.0.1",
+    "100.64.0.1",
+    "127.0.0.1",
+    "127.255.255.254",
+    "169.254.169.254",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.0.0.8",
+    "192.0.2.1",
+    "192.88.99.1",
+    "192.168.1.1",
+    "198.18.0.1",
+    "198.51.100.1",
+    "203.0.113.1",
+    "224.0.0.1",
+    "239.255.255.255",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "::127.0.0.1",
+    "::10.0.0.1",
+    "::ffff:127.0.0.1",
+    "::ffff:169.254.169.254",
+    "64:ff9b::7f00:1",
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b:1::1",
+    "100::1",
+    "2001::1",
+    "2001:db8::1",
+    "2002:7f00:1::",
+    "2002:a9fe:a9fe::1",
+    "3fff::1",
+    "5f00::1",
+    "fc00::1",
+    "fd00:ec2::254",
+    "fe80::1",
+    "fec0::1",
+    "ff02::1",
+]
+PUBLIC_ADDRESSES = ["93.184.216.34", "8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
+
+HOSTILE_URLS = [
+    "http://example.com/",
+    "ftp://example.com/",
+    "file:///etc/passwd",
+    "gopher://example.com/",
+    "//example.com/",
+    "example.com",
+    "",
+    "https://",
+    "https:///path",
+    "https://user@example.com/",
+    "https://user:password@example.com/",
+    "https://example.com@127.0.0.1/",
+    "https://example.com:22/",
+    "https://example.com:8443/",
+    "https://example.com:99999/",
+    "https://example.com:abc/",
+    "https://example.com\\@127.0.0.1/",
+    "https://example.com/#@127.0.0.1",
+    "https://exa mple.com/",
+    "https://example.com/\r\nHost: evil",
+    "https://example.com/\x00",
+    "https://localhost/",
+    "https://LOCALHOST/",
+    "https://localhost./",
+    "https://api.localhost/",
+    "https://printer.local/",
+    "https://metadata.google.internal/",
+    "https://router.home.arpa/",
+    "https://intranet/",
+    "https://127.0.0.1/",
+    "https://127.1/",
+    "https://0x7f.0.0.1/",
+    "https://0x7f000001/",
+    "https://2130706433/",
+    "https://017700000001/",
+    "https://0177.0.0.1/",
+    "https://127.0.0.1./",
+    "https://0/",
+    "https://169.254.169.254/latest/meta-data/",
+    "https://[::1]/",
+    "https://[::]/",
+    "https://[::ffff:127.0.0.1]/",
+    "https://[::ffff:7f00:1]/",
+    "https://[fe80::1%25eth0]/",
+    "https://[64:ff9b::7f00:1]/",
+    "https://[fd00:ec2::254]/",
+    "https://[::1/",
+    "https://xn--0.example.com/",
+    "https://-example-.com/",
+    "https://" + "a" * 64 + ".com/",
+    "https://example.com/" + "a" * 3_000,
+]
+
+
+@pytest.mark.parametrize("address", HOSTILE_ADDRESSES)
+def test_an_address_that_is_not_everybodys_is_not_public(address: str) -> None:
+    assert not is_public(ip_address(address))
+
+
+@pytest.mark.parametrize("address", PUBLIC_ADDRESSES)
+def test_an_address_of_the_internet_is_public(address: str) -> None:
+    assert is_public(ip_address(address))
+
+
+@pytest.mark.parametrize("url", HOSTILE_URLS)
+def test_a_hostile_url_is_refused_by_its_looks(url: str) -> None:
+    with pytest.raises(AddressRefused):
+        AddressGuard().check_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com/hook?key=1",
+        "https://example.com:443/",
+        "https://EXAMPLE.com./",
+        "https://bücher.example/",
+        "https://93.184.216.34/",
+        "https://[2606:4700::1111]/hook",
+    ],
+)
+def test_a_public_https_url_is_taken(url: str) -> None:
+    AddressGuard().check_url(url)
+
+
+def test_http_is_taken_only_where_it_is_allowed() -> None:
+    AddressGuard(allow_http=True).check_url("http://example.com/")
+    with pytest.raises(AddressRefused):
+        AddressGuard(allow_http=True).check_url("http://example.com:8080/")
+
+
+def test_private_addresses_are_taken_only_where_they_are_allowed() -> None:
+    AddressGuard(allow_private=True, allow_http=True).check_url("http://127.0.0.1:8080/")
+    with pytest.raises(AddressRefused):
+        AddressGuard(allow_private=True).check_url("http://127.0.0.1:8080/")
+
+
+@pytest.mark.parametrize("hostile", HOSTILE_ADDRESSES)
+async def test_one_hostile_answer_among_public_ones_is_enough_to_refuse(hostile: str) -> None:
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return ["93.184.216.34", hostile]
+
+    with pytest.raises(AddressRefused):
+        await AddressGuard(resolve=resolve).addresses("example.com", 443)
+
+
+async def test_every_public_answer_is_kept_once_in_order() -> None:
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return ["93.184.216.34", "2606:4700::1111", "93.184.216.34"]
+
+    assert await AddressGuard(resolve=resolve).addresses("example.com", 443) == ["93.184.216.34", "2606:4700::1111"]
+
+
+@pytest.mark.parametrize("answers", [[], ["no address"]])
+async def test_a_name_without_a_readable_address_is_refused(answers: list[str]) -> None:
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        return answers
+
+    with pytest.raises(AddressRefused):
+        await AddressGuard(resolve=resolve).addresses("example.com", 443)
+
+
+@pytest.mark.parametrize("host", ["0x7f.1", "2130706433", "017700000001", "127.1", "localhost"])
+async def test_what_the_machines_resolver_reads_as_home_is_refused_at_the_connection(host: str) -> None:
+    with pytest.raises(AddressRefused):
+        await AddressGuard().addresses(host, 443)
