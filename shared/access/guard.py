@@ -1,34 +1,43 @@
 """The door of every route: a key with the scope, or nothing."""
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated
-
-from fastapi import Security
-from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.openapi.models import HTTPBearer as BearerModel
+from fastapi.security.base import SecurityBase
+from starlette.requests import Request
 
 from shared.access.errors import Forbidden
 from shared.access.keyring import KeyRing
 from shared.access.principal import Principal, Scope
 
-_BEARER = HTTPBearer(auto_error=False, scheme_name="bearer", description="An API key, `lf_...`.")
-_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="apiKey", description="The same key.")
+_HEADER = "x-api-key"
+_SCHEME = "bearer"
 
-Guard = Callable[..., Awaitable[Principal]]
+
+class Guard(SecurityBase):
+    """A FastAPI dependency that is its own security scheme: one step per request instead of four."""
+
+    def __init__(self, scope: Scope, keys: KeyRing) -> None:
+        self.model = BearerModel(description="An API key, `lf_...`; also taken as `X-API-Key`.")
+        self.scheme_name = "api_key"
+        self._scope = scope
+        self._keys = keys
+
+    async def __call__(self, request: Request) -> Principal:
+        principal = self._keys.authenticate(_presented(request))
+        if not principal.may(self._scope):
+            raise Forbidden(self._scope)
+        return principal
 
 
 def require(scope: Scope, keys: KeyRing) -> Guard:
-    """A FastAPI dependency that gives the Principal: `caller: Annotated[Principal, Depends(require(...))]`.
+    """A dependency that gives the Principal: `caller: Annotated[Principal, Depends(require(...))]`.
 
     It raises Unauthenticated (401), Forbidden (403) naming the scope, or NotLoaded (503).
     """
+    return Guard(scope, keys)
 
-    async def guard(
-        bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
-        header: Annotated[str | None, Security(_HEADER)],
-    ) -> Principal:
-        principal = keys.authenticate(bearer.credentials if bearer else header)
-        if not principal.may(scope):
-            raise Forbidden(scope)
-        return principal
 
-    return guard
+def _presented(request: Request) -> str | None:
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == _SCHEME:
+        return credentials.strip()
+    return request.headers.get(_HEADER)

@@ -74,6 +74,23 @@ class Problem(BaseModel):
     errors: list[ProblemError] | None = Field(None, description="Every fault, when there are several.")
 
 
+def _inlined(schema: dict[str, object]) -> dict[str, object]:
+    """Without references: FastAPI would describe a referenced model as `application/json` too."""
+    definitions = schema.pop("$defs")
+    assert isinstance(definitions, dict)
+
+    def resolved(part: object) -> object:
+        if isinstance(part, dict):
+            reference = str(part.get("$ref", "")).rpartition("/")[2]
+            return definitions.get(reference) or {name: resolved(value) for name, value in part.items()}
+        return [resolved(value) for value in part] if isinstance(part, list) else part
+
+    return {name: resolved(value) for name, value in schema.items()}
+
+
+_PROBLEM_SCHEMA = _inlined(Problem.model_json_schema())
+
+
 @dataclass(frozen=True, slots=True)
 class _Answer:
     status: int
@@ -95,15 +112,8 @@ def install_problem_handlers(app: FastAPI) -> None:
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, object]]:
     """The `responses` of a route that may answer with these problems, for OpenAPI."""
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {
-        status: {
-            "description": HTTPStatus(status).phrase,
-            "model": Problem,
-            "content": {"application/problem+json": {"schema": schema}},
-        }
-        for status in statuses
-    }
+    content = {"application/problem+json": {"schema": _PROBLEM_SCHEMA}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
 def problem_response(error: LeadflowError, *, method: str = "POST") -> Response:

@@ -94,3 +94,8 @@ unknown source and a wrong signature get the same 401. Each element of the body 
 (recorded, but of a type that models give no points for), `parked` (an unknown type, or nobody's) or `refused`.
 Trouble on our side is a 503: every platform here sends again after one.
 """
+WEBHOOK_BODY: dict[str, object] = {
+    "required": True,
+    "description": "Whatever the platform sends, byte for byte.",
+    "content": {JSON: {"schema": {}}},
+}

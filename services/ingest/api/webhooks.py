@@ -5,7 +5,7 @@ import hmac
 from fastapi import APIRouter, Request, Response
 
 from services.ingest.api.decoding import parse, parse_elements
-from services.ingest.api.documentation import WEBHOOK_DESCRIPTION
+from services.ingest.api.documentation import WEBHOOK_BODY, WEBHOOK_DESCRIPTION
 from services.ingest.api.schemas import DeliveryResult, count, item_results
 from services.ingest.domain.outcome import Outcome, Status
 from services.ingest.metrics import BODY_BYTES, EVENTS, Fate
@@ -31,10 +31,11 @@ def webhooks_router(ingest: Ingest, *, sources: SourceBook, settings: IngestSett
         "/v1/webhooks/{source_id}",
         summary="Look whether anybody is here",
         description="Some platforms look before they save a URL. The answer is the same for every name.",
-        status_code=204,
+        responses=problem_responses(422),
+        response_class=Response,
     )
     async def look(source_id: str) -> Response:  # noqa: ARG001
-        return Response(status_code=204)
+        return Response()
 
     @router.post(
         "/v1/webhooks/{source_id}",
@@ -42,7 +43,8 @@ def webhooks_router(ingest: Ingest, *, sources: SourceBook, settings: IngestSett
         summary="Receive a platform's webhook",
         description=WEBHOOK_DESCRIPTION,
         response_model=DeliveryResult,
-        responses=problem_responses(400, 401, 408, 413, 415, 503),
+        responses=problem_responses(400, 401, 408, 413, 415, 422, 503),
+        openapi_extra={"requestBody": WEBHOOK_BODY},
     )
     async def receive(source_id: str, request: Request) -> Response:
         source = sources.find(source_id)

@@ -1,0 +1,74 @@
+"""`leadflow keys` and `leadflow sources`, on a real database."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from typer import Typer
+from typer.testing import CliRunner, Result
+
+from services.command import keys, sources
+from shared.access import KeyRing, Scope
+from shared.clock import SystemClock
+from shared.db.engine import Database
+
+
+@pytest.fixture(autouse=True)
+def environment(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADFLOW_DATABASE_URL", database_url)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+async def run(app: Typer, *arguments: str) -> Result:
+    # A command runs a loop of its own, so it needs a thread of its own.
+    return await asyncio.to_thread(CliRunner().invoke, app, list(arguments))
+
+
+async def test_a_key_is_created_listed_and_revoked(database: Database) -> None:
+    created = await run(keys.app, "create", "--name", "shop", "--scope", "leads:read", "--expires-in-days", "30")
+    listed = await run(keys.app, "list")
+    text = created.stdout.strip().splitlines()[-1]
+    ring = KeyRing(database, SystemClock())
+    await ring.snapshot.refresh()
+    principal = ring.authenticate(text)
+
+    revoked = await run(keys.app, "revoke", principal.key_id)
+
+    assert principal.scopes == {Scope.LEADS_READ}
+    assert (created.exit_code, listed.exit_code, revoked.exit_code) == (0, 0, 0)
+    assert "shop" in listed.stdout
+    assert text.split("_")[3] not in listed.stdout
+    assert "revoked" in (await run(keys.app, "list")).stdout
+
+
+async def test_what_cannot_be_is_one_line_and_exit_code_1() -> None:
+    unknown = await run(keys.app, "revoke", "0" * 16)
+    bad_workspace = await run(keys.app, "create", "--workspace", "Not A Slug")
+
+    assert (unknown.exit_code, bad_workspace.exit_code) == (1, 1)
+    assert "no such key" in unknown.stderr
+
+
+async def test_a_source_is_created_from_a_secret_file_and_listed_without_it(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("kept to oneself\n")
+
+    created = await run(
+        sources.app,
+        "create",
+        "web",
+        "--kind",
+        "segment",
+        "--secret-file",
+        str(secret),
+        "--event-name",
+        "Signed Up=trial_started",
+    )
+    listed = await run(sources.app, "list")
+    again = await run(sources.app, "create", "web", "--kind", "segment", "--secret-file", str(secret))
+
+    assert created.exit_code == 0, created.output
+    assert "/v1/webhooks/web" in created.stdout
+    assert "segment" in listed.stdout
+    assert "kept to oneself" not in listed.stdout
+    assert (again.exit_code, "taken" in again.stderr) == (1, True)

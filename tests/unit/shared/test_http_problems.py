@@ -1,0 +1,128 @@
+"""Every error as problem details."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict
+
+from shared import errors
+from shared.access.errors import Forbidden, Unauthenticated
+from shared.db.snapshot import NotLoaded
+from shared.errors import Fault, InvalidDocument, InvalidInput, LeadflowError, LogUnavailable, Refused
+from shared.http import install_problem_handlers
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    names: list[str]
+
+
+RAISED: dict[str, Exception] = {}
+
+
+def application() -> FastAPI:
+    app = FastAPI()
+
+    @app.api_route("/raise/{name}", methods=["GET", "POST"])
+    async def raise_it(name: str) -> None:
+        raise RAISED[name]
+
+    @app.post("/typed")
+    async def typed(body: Body) -> Body:
+        return body
+
+    install_problem_handlers(app)
+    return app
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app=application(), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="https://leadflow.test") as client:
+        yield client
+
+
+async def raised(client: httpx.AsyncClient, error: Exception, method: str = "POST") -> httpx.Response:
+    RAISED["it"] = error
+    answer = await client.request(method, "/raise/it")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == answer.status_code
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (Unauthenticated(), 401, "unauthenticated"),
+        (Forbidden("leads:read"), 403, "missing_scope"),
+        (InvalidInput("x"), 422, "invalid"),
+        (InvalidInput("x", code="not_json"), 400, "not_json"),
+        (InvalidInput("x", code="not_found"), 404, "not_found"),
+        (InvalidInput("x", code="conflict"), 409, "conflict"),
+        (InvalidInput("x", code="too_large"), 413, "too_large"),
+        (InvalidInput("x", code="unsupported_media_type"), 415, "unsupported_media_type"),
+        (Refused("x", code="stage_is_terminal"), 409, "stage_is_terminal"),
+        (LogUnavailable("x", outcome_unknown=False), 503, "not_accepted"),
+        (LogUnavailable("x", outcome_unknown=True), 503, "outcome_unknown"),
+        (errors.DatabaseUnavailable("x"), 503, "outcome_unknown"),
+        (NotLoaded("x"), 503, "not_accepted"),
+        (errors.Misconfigured("x"), 500, "internal"),
+        (RuntimeError("the password is 1234"), 500, "internal"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
+)
+async def test_an_error_has_a_status_and_a_stable_code(
+    client: httpx.AsyncClient, error: Exception, status: int, code: str
+) -> None:
+    answer = await raised(client, error)
+
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert "1234" not in answer.text
+    assert ("retry-after" in answer.headers) is (status == 503)
+
+
+def all_errors(base: type[LeadflowError]) -> list[type[LeadflowError]]:
+    return [base, *(leaf for child in base.__subclasses__() for leaf in all_errors(child))]
+
+
+async def test_no_error_of_leadflow_is_left_to_chance(client: httpx.AsyncClient) -> None:
+    on_purpose = {errors.LeadflowError, errors.CommitRejected, errors.Misconfigured}
+
+    for kind in set(all_errors(LeadflowError)) - on_purpose:
+        error = kind.__new__(kind)
+        Exception.__init__(error, "x")
+        error.__dict__ |= {"code": "c", "field": None, "faults": (), "scope": "s", "outcome_unknown": True}
+        assert (await raised(client, error)).status_code != 500, kind
+
+
+async def test_reading_changes_nothing_so_a_failed_reading_is_not_unknown(client: httpx.AsyncClient) -> None:
+    answer = await raised(client, errors.DatabaseUnavailable("x"), "GET")
+
+    assert answer.json()["code"] == "not_accepted"
+
+
+async def test_all_faults_of_a_document_are_told(client: httpx.AsyncClient) -> None:
+    answer = await raised(client, InvalidDocument([Fault("a.b", "no"), Fault("c", "neither")]))
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [
+        {"field": "a.b", "message": "no"},
+        {"field": "c", "message": "neither"},
+    ]
+
+
+async def test_fastapis_own_refusals_have_the_same_form(client: httpx.AsyncClient) -> None:
+    answers = [
+        await client.get("/nowhere"),
+        await client.get("/typed"),
+        await client.post("/typed", json={"names": [1], "more": 2}),
+        await client.post("/typed", content=b"{", headers={"Content-Type": "application/json"}),
+        await client.post("/typed", content=b"[" * 100_000, headers={"Content-Type": "application/json"}),
+        await client.post("/typed", content=b'{"\\ud800": 1}', headers={"Content-Type": "application/json"}),
+    ]
+
+    assert [answer.status_code for answer in answers] == [404, 405, 422, 400, 400, 422]
+    assert {answer.headers["content-type"] for answer in answers} == {"application/problem+json"}
+    assert [error["field"] for error in answers[2].json()["errors"]] == ["names[0]", "more"]
