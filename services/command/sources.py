@@ -1,5 +1,6 @@
 """`leadflow sources`: which platforms may send webhooks."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.command.runtime import database, run_async
-from services.ingest.new_source import SourceRequest, new_source
+from services.ingest.new_source import SourceRequest, new_source, with_new_secret
 from services.ingest.repository import SourceRepository
 from services.ingest.sources.kind import Source
 from services.ingest.sources.registry import KINDS
@@ -18,6 +19,10 @@ from shared.settings import Settings
 
 app = typer.Typer(no_args_is_help=True)
 
+SecretFile = Annotated[
+    Path | None,
+    typer.Option(help="File with the secret; without it, it is asked for.", exists=True, dir_okay=False),
+]
 Workspace = Annotated[str, typer.Option(help="Workspace.")]
 
 
@@ -25,10 +30,7 @@ Workspace = Annotated[str, typer.Option(help="Workspace.")]
 def create(  # noqa: PLR0917 - typer reads options from parameters
     source_id: Annotated[str, typer.Argument(help="Part of its URL: /v1/webhooks/ID.")],
     kind: Annotated[str, typer.Option(help=f"One of {', '.join(KINDS)}.")],
-    secret_file: Annotated[
-        Path | None,
-        typer.Option(help="File with the secret; without it, it is asked for.", exists=True, dir_okay=False),
-    ] = None,
+    secret_file: SecretFile = None,
     public_url: Annotated[str | None, typer.Option(help="The URL that the platform calls; HubSpot signs it.")] = None,
     event_name: Annotated[
         list[str] | None, typer.Option(help="'NAME OF THE PLATFORM=engagement_type'; several times.")
@@ -37,13 +39,13 @@ def create(  # noqa: PLR0917 - typer reads options from parameters
     workspace: Workspace = "default",
 ) -> None:
     """Create a webhook source. The secret is not an option, because others can read a command line."""
-    secret = secret_file.read_text("utf-8") if secret_file else typer.prompt("Secret", hide_input=True)
+    secret = _secret(secret_file)
 
     async def work() -> Source:
         request = SourceRequest(
             id=source_id,
             kind=kind,
-            secrets=[secret.strip()],
+            secrets=[secret],
             public_url=public_url,
             event_names=_event_names(event_name or []),
             time_zone=time_zone,
@@ -56,6 +58,27 @@ def create(  # noqa: PLR0917 - typer reads options from parameters
 
     source = run_async(work())
     print(f"{source.kind} sends to /v1/webhooks/{source.id}")
+
+
+@app.command()
+def rotate(
+    source_id: Annotated[str, typer.Argument(help="The source.")],
+    secret_file: SecretFile = None,
+    keep_old_hours: Annotated[int, typer.Option(min=0, max=720, help="How long the old one is still taken.")] = 24,
+    workspace: Workspace = "default",
+) -> None:
+    """Exchange the secret of a source; both are taken until the old one ends."""
+    secret = _secret(secret_file)
+
+    async def work() -> Source:
+        now, keep_old = SystemClock().now(), timedelta(hours=keep_old_hours)
+        async with database(Settings()) as opened:
+            return await SourceRepository(opened).change_secrets(
+                source_id, workspace, lambda source: with_new_secret(source, secret, now=now, keep_old=keep_old)
+            )
+
+    run_async(work())
+    print(f"{source_id} takes the new secret within 2 s, and the old one for {keep_old_hours} h")
 
 
 @app.command("list")
@@ -71,6 +94,11 @@ def list_sources(workspace: Workspace = "default") -> None:
         row = (str(len(one.secrets)), str(len(one.event_names)), one.public_url or "")
         table.add_row(one.id, one.kind, f"/v1/webhooks/{one.id}", *row)
     Console().print(table)
+
+
+def _secret(file: Path | None) -> str:
+    secret: str = file.read_text("utf-8") if file else typer.prompt("Secret", hide_input=True)
+    return secret.strip()
 
 
 def _event_names(pairs: list[str]) -> dict[str, str]:

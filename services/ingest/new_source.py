@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from secrets import token_hex
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -50,6 +50,18 @@ def new_source(request: SourceRequest, *, workspace: str, now: datetime) -> Sour
     )
 
 
+def with_new_secret(source: Source, secret: str, *, now: datetime, keep_old: timedelta) -> Source:
+    """`source` with a further secret, and the newest so far for `keep_old` longer. Raises InvalidInput.
+
+    Two live at most: an exchange that begins before the last one is over ends that one.
+    """
+    _check_secret(_kind(source.kind), secret, "secret")
+    newest = max(source.secrets, key=lambda one: one.created_at)
+    ends = now + keep_old if newest.expires_at is None else min(newest.expires_at, now + keep_old)
+    old = replace(newest, expires_at=ends)
+    return replace(source, secrets=(old, Secret(token_hex(4), secret.strip(), now)))
+
+
 def _kind(name: str) -> Kind:
     if name not in KINDS:
         raise InvalidInput(f"must be one of {', '.join(KINDS)}", code="invalid", field="kind")
@@ -60,10 +72,14 @@ def _check_secrets(kind: Kind, secrets: Sequence[str]) -> None:
     if not 1 <= len(secrets) <= _MOST_SECRETS:
         raise InvalidInput("one secret is needed; two during a rotation", code="invalid", field="secrets")
     for index, secret in enumerate(secrets):
-        try:
-            kind.check_secret(secret.strip())
-        except InvalidInput as error:
-            raise InvalidInput(str(error), code=error.code, field=f"secrets[{index}]") from error
+        _check_secret(kind, secret, f"secrets[{index}]")
+
+
+def _check_secret(kind: Kind, secret: str, field_name: str) -> None:
+    try:
+        kind.check_secret(secret.strip())
+    except InvalidInput as error:
+        raise InvalidInput(str(error), code=error.code, field=field_name) from error
 
 
 def _check_public_url(kind: Kind, url: str | None) -> None:

@@ -4,7 +4,7 @@ Secrets lie there as they are, because a digest cannot sign: whoever reads this 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Row, text
@@ -22,10 +22,12 @@ _INSERT = text(
     " VALUES (:id, :workspace, :kind, CAST(:secrets AS jsonb), :public_url,"
     " CAST(:event_names AS jsonb), :time_zone, :now)"
 )
+_LOCKED = text(f"SELECT {_COLUMNS} FROM ingest.source WHERE id = :id AND workspace = :workspace FOR UPDATE")  # noqa: S608
+_UPDATE_SECRETS = text("UPDATE ingest.source SET secrets = CAST(:secrets AS jsonb) WHERE id = :id")
 
 
 class SourceRepository:
-    """Creates and lists sources."""
+    """Creates, changes and lists sources."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -47,6 +49,18 @@ class SourceRepository:
                 await connection.execute(_INSERT, row)
         except IntegrityError as error:
             raise InvalidInput("this id is taken", code="conflict", field="id") from error
+
+    async def change_secrets(self, source_id: str, workspace: str, change: Callable[[Source], Source]) -> Source:
+        """Store the secrets that `change` gives a source. Raises InvalidInput(not_found), and what it raises."""
+        async with self._database.transaction() as connection:
+            rows = await connection.execute(_LOCKED, {"id": source_id, "workspace": workspace})
+            row = rows.one_or_none()
+            if row is None:
+                raise InvalidInput("no such source in this workspace", code="not_found", field="source")
+            changed = change(_source(row))
+            secrets = json.dumps([_secret_row(secret) for secret in changed.secrets])
+            await connection.execute(_UPDATE_SECRETS, {"id": source_id, "secrets": secrets})
+        return changed
 
     async def of_workspace(self, workspace: str) -> Sequence[Source]:
         """The sources of one workspace, by id."""

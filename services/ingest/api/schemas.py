@@ -60,6 +60,17 @@ class NewSource(BaseModel):
     time_zone: str = Field("UTC", description="IANA zone of times that name none.")
 
 
+class NewSecret(BaseModel):
+    """A secret that takes the place of the one in use."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    secret: str = Field(description="Never shown again.")
+    keep_old_seconds: int = Field(
+        86_400, ge=0, le=30 * 86_400, description="For how long the one in use is still taken."
+    )
+
+
 class SecretShown(BaseModel):
     """A secret without itself."""
 

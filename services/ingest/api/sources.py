@@ -1,16 +1,18 @@
 """POST and GET /v1/sources."""
 
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from services.ingest.api.schemas import NewSource, SecretShown, SourceList, SourceShown
-from services.ingest.new_source import SourceRequest, new_source
+from services.ingest.api.schemas import NewSecret, NewSource, SecretShown, SourceList, SourceShown
+from services.ingest.new_source import SourceRequest, new_source, with_new_secret
 from services.ingest.repository import SourceRepository
 from services.ingest.source_book import SourceBook
 from services.ingest.sources.kind import Source
 from shared.access import KeyRing, Principal, Scope, require
 from shared.clock import Clock
+from shared.errors import InvalidInput
 from shared.http import problem_responses
 
 
@@ -41,6 +43,23 @@ def sources_router(repository: SourceRepository, *, keys: KeyRing, sources: Sour
         await sources.snapshot.refresh()
         return _shown(source)
 
+    @router.post(
+        "/v1/sources/{source_id}/secrets",
+        status_code=201,
+        summary="Exchange the secret of a webhook source",
+        description="Both are taken until the old one ends, so nothing is refused while the platform changes over.",
+        responses=problem_responses(400, 401, 403, 404, 422, 503),
+    )
+    async def exchange(source_id: str, body: NewSecret, caller: Annotated[Principal, Depends(guard)]) -> SourceShown:
+        def exchanged(source: Source) -> Source:
+            keep_old = timedelta(seconds=body.keep_old_seconds)
+            return with_new_secret(source, body.secret, now=clock.now(), keep_old=keep_old)
+
+        _refuse_unstorable(source_id)
+        source = await repository.change_secrets(source_id, caller.workspace, exchanged)
+        await sources.snapshot.refresh()
+        return _shown(source)
+
     @router.get(
         "/v1/sources",
         summary="List the webhook sources",
@@ -50,6 +69,12 @@ def sources_router(repository: SourceRepository, *, keys: KeyRing, sources: Sour
         return SourceList(sources=[_shown(one) for one in await repository.of_workspace(caller.workspace)])
 
     return router
+
+
+def _refuse_unstorable(source_id: str) -> None:
+    """PostgreSQL takes no NUL, which a URL can hold."""
+    if not source_id.isprintable():
+        raise InvalidInput("no such source in this workspace", code="not_found", field="source")
 
 
 def _shown(source: Source) -> SourceShown:

@@ -5,6 +5,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from shared.access import Scope
 from tests.support.ingesting import NOON, Ingesting, problem_of
 from tests.support.webhooks import Signed, calendly, examples, segment, standard
 
@@ -107,15 +108,35 @@ async def test_an_unknown_source_and_a_wrong_signature_look_the_same(ingest: Ing
 
 
 async def test_two_secrets_live_while_one_is_exchanged(ingest: Ingesting) -> None:
-    old, new = (
-        calendly({"event": "x"}, NOON, secret="the old secret"),
-        calendly({"event": "x"}, NOON, secret="the new secret"),
+    old = calendly({"event": "x"}, NOON, secret="the old secret")
+    await ingest.add_source("calendly", [old.secret])
+    await ingest.allow(Scope.SOURCES_WRITE)
+
+    exchanged = await ingest.client.post(
+        "/v1/sources/calendly/secrets", json={"secret": "the new secret", "keep_old_seconds": 60}
     )
-    await ingest.add_source("calendly", [old.secret, new.secret])
 
-    answers = [await send(ingest, old), await send(ingest, new)]
+    assert exchanged.status_code == 201
+    assert [secret["expires_at"] is None for secret in exchanged.json()["secrets"]] == [False, True]
+    assert [(await send(ingest, one)).status_code for one in (old, signed_with_the_new_secret())] == [202, 202]
+    ingest.clock.advance(timedelta(seconds=60))
+    assert [(await send(ingest, one)).status_code for one in (old, signed_with_the_new_secret())] == [401, 202]
 
-    assert [answer.status_code for answer in answers] == [202, 202]
+
+def signed_with_the_new_secret() -> Signed:
+    return calendly({"event": "x"}, NOON, secret="the new secret")
+
+
+async def test_the_secret_of_another_workspaces_source_cannot_be_exchanged(ingest: Ingesting) -> None:
+    await ingest.add_source("calendly", ["the old secret"])
+    await ingest.allow(Scope.SOURCES_WRITE, workspace="acme")
+
+    answers = [
+        await ingest.client.post(f"/v1/sources/{source}/secrets", json={"secret": "the new secret"})
+        for source in ("calendly", "nobody", "a%00b")
+    ]
+
+    assert [answer.status_code for answer in answers] == [404, 404, 404]
 
 
 async def test_of_a_segment_batch_each_call_ends_in_its_own_way(ingest: Ingesting) -> None:
