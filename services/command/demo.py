@@ -27,6 +27,7 @@ DEFAULT_SEED = 17
 _DIRECTORY = Path(".leadflow/demo")
 _PORTS_TRIED = 20
 _COLUMNS = 100
+_INTERRUPTED = 130
 
 
 def demo(
@@ -43,8 +44,9 @@ def demo(
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _COLUMNS
-    if not run_async(_run(settings, console, ends=exit_, seed=seed, fresh=fresh, started_at=started_at)):
-        raise typer.Exit(1)
+    agrees = run_async(_run(settings, console, ends=exit_, seed=seed, fresh=fresh, started_at=started_at))
+    if not agrees:
+        raise typer.Exit(_INTERRUPTED if agrees is None else 1)
 
 
 def _settings() -> Settings:
@@ -62,8 +64,8 @@ def _settings() -> Settings:
 
 async def _run(
     settings: Settings, console: Console, *, ends: bool, seed: int | None, fresh: bool, started_at: float
-) -> bool:
-    """The demo from start to end; whether all sums agreed."""
+) -> bool | None:
+    """The demo from start to end; whether all sums agreed, None if it was ended before."""
     with data_directory.occupied(settings.data_dir):
         if fresh:
             await data_directory.empty(settings.data_dir)

@@ -81,11 +81,11 @@ def sums(results: Results) -> list[Sum]:
     delivered = results.after.by_label(_DELIVERIES, "outcome", since=results.before)["delivered"]
     received = results.after.by_label(_INGESTED, "outcome", since=results.before)
     promised = {outcome: received[outcome] for outcome in ("accepted", "ignored")}
-    taken = {"accepted": tally.accepted, "accepted, of no score": tally.ignored, "refused": tally.refused.total()}
+    taken = {"accepted": tally.accepted, "recorded without points": tally.ignored, "refused": tally.refused.total()}
     verified = results.subscriber.verified.total() + results.subscriber.repeated
     return [
         Sum("sent = accepted + refused", tally.sent, sum(taken.values()), taken),
-        Sum("accepted = what leadflow says it accepted", tally.published, sum(promised.values()), promised, slack),
+        Sum("accepted, as leadflow counts", tally.published, sum(promised.values()), promised, slack),
         Sum("accepted = counted + duplicates", tally.published, scored.total(), counted, slack),
         Sum("webhooks delivered = verified", delivered, verified, {}),
     ]
@@ -94,7 +94,8 @@ def sums(results: Results) -> list[Sum]:
 def show(console: Console, results: Results, *, base_url: str, installation: Installation) -> None:
     """Print all of it."""
     console.print(_hottest(results))
-    console.print(_told(results))
+    if results.subscriber.verified:
+        console.print(_told(results))
     console.print(_funnel(results.leads))
     console.print(_refused(results.tally))
     console.print(_reconciliation(results))
@@ -151,10 +152,10 @@ def _reconciliation(results: Results) -> Table:
     for one in sums(results):
         parts = ", ".join(f"{count} {name}" for name, count in one.parts.items())
         table.add_row(_tick(one.agrees), one.words, f"{one.left} = {one.right}", parts)
-    forged = "nothing forged, stale or cut short was let in"
+    forged = "forged, stale or cut short, and let in"
     table.add_row(_tick(results.tally.let_in == 0), forged, str(results.tally.let_in), "")
     subscriber = results.subscriber
-    bad = "webhooks that failed verification, or never came"
+    bad = "webhooks not verified, or missing"
     table.add_row(
         _tick(subscriber.failed == subscriber.lost == 0), bad, f"{subscriber.failed}, {subscriber.lost}", ""
     )

@@ -27,7 +27,10 @@ _TIMEOUT_SECONDS = 30.0
 
 @dataclass(slots=True)
 class Show:
-    """One run of the demo; `run` is the companion of shared.process. `agrees` says whether all sums do."""
+    """One run of the demo; `run` is the companion of shared.process.
+
+    `agrees` says whether all sums do; None when it was ended before it could tell.
+    """
 
     installation: Installation
     data_dir: Path
@@ -36,7 +39,7 @@ class Show:
     clock: Clock
     started_at: float
     ends: bool
-    agrees: bool = field(default=False, init=False)
+    agrees: bool | None = field(default=None, init=False)
 
     async def run(self, base_url: str, stop: asyncio.Event) -> None:
         """Give the show; return when it is over, or when leadflow stops."""
@@ -73,6 +76,7 @@ class Show:
         self, client: httpx.AsyncClient, leadflow: Leadflow, subscriber: Subscriber, delivers: watch.Condition
     ) -> Results:
         before = await watch.until_through(client, delivers)
+        subscriber.count_from_here()
         posts = posts_of(story_of(self.installation.seed, self.installation.until), seed=self.installation.seed)
         began_at = monotonic()
         with _watched(self.console, posts) as told:
