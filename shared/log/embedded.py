@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared.clock import Clock, SystemClock
 from shared.db.engine import Database
-from shared.errors import DatabaseUnavailable, LogUnavailable, Misconfigured
+from shared.errors import DatabaseUnavailable, LeadflowError, LogUnavailable, Misconfigured
 from shared.events.topics import TopicSpec
 from shared.log.embedded_consumer import CHANNEL, EmbeddedConsumer, answering
 from shared.log.flusher import Flusher
@@ -29,6 +29,7 @@ from shared.log.protocol import Consumer, Record, total_size
 logger = logging.getLogger(__name__)
 
 _WRITE_BYTES = 8 * 1024 * 1024
+_POOL_SIZE = 10
 _TRIM_EVERY_SECONDS = 600.0
 _TRIM_BATCH = 1000
 _LISTEN_AGAIN_SECONDS = 1.0
@@ -91,7 +92,11 @@ class _Placed:
 
 
 class EmbeddedLog:
-    """The engine `embedded`. The database is the caller's to open and to close."""
+    """The engine `embedded`, in the database that `database` is connected to.
+
+    Its connections are its own: a relay that publishes from within a transaction must never wait for a
+    connection that another relay holds, and slow reads must not keep ingest from publishing.
+    """
 
     def __init__(
         self,
@@ -101,7 +106,7 @@ class EmbeddedLog:
         session_timeout_seconds: float = 30.0,
         clock: Clock | None = None,
     ) -> None:
-        self._database = database
+        self._database = Database(database.url, pool_size=_POOL_SIZE, timeout_seconds=publish_timeout_seconds)
         self._publish_timeout_seconds = publish_timeout_seconds
         self._session_timeout_seconds = session_timeout_seconds
         self._clock = clock or SystemClock()
@@ -111,10 +116,14 @@ class EmbeddedLog:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
-        async with answering(self._publish_timeout_seconds), self._database.transaction() as connection:
-            schema = await connection.scalar(text("SELECT to_regclass('log.records')"))
-        if schema is None:
-            raise Misconfigured("the database has no log yet: run `leadflow migrate`")
+        try:
+            async with answering(self._publish_timeout_seconds), self._database.transaction() as connection:
+                schema = await connection.scalar(text("SELECT to_regclass('log.records')"))
+            if schema is None:
+                raise Misconfigured("the database has no log yet: run `leadflow migrate`")
+        except LeadflowError:
+            await self.stop()
+            raise
         self._run("trim", self._trim_now_and_then)
 
     async def stop(self) -> None:
@@ -126,6 +135,7 @@ class EmbeddedLog:
         self._flushers.clear()
         if tasks or closing:
             await asyncio.wait([*tasks, *closing], timeout=_STOP_SECONDS)
+        await asyncio.wait([asyncio.ensure_future(self._database.close())], timeout=_STOP_SECONDS)
 
     async def ensure_topics(self, topics: Sequence[TopicSpec]) -> None:
         async with answering(self._publish_timeout_seconds), self._database.transaction() as connection:

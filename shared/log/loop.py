@@ -24,8 +24,9 @@ _LAG_EVERY_SECONDS = 5.0
 class Progress:
     """What a consumer loop does, for liveness and metrics. Times are of the monotonic clock, in seconds.
 
-    Progress is a batch handled and committed, or nothing to do. A loop that waits out somebody else's
-    trouble is paused deliberately: it lives, and restarting it would help nobody.
+    Progress is a batch handled and committed, or an empty poll while nothing is known to wait: a client
+    that silently stopped fetching makes none. A loop that waits out somebody else's trouble is paused
+    deliberately: it lives, and restarting it would help nobody.
     """
 
     last_progress: float = field(default_factory=time.monotonic)
@@ -44,7 +45,8 @@ class Progress:
 
     def advance(self, records: int) -> None:
         self.records_handled += records
-        self.last_progress = time.monotonic()
+        if records or not any(lag.records for lag in self.lag.values()):
+            self.last_progress = time.monotonic()
         self.paused, self.last_error, self.failures_in_row = False, None, 0
 
     def pause(self, error: Exception) -> None:

@@ -31,7 +31,8 @@ ENGINES = [
     pytest.param("embedded", marks=pytest.mark.postgres),
     pytest.param("kafka", marks=pytest.mark.kafka),
 ]
-MARGIN_SECONDS = 2.0
+# For a busy machine; what is measured against it takes milliseconds on an idle one.
+MARGIN_SECONDS = 4.0
 
 
 @pytest.fixture(params=ENGINES)
@@ -119,7 +120,7 @@ class TestOrderAndContent:
         for first in range(0, 300, 50):
             await log.publish(topic.name, numbered(50, first=first))
 
-        async with log.consume([topic.name], group="g", member="m") as consumer:
+        async with log.consume([topic.name], group=topic.name, member="m") as consumer:
             records = await read(consumer, 300)
 
         by_key: dict[bytes, list[ReceivedRecord]] = defaultdict(list)
@@ -134,7 +135,7 @@ class TestOrderAndContent:
         numbers = list(range(topic.partitions))
         await log.publish(topic.name, [Record(key, b"") for key in keys])
 
-        async with log.consume([topic.name], group="g", member="m") as consumer:
+        async with log.consume([topic.name], group=topic.name, member="m") as consumer:
             places = {record.key: record.partition.number for record in await read(consumer, len(keys))}
 
         assert places == {key: DefaultPartitioner()(key, numbers, numbers) for key in keys}
@@ -146,7 +147,7 @@ class TestOrderAndContent:
         )
 
         await log.publish(topic.name, [sent])
-        async with log.consume([topic.name], group="g", member="m") as consumer:
+        async with log.consume([topic.name], group=topic.name, member="m") as consumer:
             (received,) = await read(consumer, 1)
 
         assert Record(received.key, received.value, dict(received.headers)) == sent
@@ -156,7 +157,7 @@ class TestOrderAndContent:
         sent = [replace(record, value=record.value.ljust(230, b" ")) for record in numbered(10_000, keys=500)]
 
         await log.publish(topic.name, sent)
-        async with log.consume([topic.name], group="g", member="m") as consumer:
+        async with log.consume([topic.name], group=topic.name, member="m") as consumer:
             received = await read(consumer, 10_000)
 
         assert values(received) == values(sent)
@@ -164,7 +165,7 @@ class TestOrderAndContent:
     async def test_a_poll_returns_no_more_than_asked_for(self, log: Log, topic: TopicSpec) -> None:
         await log.publish(topic.name, numbered(100))
 
-        async with log.consume([topic.name], group="g", member="m") as consumer:
+        async with log.consume([topic.name], group=topic.name, member="m") as consumer:
             first = await read(consumer, 1)
             more = await consumer.poll(max_records=7, timeout_seconds=2)
 
@@ -175,7 +176,7 @@ class TestOrderAndContent:
         room = MAX_RECORD_BYTES - size_of(Record(b"k", b""))
 
         await log.publish(topic.name, [Record(b"k", b"x" * room)] * 3)
-        async with log.consume([topic.name], group="g", member="m") as consumer:
+        async with log.consume([topic.name], group=topic.name, member="m") as consumer:
             received = await read(consumer, 3)
 
         assert {len(record.value) for record in received} == {room}
@@ -187,7 +188,7 @@ class TestOrderAndContent:
             await log.publish(topic.name, [*numbered(3), Record(b"k", b"x" * (MAX_RECORD_BYTES + 1))])
 
         await log.publish(topic.name, [Record(b"k", b"later")])
-        async with log.consume([topic.name], group="g", member="m") as consumer:
+        async with log.consume([topic.name], group=topic.name, member="m") as consumer:
             assert values(await read(consumer, 1)) == {b"later"}
             await read_nothing(consumer)
 
@@ -216,7 +217,7 @@ class TestTopics:
         with pytest.raises(Misconfigured):
             await log.publish(a_topic().name, numbered(1))
         with pytest.raises(Misconfigured):
-            async with log.consume([a_topic().name], group="g", member="m"):
+            async with log.consume([a_topic().name], group="nobody", member="m"):
                 pass
 
 
@@ -227,29 +228,29 @@ class TestGroups:
         await log.publish(topic.name, numbered(30))
 
         for group in ("one", "two"):
-            async with log.consume([topic.name], group=group, member="m") as consumer:
+            async with log.consume([topic.name], group=f"{topic.name}-{group}", member="m") as consumer:
                 assert values(await read_and_commit(consumer, 30)) == values(numbered(30))
 
     async def test_what_was_committed_does_not_come_again(self, log: Log, topic: TopicSpec) -> None:
         await log.publish(topic.name, numbered(30))
-        async with log.consume([topic.name], group="g", member="m") as consumer:
+        async with log.consume([topic.name], group=topic.name, member="m") as consumer:
             await read_and_commit(consumer, 30)
         await log.publish(topic.name, numbered(5, first=30))
 
-        async with log.consume([topic.name], group="g", member="m") as consumer:
+        async with log.consume([topic.name], group=topic.name, member="m") as consumer:
             assert values(await read(consumer, 5)) == values(numbered(5, first=30))
 
     async def test_what_was_polled_and_not_committed_comes_again(self, log: Log, topic: TopicSpec) -> None:
         await log.publish(topic.name, numbered(30))
-        async with log.consume([topic.name], group="g", member="m") as consumer:
+        async with log.consume([topic.name], group=topic.name, member="m") as consumer:
             await read(consumer, 30)
 
-        async with log.consume([topic.name], group="g", member="m") as consumer:
+        async with log.consume([topic.name], group=topic.name, member="m") as consumer:
             assert values(await read(consumer, 30)) == values(numbered(30))
 
     async def test_rewind_delivers_again_what_was_not_committed(self, log: Log, topic: TopicSpec) -> None:
         await log.publish(topic.name, numbered(30))
-        async with log.consume([topic.name], group="g", member="m") as consumer:
+        async with log.consume([topic.name], group=topic.name, member="m") as consumer:
             done = await read_and_commit(consumer, 10)
             failed = await read(consumer, 20)
             await consumer.rewind()
@@ -265,7 +266,7 @@ class TestGroups:
         await log.publish(topic.name, numbered(3))
         await log.publish(other.name, numbered(3, first=3))
 
-        async with log.consume([topic.name, other.name], group="g", member="m") as consumer:
+        async with log.consume([topic.name, other.name], group=topic.name, member="m") as consumer:
             assert values(await read(consumer, 6)) == values(numbered(6))
             assert len(consumer.assignment()) == topic.partitions + 1
 
@@ -273,8 +274,8 @@ class TestGroups:
         self, log: Log, topic: TopicSpec
     ) -> None:
         async with AsyncExitStack() as stack:
-            stays = await stack.enter_async_context(log.consume([topic.name], group="g", member="stays"))
-            async with log.consume([topic.name], group="g", member="leaves") as leaves:
+            stays = await stack.enter_async_context(log.consume([topic.name], group=topic.name, member="stays"))
+            async with log.consume([topic.name], group=topic.name, member="leaves") as leaves:
                 await wait_until(lambda: holds(stays, 2), "half for the first")
                 await wait_until(lambda: holds(leaves, 2), "half for the second")
                 assert not stays.assignment() & leaves.assignment()
@@ -289,9 +290,9 @@ class TestGroups:
 
     async def test_a_batch_polled_before_a_rebalance_cannot_be_committed(self, log: Log, topic: TopicSpec) -> None:
         await log.publish(topic.name, numbered(40))
-        async with log.consume([topic.name], group="g", member="first") as first:
+        async with log.consume([topic.name], group=topic.name, member="first") as first:
             polled = await read(first, 40)
-            async with log.consume([topic.name], group="g", member="second") as second:
+            async with log.consume([topic.name], group=topic.name, member="second") as second:
                 await wait_until(lambda: holds(second, 2), "half for the second")
 
                 with pytest.raises(CommitRejected):
@@ -305,7 +306,7 @@ class TestGroups:
         self, engine: LogEngine, log: Log, topic: TopicSpec
     ) -> None:
         await log.publish(topic.name, numbered(10))
-        async with log.consume([topic.name], group="g", member="busy") as busy:
+        async with log.consume([topic.name], group=topic.name, member="busy") as busy:
             polled = await read(busy, 10)
             done = time.monotonic() + 1.5 * engine.session_timeout_seconds
             await wait_until(lambda: time.monotonic() > done, "work longer than the session timeout")
@@ -314,7 +315,7 @@ class TestGroups:
 
     async def test_lag_counts_what_is_not_committed_and_tells_its_age(self, log: Log, topic: TopicSpec) -> None:
         await log.publish(topic.name, numbered(40))
-        async with log.consume([topic.name], group="g", member="m") as consumer:
+        async with log.consume([topic.name], group=topic.name, member="m") as consumer:
             records = await read(consumer, 40)
             before = await consumer.lag()
             await consumer.commit(after(records))
@@ -328,7 +329,7 @@ class TestGroups:
     async def test_an_idle_poll_ends_with_its_timeout_and_a_publish_ends_it_earlier(
         self, log: Log, topic: TopicSpec
     ) -> None:
-        async with log.consume([topic.name], group="g", member="m") as consumer:
+        async with log.consume([topic.name], group=topic.name, member="m") as consumer:
             await wait_until(lambda: holds(consumer, 4), "all partitions")
             started = time.monotonic()
             await read_nothing(consumer)
@@ -353,21 +354,21 @@ class TestDeath:
         self, engine: LogEngine, log: Log, topic: TopicSpec
     ) -> None:
         await log.publish(topic.name, numbered(40))
-        async with member_process(engine, topic.name, "g", "killed") as killed:
+        async with member_process(engine, topic.name, topic.name, "killed") as killed:
             assert len(await killed.polled(40)) == 40
             await killed.kill()
 
-            async with log.consume([topic.name], group="g", member="heir") as heir:
+            async with log.consume([topic.name], group=topic.name, member="heir") as heir:
                 assert await read_patiently(heir, values(numbered(40))) == values(numbered(40))
 
     async def test_a_member_that_stops_answering_loses_its_partitions_and_may_not_commit_afterwards(
         self, engine: LogEngine, log: Log, topic: TopicSpec
     ) -> None:
         await log.publish(topic.name, numbered(40))
-        async with member_process(engine, topic.name, "g", "zombie") as zombie:
+        async with member_process(engine, topic.name, topic.name, "zombie") as zombie:
             assert len(await zombie.polled(40)) == 40
             zombie.pause()
-            async with log.consume([topic.name], group="g", member="heir") as heir:
+            async with log.consume([topic.name], group=topic.name, member="heir") as heir:
                 await wait_until(
                     lambda: holds(heir, 4),
                     "the zombie's partitions",
@@ -379,7 +380,7 @@ class TestDeath:
                 assert await zombie.commit() == "rejected"
 
         assert values(records) == values(numbered(40))
-        async with log.consume([topic.name], group="g", member="heir") as heir:
+        async with log.consume([topic.name], group=topic.name, member="heir") as heir:
             await read_nothing(heir)
 
     async def test_readers_skip_nothing_of_concurrent_publishers(self, engine: LogEngine, topic: TopicSpec) -> None:
@@ -393,7 +394,7 @@ class TestDeath:
 
         async with engine.opened() as one, engine.opened() as other:
             publishing = asyncio.gather(*(publish_all((one, other)[n % 2], n) for n in range(publishers)))
-            async with one.consume([topic.name], group="g", member="m") as consumer:
+            async with one.consume([topic.name], group=topic.name, member="m") as consumer:
                 records = await read(consumer, total)
                 await read_nothing(consumer)
             await publishing
@@ -406,10 +407,10 @@ class TestDeath:
     async def test_records_and_offsets_survive_a_new_log_object(self, engine: LogEngine, topic: TopicSpec) -> None:
         async with engine.opened() as log:
             await log.publish(topic.name, numbered(40))
-            async with log.consume([topic.name], group="g", member="m") as consumer:
+            async with log.consume([topic.name], group=topic.name, member="m") as consumer:
                 done = await read_and_commit(consumer, 15)
 
-        async with engine.opened() as log, log.consume([topic.name], group="g", member="m") as consumer:
+        async with engine.opened() as log, log.consume([topic.name], group=topic.name, member="m") as consumer:
             rest = await read(consumer, 25)
 
         assert values(done) | values(rest) == values(numbered(40))
@@ -423,7 +424,7 @@ class TestOutage:
         async with mortal_engine.opened() as log, AsyncExitStack() as stack:
             await log.ensure_topics([topic])
             await log.publish(topic.name, numbered(40))
-            consumer = await stack.enter_async_context(log.consume([topic.name], group="g", member="m"))
+            consumer = await stack.enter_async_context(log.consume([topic.name], group=topic.name, member="m"))
             done = await read_and_commit(consumer, 15)
 
             await mortal_engine.take_away()
@@ -441,7 +442,7 @@ class TestOutage:
         async with AsyncExitStack() as stack:
             log = await stack.enter_async_context(mortal_engine.opened())
             await log.ensure_topics([topic])
-            await stack.enter_async_context(log.consume([topic.name], group="g", member="m"))
+            await stack.enter_async_context(log.consume([topic.name], group=topic.name, member="m"))
             await log.publish(topic.name, numbered(1))
             await mortal_engine.take_away()
             with pytest.raises(LogUnavailable):
@@ -466,7 +467,7 @@ class TestOutage:
                 outcomes = await asyncio.gather(*(publish_in_vain(log, topic, n) for n in range(1, 20)))
 
             await wait_until(lambda: publishes(log, topic), "publishing again", timeout_seconds=20)
-            async with log.consume([topic.name], group="g", member="m") as consumer:
+            async with log.consume([topic.name], group=topic.name, member="m") as consumer:
                 appeared = values(await poll_for_a_while(consumer))
         refused = {value for value, outcome_unknown in outcomes if not outcome_unknown}
         assert not refused & appeared

@@ -200,6 +200,18 @@ async def listeners(database: Database) -> set[int]:
         return set(pids)
 
 
+async def test_it_publishes_while_everybody_else_holds_all_connections(database_url: str, topic: TopicSpec) -> None:
+    small = Database(database_url, pool_size=1)
+    log = EmbeddedLog(small)
+    await log.start()
+
+    async with small.transaction():
+        await log.publish(topic.name, records(1))
+
+    await log.stop()
+    await small.close()
+
+
 async def test_a_database_without_the_schema_is_refused_with_the_remedy(postgres_server: PostgresServer) -> None:
     async with postgres_server.fresh_url(migrated=False) as url:
         database = Database(url)

@@ -54,11 +54,11 @@ async def test_a_producer_that_lost_its_sequence_for_good_is_replaced(
 async def test_a_static_member_that_restarts_gets_its_partitions_back_without_waiting(
     log: KafkaLog, topic: TopicSpec
 ) -> None:
-    async with log.consume([topic.name], group="g", member="steady") as consumer:
+    async with log.consume([topic.name], group=topic.name, member="steady") as consumer:
         await consumer.poll(max_records=1, timeout_seconds=0.5)
         await wait_until(lambda: len(consumer.assignment()) == 2, "both partitions")
 
-    async with log.consume([topic.name], group="g", member="steady") as consumer:
+    async with log.consume([topic.name], group=topic.name, member="steady") as consumer:
         await wait_until(lambda: len(consumer.assignment()) == 2, "both partitions again", timeout_seconds=5)
 
 
