@@ -17,7 +17,7 @@ setup: .venv/.ready ## Make .venv with exactly the locked packages
 .venv/.ready: pyproject.toml requirements-dev.lock requirements-uv.txt
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-uv.txt
-	@$(UV) pip sync --quiet --python .venv --require-hashes requirements-dev.lock
+	@$(UV) pip sync --quiet --compile-bytecode --python .venv --require-hashes requirements-dev.lock
 	@$(UV) pip install --quiet --python .venv -r requirements-uv.txt
 	@$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
 	@touch $@
