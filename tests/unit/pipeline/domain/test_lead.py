@@ -30,9 +30,7 @@ HOUR = timedelta(hours=1)
 NOBODY = Lead("default", LEAD)
 
 
-def scored(
-    lead: Lead, hour: int = 0, pipeline: Pipeline | None = PIPELINE, **thresholds: Position
-) -> tuple[Lead, list[Fact]]:
+def scored(lead: Lead, hour: int = 0, **thresholds: Position) -> tuple[Lead, list[Fact]]:
     """The lead after a score, `hour` hours after NOON, with these positions."""
     positions: dict[str, ThresholdPosition] = {name: a_position(position) for name, position in thresholds.items()}
     change = a_score_change(hour + 1, NOON + hour * HOUR, thresholds=positions, attributes=lead.attributes)
