@@ -71,7 +71,7 @@ def parse_elements(text: bytes, *, limit: int) -> list[Element]:
     try:
         whole = parse(text)
     except InvalidInput as error:
-        parts = split_array(text)
+        parts = split_array(text, most=limit)
         if parts is None:
             raise
         _check_count(len(parts), limit)

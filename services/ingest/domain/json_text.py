@@ -7,14 +7,22 @@ batch does not parse as a whole, its elements are cut out of the text and parsed
 import re
 from collections.abc import Iterator
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},:]', re.DOTALL)
+# Possessive, and a text that is never closed runs to the end: so no input takes more than linear time.
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{},:]', re.DOTALL)
 _WHITESPACE = b" \t\r\n"
 _POSITION = re.compile(r"at line (\d+) column (\d+)$")
 _LONGEST_PATH = 120
+# Beyond these, looking would keep others waiting; the parser refuses such nesting anyway.
+_DEEPEST = 200
+_LONGEST_FIRST_ELEMENT_BYTES = 64 * 1024
+_FARTHEST_FAULT_BYTES = 1024 * 1024
 
 
-def split_array(text: bytes) -> list[bytes] | None:
-    """The texts of an array's elements; None when the brackets do not add up, or it is no array."""
+def split_array(text: bytes, *, most: int) -> list[bytes] | None:
+    """The texts of an array's elements, of the first `most` + 1 if there are more.
+
+    None when the brackets do not add up, or it is no array.
+    """
     body = text.strip(_WHITESPACE)
     if not body.startswith(b"["):
         return None
@@ -24,6 +32,8 @@ def split_array(text: bytes) -> list[bytes] | None:
         if depth == 1 and mark == b",":
             elements.append(body[start:position].strip(_WHITESPACE))
             start = position + 1
+            if len(elements) > most:
+                return elements
         if depth == 0 and mark == b"]":
             last = body[start:position].strip(_WHITESPACE)
             complete = position == len(body) - 1
@@ -32,8 +42,11 @@ def split_array(text: bytes) -> list[bytes] | None:
 
 
 def first_element(text: bytes) -> bytes | None:
-    """The text of an array's first element, without looking at what follows it; None for no array."""
-    body = text.strip(_WHITESPACE)
+    """The text of an array's first element, without looking at what follows it.
+
+    None for no array, and for an element of more than 64 KiB: it is looked for before anybody vouches for it.
+    """
+    body = text[:_LONGEST_FIRST_ELEMENT_BYTES].lstrip(_WHITESPACE)
     if not body.startswith(b"["):
         return None
     for depth, position, mark in _marks(body):
@@ -55,7 +68,12 @@ def offset_of(message: str, text: bytes) -> int | None:
 
 
 def path_at(text: bytes, offset: int) -> str | None:
-    """The field that holds the byte at `offset`, such as `properties.items[2].price`; None at the top."""
+    """The field that holds the byte at `offset`, such as `properties.items[2].price`.
+
+    None at the top, and for a fault beyond the first MiB.
+    """
+    if offset > _FARTHEST_FAULT_BYTES:
+        return None
     steps: list[int | str] = []
     key: str | None = None
     for token in _TOKEN.finditer(text):
@@ -86,6 +104,8 @@ def _marks(text: bytes) -> Iterator[tuple[int, int, bytes]]:
             depth += 1
         elif mark in b"]}":
             depth -= 1
+        if depth > _DEEPEST:
+            return
         yield depth, token.start(), mark
 
 

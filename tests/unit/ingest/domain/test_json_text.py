@@ -19,7 +19,7 @@ VALUES = st.recursive(
 def test_an_array_falls_into_the_texts_of_its_elements(values: list[object], indent: int | None) -> None:
     text = json.dumps(values, indent=indent).encode()
 
-    parts = split_array(text)
+    parts = split_array(text, most=100)
 
     assert parts is not None
     assert [json.loads(part) for part in parts] == values  # noqa: TID251
@@ -29,13 +29,13 @@ def test_an_array_falls_into_the_texts_of_its_elements(values: list[object], ind
 
 @pytest.mark.parametrize("text", [b"", b"{}", b"[1", b"[1}]", b"[[1]", b"[1] 2", b"1,2"])
 def test_what_does_not_hold_together_is_no_array(text: bytes) -> None:
-    parts = split_array(text)
+    parts = split_array(text, most=100)
 
     assert parts is None or parts == [b"1}"]
 
 
 def test_the_texts_of_elements_are_the_bytes_as_they_came() -> None:
-    assert split_array(b' [ {"a" : "],\\"["} , 2,NaN ] ') == [b'{"a" : "],\\"["}', b"2", b"NaN"]
+    assert split_array(b' [ {"a" : "],\\"["} , 2,NaN ] ', most=3) == [b'{"a" : "],\\"["}', b"2", b"NaN"]
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,32 @@ def test_any_bytes_have_a_path_or_none(text: bytes, offset: int) -> None:
     path = path_at(text, offset)
 
     assert path is None or len(path) <= 120
+
+
+def test_no_more_elements_are_cut_out_than_are_wanted() -> None:
+    assert split_array(b"[1,2,3,4,5,6]", most=2) == [b"1", b"2", b"3"]
+
+
+HOSTILE = {
+    "escaped quotes": b'["' + b'\\"' * 2_000_000,
+    "backslashes": b'["' + b"\\" * 4_000_001,
+    "brackets": b"[" * 4_000_000,
+    "objects": b"[" + b'{"":' * 1_000_000,
+    "commas": b"[" + b"," * 4_000_000,
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.timeout(10)
+def test_hostile_texts_do_not_keep_others_waiting(text: bytes) -> None:
+    parts = split_array(text, most=100)
+    first = first_element(text)
+
+    assert parts is None or len(parts) == 101
+    assert first is None
+    assert path_at(text, len(text)) is None
+
+
+def test_of_a_long_body_only_the_first_element_is_looked_at() -> None:
+    assert first_element(b'[{"a": 1}, ' + b"x" * 1_000_000) == b'{"a": 1}'
+    assert first_element(b'[{"a": "' + b"x" * 100_000 + b'"}]') is None
