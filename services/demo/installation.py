@@ -45,7 +45,7 @@ class Installation(BaseModel):
     def source_secret(self, channel: Channel) -> str:
         """What leadflow is told of a source's secret: of SendGrid's, the public half."""
         secret = self.secrets[channel]
-        return _public_half(secret) if channel is Channel.MAIL else secret
+        return public_half(secret) if channel is Channel.MAIL else secret
 
 
 def installed(data_dir: Path) -> Installation | None:
@@ -91,7 +91,8 @@ def _private_half() -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-def _public_half(pem: str) -> str:
+def public_half(pem: str) -> str:
+    """What SendGrid shows its customers of a private key: the public one, as base64 of DER."""
     key = load_pem_private_key(pem.encode(), password=None)
     assert isinstance(key, EllipticCurvePrivateKey)
     public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
