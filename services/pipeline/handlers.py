@@ -8,7 +8,7 @@ from services.pipeline.service import PipelineService, Received
 from shared.clock import Clock
 from shared.errors import InvalidInput
 from shared.events.codec import decode
-from shared.events.json import JsonLimits, json_faults
+from shared.events.json import JsonLimits, json_faults, parse_json
 from shared.events.scores import LeadEventsRecorded, LeadMerged, LeadScoreChanged
 from shared.log.dead_letter import DeadLetter, publish_dead_letters
 from shared.log.protocol import Log, ReceivedRecord
@@ -48,12 +48,20 @@ def read(record: ReceivedRecord) -> Received:
     if not isinstance(message, LeadEventsRecorded | LeadScoreChanged | LeadMerged):
         raise InvalidInput(f"{message.type} does not belong here", code="wrong_type", field="type")
     _check_ids(message)
+    _check_text(record.value)
     facts = {} if isinstance(message, LeadMerged) else dict(message.data.attributes)
     events = message.data.events if isinstance(message, LeadEventsRecorded) else ()
     for document in (facts, *(dict(event.properties) for event in events)):
         for path, reason in json_faults(document, _STORABLE):
             raise InvalidInput(f"{path}: {reason}", code="not_storable", field=path)
     return Received(message, record.value)
+
+
+def _check_text(body: bytes) -> None:
+    """PostgreSQL cannot store NUL. It comes only as this escape, so the full look is taken hardly ever."""
+    if rb"\u0000" in body:
+        for path, reason in json_faults(parse_json(body), _STORABLE):
+            raise InvalidInput(f"{path}: {reason}", code="not_storable", field=path)
 
 
 def _check_ids(message: LeadEventsRecorded | LeadScoreChanged | LeadMerged) -> None:

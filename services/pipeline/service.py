@@ -169,4 +169,5 @@ def _tell_stalled(work: Work, key: LeadKey, now: datetime) -> list[timedelta]:
     row = work.rows[key]
     lead, facts = domain.after_due(row.lead, now)
     work.unfold(row, lead, facts)
+    work.reconsider_due(row)
     return [now - fact.at for fact in facts]

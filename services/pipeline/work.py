@@ -27,6 +27,7 @@ class Work:
     outbox: Outbox
     rows: dict[LeadKey, LeadRow]
     _touched: set[LeadKey] = field(default_factory=set)
+    _due: set[LeadKey] = field(default_factory=set)
     _outgoing: list[Outgoing] = field(default_factory=list)
     _lines: list[tuple[LeadKey, Line]] = field(default_factory=list)
     _stays: list[tuple[LeadKey, StayLine]] = field(default_factory=list)
@@ -47,6 +48,8 @@ class Work:
 
     def unfold(self, row: LeadRow, lead: Lead, facts: Sequence[Fact]) -> None:
         """The lead is now `lead`, because `facts` came to pass."""
+        if lead.stay != row.lead.stay:
+            self._due.add(row.key)
         row.lead = lead
         told = tell(lead, facts, self.pipeline_of(row), row.sequences)
         self._touched.add(row.key)
@@ -60,6 +63,10 @@ class Work:
     def touch(self, row: LeadRow) -> None:
         """Write the row back although nothing came to pass for its lead."""
         self._touched.add(row.key)
+
+    def reconsider_due(self, row: LeadRow) -> None:
+        """Write the lead's due moment anew, whatever it was."""
+        self._due.add(row.key)
 
     def stand(self, message: LeadScoreChanged, body: bytes) -> None:
         """The newest scores of the lead."""
@@ -78,7 +85,8 @@ class Work:
         rows = [self.rows[key] for key in sorted(self._touched)]
         if rows:
             await lead_repository.write_leads(self.connection, rows)
-            await lead_repository.write_due(self.connection, [row.lead for row in rows])
+        if self._due:
+            await lead_repository.write_due(self.connection, [self.rows[key].lead for key in sorted(self._due)])
         if self._standings:
             await self._write_standings(list(self._standings.values()))
         if self._lines:

@@ -1,13 +1,15 @@
 """Messages of the scorer in, messages of the pipeline out, on real PostgreSQL."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 
 from services.pipeline.domain.stages import Move
-from shared.errors import InvalidInput, Refused
+from shared.errors import InvalidInput, Refused, TransientError
 from shared.events.codec import encode
+from shared.events.envelope import Message
 from shared.events.stages import LeadStageChanged, LeadStalled
 from shared.events.thresholds import LeadThresholdEntered
 from tests.integration.pipeline.conftest import PipelineHarness
@@ -215,6 +217,27 @@ async def test_history_and_due_moments_of_one_batch_survive_its_merge(pipeline: 
     assert str(due) == LEAD
 
 
+async def test_transactions_that_meet_at_a_merge_lose_nothing(pipeline: PipelineHarness) -> None:
+    """Two consumers hold the survivor's and the absorbed lead's partitions; trouble that may pass is retried."""
+
+    async def take_in(*messages: Message) -> None:
+        for message in messages:
+            while True:
+                try:
+                    await pipeline.take_in(message)
+                    break
+                except TransientError:
+                    continue
+
+    mine = [recorded(number, a_recorded_event("page_viewed")) for number in range(1, 10)]
+    others = [recorded(number, a_recorded_event("page_viewed"), lead=OTHER) for number in range(1, 10)]
+
+    await asyncio.gather(take_in(*mine[:4], merged(5), *mine[5:]), take_in(*others))
+
+    assert (await history(pipeline, "timeline")).count("event") == 17
+    assert await history(pipeline, "timeline", OTHER) == []
+
+
 async def test_a_new_version_moves_nobody_by_itself(pipeline: PipelineHarness) -> None:
     await pipeline.take_in(a_score_change(1, thresholds={"warm": a_position("reached")}))
     before = len(await pipeline.emitted())
@@ -241,8 +264,28 @@ async def test_sequences_per_topic_have_no_gaps(pipeline: PipelineHarness) -> No
 
 @pytest.mark.parametrize(
     "poison",
-    [b"\xff", b"{}", b'{"type":"lead.unheard_of"}', encode(a_score_change(1)).replace(LEAD.encode(), b"no uuid")],
-    ids=["no JSON", "no type", "unknown type", "lead without UUID"],
+    [
+        b"\xff",
+        b"{}",
+        b'{"type":"lead.unheard_of"}',
+        encode(a_score_change(1)).replace(LEAD.encode(), b"no uuid"),
+        encode(a_score_change(1, email="MARK")).replace(b"MARK", b"\\u0000"),
+        encode(a_score_change(1, email="MARK")).replace(b"MARK", b"\\ud800"),
+        encode(a_score_change(1, attributes={"x": "MARK"})).replace(b'"MARK"', b"NaN"),
+        encode(a_score_change(1, attributes={"x": "MARK"})).replace(b'"MARK"', b"1e400"),
+        encode(a_score_change(1, attributes={"x": "MARK"})).replace(b'"MARK"', b"9" * 30),
+    ],
+    ids=[
+        "no JSON",
+        "no type",
+        "unknown type",
+        "lead without UUID",
+        "NUL",
+        "surrogate",
+        "NaN",
+        "infinity",
+        "beyond 64 bits",
+    ],
 )
 async def test_poison_is_kept_aside_and_its_neighbours_count(pipeline: PipelineHarness, poison: bytes) -> None:
     await pipeline.take_in_bytes([poison, encode(a_score_change(1, thresholds={"mql": a_position("reached")}))])
