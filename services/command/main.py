@@ -1,38 +1,72 @@
-"""The command `leadflow` and its subcommands."""
+"""The command `leadflow`. A subcommand's module is imported when it is called: the web framework and the database
+are not needed to score a file.
+"""
 
+from importlib import import_module
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
-from services.command import keys, models, pipelines, sources, subscriptions
-from services.command.demo import demo
-from services.command.migrate import migrate
-from services.command.runtime import fail
-from services.command.score import score
-from services.command.up import run_ingest, run_pipeline, run_scorer, up
 from shared.errors import LeadflowError
+
+# By name: the module, and its function or its own group of subcommands.
+COMMANDS = {
+    "up": ("services.command.up", "up"),
+    "ingest": ("services.command.up", "run_ingest"),
+    "scorer": ("services.command.up", "run_scorer"),
+    "pipeline": ("services.command.up", "run_pipeline"),
+    "migrate": ("services.command.migrate", "migrate"),
+    "demo": ("services.command.demo", "demo"),
+    "score": ("services.command.score", "score"),
+    "keys": ("services.command.keys", "app"),
+    "sources": ("services.command.sources", "app"),
+    "models": ("services.command.models", "app"),
+    "pipelines": ("services.command.pipelines", "app"),
+    "subscriptions": ("services.command.subscriptions", "app"),
+}
+
+
+class _Commands(TyperGroup):
+    """Finds subcommands in the table above."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the signature of its base
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the signature of its base
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name]
+        return _command(cmd_name, getattr(import_module(module), attribute))
+
+
+def _command(name: str, found: Any) -> Any:
+    if isinstance(found, typer.Typer):
+        group = get_command(found)
+    else:
+        single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        single.command(name)(found)
+        group = get_command(single)
+    group.name = name
+    return group
+
+
+def subcommands(name: str) -> tuple[str, ...]:
+    """The names under the command `name`; none if it stands alone. Raises KeyError for an unknown one."""
+    module, attribute = COMMANDS[name]
+    return tuple(getattr(_command(name, getattr(import_module(module), attribute)), "commands", ()))
+
 
 app = typer.Typer(
     name="leadflow",
+    cls=_Commands,
     help="Event-driven lead scoring and sales pipeline service.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-
-app.command("up")(up)
-app.command("ingest")(run_ingest)
-app.command("scorer")(run_scorer)
-app.command("pipeline")(run_pipeline)
-app.command("migrate")(migrate)
-app.command("score")(score)
-app.command("demo")(demo)
-app.add_typer(keys.app, name="keys", help="API keys: create, list, revoke.")
-app.add_typer(sources.app, name="sources", help="Webhook sources: create, list.")
-app.add_typer(models.app, name="models", help="Scoring models: validate, publish, list, show.")
-app.add_typer(pipelines.app, name="pipelines", help="Pipelines: validate, publish, list, show.")
-app.add_typer(subscriptions.app, name="subscriptions", help="Outgoing webhooks: create, list, delete.")
 
 
 def _print_version(asked: bool) -> None:
@@ -55,4 +89,6 @@ def main() -> None:
     try:
         app()
     except LeadflowError as error:
+        from services.command.failure import fail
+
         fail(error)

@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.command.runtime import database, fail, run_async
+from services.command.failure import fail
+from services.command.runtime import database, run_async
 from services.pipeline import documents
 from services.pipeline.document_repository import PublishedDocument
 from services.pipeline.domain.document import parse_pipeline
@@ -19,7 +20,7 @@ from shared.errors import InvalidInput, LeadflowError
 from shared.events.json import Json
 from shared.settings import Settings
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Pipelines: validate, publish, list, show.")
 
 File = Annotated[Path, typer.Argument(help="Pipeline document, YAML or JSON.", exists=True, dir_okay=False)]
 Workspace = Annotated[str, typer.Option(help="Workspace.")]

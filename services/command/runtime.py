@@ -1,17 +1,17 @@
-"""What commands share: settings from the environment, the database they name, and one line for an error."""
+"""What commands share: the database that the settings name, and a loop to work in."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import uvloop
 
+from services.command.failure import fail
 from shared.db.embedded_postgres import EmbeddedPostgres
 from shared.db.engine import Database
 from shared.db.migrations import migrate
-from shared.errors import InvalidDocument, LeadflowError
+from shared.errors import LeadflowError
 from shared.settings import Settings
 
 T = TypeVar("T")
@@ -42,13 +42,3 @@ def run_async(work: Coroutine[None, None, T]) -> T:
         fail(error)
     except asyncio.CancelledError:
         raise SystemExit(130) from None
-
-
-def fail(error: LeadflowError) -> NoReturn:
-    """Say what is wrong, and where, on stderr; exit 1."""
-    faults = error.faults if isinstance(error, InvalidDocument) else ()
-    if not faults:
-        print(f"leadflow: {error}", file=sys.stderr)
-    for fault in faults:
-        print(f"leadflow: {fault.path}: {fault.message}", file=sys.stderr)
-    raise SystemExit(1)

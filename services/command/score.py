@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from pydantic_core import to_json
 
-from services.command.runtime import fail
+from services.command.failure import fail
 from services.scorer.domain.document import parse_model
 from services.scorer.domain.event_text import read_events, read_moment
 from services.scorer.domain.matching import state_of

@@ -17,7 +17,7 @@ from shared.clock import SystemClock
 from shared.errors import InvalidInput
 from shared.settings import Settings
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Webhook sources: create, list.")
 
 SecretFile = Annotated[
     Path | None,

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer.main
 
-from services.command.main import app
+from services.command.main import COMMANDS, subcommands
 from shared.events.json import parse_json
 
 ROOT = Path(__file__).parents[2]
@@ -38,12 +37,11 @@ def broken_links(text: str, directory: Path) -> Iterator[str]:
 
 def unknown_commands(text: str) -> Iterator[str]:
     targets = set(re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # click's Group, to typer any Command
     for target in re.findall(r"(?:`|^)make ([a-z]+)", text, re.MULTILINE):
         if target not in targets:
             yield f"no target {target}"
     for name, sub in re.findall(r"(?:`|bin/)leadflow ([a-z]+)(?: ([a-z]+))?", text, re.MULTILINE):
-        if name not in commands or (sub and sub not in getattr(commands[name], "commands", {sub: None})):
+        if name not in COMMANDS or (sub and sub not in (subcommands(name) or (sub,))):
             yield f"no command leadflow {name} {sub}".rstrip()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-import services.command.main  # noqa: F401 - registers the metrics of every service
+import services.command.up  # noqa: F401 - registers the metrics of every service
 from shared.events.json import Json, parse_json
 from shared.events.topics import ALL_TOPICS
 
