@@ -46,8 +46,8 @@ class Leadflow:
         self, installation: Installation, subscriber_url: str, event_types: Sequence[str]
     ) -> Subscription:
         """Publish model and pipeline, create what is missing, and subscribe."""
-        await self._post("/v1/models", {"document": _example("model.yaml"), "reason": "the demo's model"})
-        await self._post("/v1/pipelines", {"document": _example("pipeline.yaml")})
+        await self._post("/v1/models", {"document": example("model.yaml"), "reason": "the demo's model"})
+        await self._post("/v1/pipelines", {"document": example("pipeline.yaml")})
         await self._create_sources(installation)
         return await self._subscribe(subscriber_url, event_types)
 
@@ -126,7 +126,8 @@ def _objects(value: Json) -> list[dict[str, Json]]:
     return [item for item in value if isinstance(item, dict)]
 
 
-def _example(name: str) -> Json:
+def example(name: str) -> Json:
+    """A document that users copy. Raises Misconfigured where the repository's files are missing."""
     path = _EXAMPLES / name
     if not path.exists():
         raise Misconfigured(f"{path} is missing: the demo needs the files of the repository")

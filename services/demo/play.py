@@ -15,7 +15,6 @@ from shared.errors import TransientError
 
 _AT_ONCE: Final = 12
 _ATTEMPTS: Final = 20
-_LONGEST_PAUSE_SECONDS: Final = 2.0
 _UNAVAILABLE: Final = 503
 
 
@@ -51,6 +50,8 @@ class Stage:
     clock: Clock
     told: Callable[[Post, Tally], None]
     """Called after each post, for those who watch."""
+    pause_seconds: float = 2.0
+    """Between attempts while leadflow is unavailable: what it asks for in Retry-After."""
 
 
 async def play(posts: Sequence[Post], stage: Stage) -> Tally:
@@ -86,7 +87,7 @@ async def _posted(post: Post, stage: Stage, tally: Tally) -> httpx.Response:
                 return response
             tally.uncertain += post.size if response.json().get("code") == "outcome_unknown" else 0
         tally.retries += 1
-        await asyncio.sleep(_LONGEST_PAUSE_SECONDS)
+        await asyncio.sleep(stage.pause_seconds)
     raise TransientError("leadflow does not take events: see its log above")
 
 
