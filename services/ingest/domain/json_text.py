@@ -12,8 +12,8 @@ _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{},:]', re.DOTALL)
 _WHITESPACE = b" \t\r\n"
 _POSITION = re.compile(r"at line (\d+) column (\d+)$")
 _LONGEST_PATH = 120
-# Beyond these, looking would keep others waiting; the parser refuses such nesting anyway.
-_DEEPEST = 200
+# Beyond these, looking would keep others waiting.
+_DEEPEST = 20_000
 _LONGEST_FIRST_ELEMENT_BYTES = 64 * 1024
 _FARTHEST_FAULT_BYTES = 1024 * 1024
 
