@@ -148,7 +148,7 @@ class EmbeddedConsumer:
         self._clock = clock
         self._token: UUID = uuid4()
         self._generation: int | None = None
-        self._newest_generation: int | None = None
+        self._group_changed = True
         self._ids: dict[Partition, int] = {}
         self._partitions: dict[int, Partition] = {}
         self._committed: dict[Partition, int] = {}
@@ -181,8 +181,7 @@ class EmbeddedConsumer:
         if about in self._topics or not about:
             self._woken.set()
         if about == _channel_name(self._group) or not about:
-            self._newest_generation = None
-            self._woken.set()
+            self._notice_change()
 
     async def poll(self, *, max_records: int, timeout_seconds: float) -> Sequence[ReceivedRecord]:
         deadline = time.monotonic() + timeout_seconds
@@ -258,7 +257,7 @@ class EmbeddedConsumer:
 
     async def _follow_group(self) -> None:
         """Take the share of the newest generation, unless it is the one we have."""
-        if self._generation is not None and self._generation == self._newest_generation:
+        if self._generation is not None and not self._group_changed:
             return
         if not await self._take_share():
             logger.warning("expelled from the group, joins again", extra={"group": self._group})
@@ -268,6 +267,8 @@ class EmbeddedConsumer:
     async def _take_share(self) -> bool:
         """Whether this member is one of the group's: if so, it holds its share of the present generation."""
         self._give_up_share()
+        # Before the look: what changes during it shall be noticed again.
+        self._group_changed = False
         async with self._database.transaction() as connection:
             generation = await connection.scalar(_GENERATION, {"group": self._group})
             members = {row.name: row for row in await connection.execute(_MEMBERS, {"group": self._group})}
@@ -280,7 +281,7 @@ class EmbeddedConsumer:
         if mine.token != self._token:
             raise Misconfigured(f"another process has joined group {self._group} as {self._member}")
         self._hold(assign((_partition(row) for row in rows), topics)[self._member], rows)
-        self._generation = self._newest_generation = generation
+        self._generation = generation
         return True
 
     def _hold(self, share: frozenset[Partition], rows: Sequence[Row[Any]]) -> None:
@@ -354,9 +355,12 @@ class EmbeddedConsumer:
                 state = (await connection.execute(_HEARTBEAT, beat)).one()
             if state.has_expired:
                 await self._expel_silent_members()
-        if self._newest_generation != state.generation or not state.is_member:
-            self._newest_generation = None
-            self._woken.set()
+        if self._generation != state.generation or not state.is_member:
+            self._notice_change()
+
+    def _notice_change(self) -> None:
+        self._group_changed = True
+        self._woken.set()
 
     async def _expel_silent_members(self) -> None:
         """In a transaction that takes the group's lock first, as joining does: else the two could deadlock."""
@@ -364,7 +368,7 @@ class EmbeddedConsumer:
             await connection.execute(_LOCK_GROUP, {"group": self._group})
             if (await connection.execute(_EXPEL, {"group": self._group})).rowcount:
                 await self._change_generation(connection)
-        self._newest_generation = None
+        self._notice_change()
 
 
 def _partition(row: Row[Any]) -> Partition:
