@@ -35,7 +35,7 @@ check: setup ## Lint, format, types, import contracts, generated files
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-timing > .import-linter.out 2>&1 || (cat .import-linter.out; rm -f .import-linter.out; exit 1)
+	@$(BIN)/lint-imports --no-logo > .import-linter.out 2>&1 || (cat .import-linter.out; rm -f .import-linter.out; exit 1)
 	@rm -f .import-linter.out
 	@$(BIN)/python docs/generate.py check
 
