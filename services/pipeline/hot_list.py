@@ -21,6 +21,9 @@ from shared.events.json import Json
 _CURVE: TypeAdapter[Curve] = TypeAdapter(Curve)
 _SMALLEST_CHUNK = 200
 _LARGEST_CHUNK = 5_000
+_GROWTH = 3
+# A bound and a value are sums of the same terms: they may differ by the noise of their last digits.
+_NOISE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class After:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Placed:
-    """A lead with its value now. Ordered by value, then id: a later id stands first among equals."""
+    """A lead with its unrounded value now. Ordered by value, then id: a later id stands first among equals."""
 
     value: float
     lead_id: str
@@ -80,10 +83,10 @@ async def hottest(
             placed = Placed(_value(candidate.curve, score, at), candidate.lead_id)
             if beyond is None or placed < beyond:
                 _keep(page, placed, limit)
-        if len(candidates) < chunk or _is_full(page, limit, published(candidates[-1].ceiling)):
+        if len(candidates) < chunk or (len(page) == limit and _is_final(page[0], candidates[-1])):
             return sorted(page, reverse=True)
         bound = (candidates[-1].ceiling, candidates[-1].lead_id)
-        chunk = min(2 * chunk, _LARGEST_CHUNK)
+        chunk = min(_GROWTH * chunk, _LARGEST_CHUNK)
 
 
 async def default_score(connection: AsyncConnection, workspace: str) -> tuple[str, Sequence[str]]:
@@ -103,7 +106,7 @@ def values_at(curve: Curve, at: datetime) -> dict[str, float]:
 
 
 def _value(curve: Curve, score: str, at: datetime) -> float:
-    return values_at(curve, at)[score]
+    return scores_at(curve, moment(max(microseconds(at), curve.from_us)))[score]
 
 
 def _keep(page: list[Placed], placed: Placed, limit: int) -> None:
@@ -113,9 +116,15 @@ def _keep(page: list[Placed], placed: Placed, limit: int) -> None:
         heapq.heappushpop(page, placed)
 
 
-def _is_full(page: Sequence[Placed], limit: int, bound: float) -> bool:
-    """Whether nobody under `bound` can belong on the page: at the very bound, ids decide."""
-    return len(page) == limit and bound < page[0].value
+def _is_final(lowest: Placed, last: _Candidate) -> bool:
+    """Whether nobody after `last` can displace the lowest of a full page.
+
+    Who comes later has a lower bound, or the same one and an earlier id, which stands behind among equals:
+    a thousand leads at the maximum of a score need not all be looked at.
+    """
+    if last.ceiling < lowest.value - _NOISE:
+        return True
+    return last.ceiling == lowest.value and last.lead_id <= lowest.lead_id
 
 
 async def _candidates(
@@ -127,18 +136,20 @@ async def _candidates(
     limit: int,
     conditions: HotFilter,
 ) -> list[_Candidate]:
-    clauses, values = _clauses(conditions)
+    clauses, values, joins = _clauses(conditions)
     if bound is not None:
         clauses.append("(ceiling.ceiling, ceiling.lead_id) < (:bound, CAST(:bound_id AS uuid))")
         values |= {"bound": bound[0], "bound_id": UUID(bound[1])}
     rows = await connection.execute(
         text(f"""
-            SELECT CAST(ceiling.lead_id AS text) AS lead_id, ceiling.ceiling, standing.curve
-            FROM pipeline.ceiling
+            SELECT CAST(head.lead_id AS text) AS lead_id, head.ceiling, standing.curve
+            FROM (
+                SELECT ceiling.workspace, ceiling.lead_id, ceiling.ceiling FROM pipeline.ceiling {joins}
+                WHERE ceiling.workspace = :workspace AND score = :score {"".join(f" AND {item}" for item in clauses)}
+                ORDER BY ceiling.ceiling DESC, ceiling.lead_id DESC LIMIT :limit
+            ) AS head
             JOIN pipeline.standing USING (workspace, lead_id)
-            JOIN pipeline.lead ON lead.workspace = ceiling.workspace AND lead.id = ceiling.lead_id
-            WHERE ceiling.workspace = :workspace AND score = :score {"".join(f" AND {item}" for item in clauses)}
-            ORDER BY ceiling.ceiling DESC, ceiling.lead_id DESC LIMIT :limit
+            ORDER BY head.ceiling DESC, head.lead_id DESC
         """),  # noqa: S608 the clauses are constants of ours
         {"workspace": workspace, "score": score, "limit": limit, **values},
     )
@@ -149,18 +160,26 @@ _EQUALITIES = {
     "stage": "lead.stage = :stage",
     "owner": "lead.owner = :owner",
     "source": "lead.source = :source",
-    "grade": "standing.grade = :grade",
+    "grade": "placed.grade = :grade",
     "email": ":email = ANY(lead.emails)",
-    "band": "standing.bands ->> :score = :band",
+    "band": "placed.bands ->> :score = :band",
+}
+_ATTRIBUTES = "lead.attributes @> CAST(:attributes AS jsonb)"
+# The wide tables are joined only where a condition asks for them: most of the work is on narrow rows.
+_JOINS = {
+    "lead.": "JOIN pipeline.lead ON lead.workspace = ceiling.workspace AND lead.id = ceiling.lead_id",
+    "placed.": "JOIN pipeline.standing AS placed ON placed.workspace = ceiling.workspace "
+    "AND placed.lead_id = ceiling.lead_id",
 }
 
 
-def _clauses(conditions: HotFilter) -> tuple[list[str], dict[str, object]]:
+def _clauses(conditions: HotFilter) -> tuple[list[str], dict[str, object], str]:
     values: dict[str, object] = {
         name: getattr(conditions, name) for name in _EQUALITIES if getattr(conditions, name) is not None
     }
     clauses = [_EQUALITIES[name] for name in values]
     if conditions.attributes:
-        clauses.append("lead.attributes @> CAST(:attributes AS jsonb)")
+        clauses.append(_ATTRIBUTES)
         values["attributes"] = to_json(dict(conditions.attributes)).decode()
-    return clauses, values
+    joins = [join for table, join in _JOINS.items() if any(table in clause for clause in clauses)]
+    return clauses, values, " ".join(joins)

@@ -37,6 +37,7 @@ from shared.access.guard import require
 from shared.access.keyring import KeyRing
 from shared.access.principal import Principal, Scope
 from shared.errors import InvalidInput
+from shared.events.curve import published
 from shared.events.json import Json
 from shared.events.scores import ScoreChange
 from shared.http.problems import problem_responses
@@ -189,7 +190,7 @@ def _hot_lead(placed: Placed, lead: Lead, change: ScoreChange, *, score: str, at
         id=lead.id,
         emails=list(lead.emails),
         external_ids={system: list(ids) for system, ids in lead.external_ids.items()},
-        value=placed.value,
+        value=published(placed.value),
         scores=standing.scores,
         bands=standing.bands,
         grade=standing.grade,

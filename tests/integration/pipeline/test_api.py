@@ -55,8 +55,9 @@ async def test_the_hot_list_is_ordered_exactly_by_the_value_now(pipeline: Pipeli
         found += [(lead["value"], lead["id"]) for lead in page["leads"]]
         cursor = page["next_cursor"]
 
-    values = {lead: published(scores_at(curve, NOON + 2 * DAY)["total"]) for lead, curve in curves.items()}
-    assert found == sorted(((value, lead) for lead, value in values.items()), reverse=True)[:150]
+    values = {lead: scores_at(curve, NOON + 2 * DAY)["total"] for lead, curve in curves.items()}
+    hottest = sorted(((value, lead) for lead, value in values.items()), reverse=True)[:150]
+    assert found == [(published(value), lead) for value, lead in hottest]
 
 
 async def test_the_hot_list_filters_by_what_is_known_of_a_lead(pipeline: PipelineHarness) -> None:
