@@ -31,6 +31,7 @@ from shared.clock import Clock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox, Outgoing
 from shared.events.engagement import EVENT_VOIDED, EngagementAccepted, EngagementEvent
+from shared.events.scores import LeadMerged, LeadScoreChanged
 from shared.events.topics import LEAD_SCORES
 from shared.observability.metrics import END_TO_END
 
@@ -54,11 +55,10 @@ class Scorer:
         """Count each event once, whoever brings it how often."""
         with metrics.TRANSACTION.time():
             async with self._database.transaction() as connection:
-                fresh = await self._without_duplicates(connection, messages)
-                if fresh:
-                    await self._count_fresh(connection, fresh)
-        self._outbox.wake()
-        self._observe(fresh)
+                fresh, repetitions = await self._without_duplicates(connection, messages)
+                told = await self._count_fresh(connection, fresh) if fresh else []
+        self._committed(told)
+        self._observe(fresh, repetitions)
 
     async def tell_what_time_did(self, limit: int) -> int:
         """Tell the changes whose moment has come, of up to `limit` leads; returns how many leads those were."""
@@ -66,8 +66,10 @@ class Scorer:
         async with self._database.transaction() as connection:
             due = await repository.leads_due(connection, now, limit)
             leads = await stored_leads.lock(connection, due)
-            await self._update(connection, leads, lambda active, lead, _id, _rebuilt: pass_time(active, lead, now))
-        self._outbox.wake()
+            told = await self._update(
+                connection, leads, lambda active, lead, _id, _rebuilt: pass_time(active, lead, now)
+            )
+        self._committed(told)
         return len(due)
 
     async def follow_active_models(self, limit: int) -> int:
@@ -75,26 +77,28 @@ class Scorer:
         async with self._database.transaction() as connection:
             behind = await repository.leads_behind(connection, limit)
             leads = await stored_leads.lock(connection, behind)
-            await self._let_happen(connection, leads, {})
-        self._outbox.wake()
+            told = await self._let_happen(connection, leads, {})
+        self._committed(told)
         return len(behind)
 
     async def _without_duplicates(
         self, connection: AsyncConnection, messages: Sequence[EngagementAccepted]
-    ) -> list[EngagementAccepted]:
+    ) -> tuple[list[EngagementAccepted], list[str]]:
+        """The events that are new here, and what each of the others is."""
         first: dict[EventKey, EngagementAccepted] = {}
         for message in messages:
             first.setdefault(_key(message), message)
         known = await repository.known_events(connection, list(first))
+        repetitions: list[str] = []
         for message in messages:
             key = _key(message)
             if key in known:
-                metrics.EVENTS.labels(_repetition(known[key], message)).inc()
+                repetitions.append(_repetition(known[key], message))
             elif first[key] is not message:
-                metrics.EVENTS.labels(_repetition(_digest(first[key].data), message)).inc()
-        return [message for key, message in first.items() if key not in known]
+                repetitions.append(_repetition(_digest(first[key].data), message))
+        return [message for key, message in first.items() if key not in known], repetitions
 
-    async def _count_fresh(self, connection: AsyncConnection, fresh: Sequence[EngagementAccepted]) -> None:
+    async def _count_fresh(self, connection: AsyncConnection, fresh: Sequence[EngagementAccepted]) -> list[Outgoing]:
         now = self._clock.now()
         people = await self._who(connection, [_names(message) for message in fresh])
         leads = await stored_leads.lock(connection, {known.id for person in people for known in person.leads})
@@ -104,7 +108,7 @@ class Scorer:
         happenings = {survivors[place]: _happening(person, fresh, leads) for place, person in enumerate(people)}
         await self._retract(connection, fresh, happenings)
         touched = await stored_leads.lock(connection, happenings)
-        await self._let_happen(connection, touched, happenings)
+        return await self._let_happen(connection, touched, happenings)
 
     async def _who(
         self, connection: AsyncConnection, mentions: Sequence[Sequence[IdentityKey]]
@@ -132,7 +136,6 @@ class Scorer:
             if len(person.leads) > 1:
                 absorbed = [known.id for known in person.leads[1:]]
                 await repository.merge_leads(connection, _workspace(person), survivor, absorbed, now)
-                metrics.MERGES.inc(len(absorbed))
         learnt = [(name, survivor) for person, survivor in together for name in sorted(person.unknown)]
         await repository.learn_identities(connection, learnt, now)
         return survivors
@@ -153,23 +156,26 @@ class Scorer:
 
     async def _let_happen(
         self, connection: AsyncConnection, leads: Mapping[UUID, Lead], happenings: Mapping[UUID, Happening]
-    ) -> None:
+    ) -> list[Outgoing]:
         now = self._clock.now()
 
         def update(active: ActiveModel, lead: Lead, id_: UUID, is_rebuilt: bool) -> Outcome:
             return happen(active, lead, happenings.get(id_, Happening()), now, is_rebuilt=is_rebuilt)
 
-        await self._update(connection, leads, update)
+        return await self._update(connection, leads, update)
 
     async def _update(
         self,
         connection: AsyncConnection,
         leads: Mapping[UUID, Lead],
         update: Callable[[ActiveModel, Lead, UUID, bool], Outcome],
-    ) -> None:
-        """Apply `update` to each lead, on its folded state where that can answer, else on its whole history."""
+    ) -> list[Outgoing]:
+        """Apply `update` to each lead, on its folded state where that can answer, else on its whole history.
+
+        Returns what will be told once the transaction is committed.
+        """
         if not leads:
-            return
+            return []
         models = await self._models.active(connection, (lead.workspace for lead in leads.values()))
         outcomes: dict[UUID, Outcome] = {}
         for id_, lead in leads.items():
@@ -185,11 +191,25 @@ class Scorer:
             active = models[leads[id_].workspace]
             outcomes[id_] = update(active, rebuilt(active, leads[id_], history), id_, True)
         await stored_leads.save(connection, outcomes)
-        await self._outbox.append(connection, _outgoing(outcomes))
+        told = _outgoing(outcomes)
+        await self._outbox.append(connection, told)
+        return told
 
-    def _observe(self, fresh: Sequence[EngagementAccepted]) -> None:
+    def _committed(self, told: Sequence[Outgoing]) -> None:
+        """Metrics follow the commit: what a failed transaction did is done, and would be counted, again."""
+        self._outbox.wake()
+        for item in told:
+            match item.message:
+                case LeadScoreChanged(data=change):
+                    metrics.SCORE_CHANGES.labels(change.cause).inc()
+                case LeadMerged():
+                    metrics.MERGES.inc()
+
+    def _observe(self, fresh: Sequence[EngagementAccepted], repetitions: Sequence[str]) -> None:
         now = self._clock.now()
         metrics.EVENTS.labels("scored").inc(len(fresh))
+        for repetition in repetitions:
+            metrics.EVENTS.labels(repetition).inc()
         for message in fresh:
             END_TO_END.labels("scored").observe(max(0.0, (now - message.data.received_at).total_seconds()))
 
