@@ -132,6 +132,7 @@ CREATE TABLE pipeline.delivery (
     created_at timestamptz NOT NULL,
     UNIQUE (subscription_id, message_id)
 ) WITH (fillfactor = 80);
+CREATE INDEX delivery_queue ON pipeline.delivery (subscription_id, id) WHERE state = 'pending';
 CREATE INDEX delivery_pending ON pipeline.delivery (subscription_id, lead_id, id) WHERE state = 'pending';
 CREATE TABLE pipeline.delivery_attempt (
     delivery_id bigint NOT NULL REFERENCES pipeline.delivery (id) ON DELETE CASCADE,

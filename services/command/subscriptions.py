@@ -5,7 +5,7 @@ from uuid import UUID
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from services.command.runtime import database, run_async
 from services.pipeline import subscriptions
@@ -59,7 +59,7 @@ def list_subscriptions(workspace: Workspace = "default") -> None:
         async with database(Settings()) as opened:
             return await subscriptions.all_of(opened, workspace)
 
-    table = Table("id", "url", "event types", "state", "created")
+    table = Table(Column("id", no_wrap=True, min_width=36), "url", "event types", "state", "created")
     for found in run_async(work()):
         table.add_row(
             str(found.id), found.url, ", ".join(found.event_types), found.state, f"{found.created_at:%Y-%m-%d %H:%M}"
