@@ -1,6 +1,7 @@
 """Calendly webhooks. A reschedule comes as a cancellation and a booking, and is neither."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from services.ingest.domain.draft import Draft
 from services.ingest.domain.identity import LeadNames, looks_like_email
@@ -15,6 +16,8 @@ NAME = "calendly"
 NEEDS_PUBLIC_URL = False
 
 _INVITEE = "calendly:invitee"
+# What Calendly recommends; it signs each attempt anew.
+_TOLERANCE = timedelta(minutes=3)
 _TYPES: Mapping[str, str] = {
     "invitee.created": "meeting_booked",
     "invitee.canceled": "meeting_canceled",
@@ -30,7 +33,7 @@ def verify(delivery: Delivery, source: Source) -> None:
     fields = _fields(signatures.header(delivery, "calendly-webhook-signature"))
     timestamp = fields.get("t", "")
     signature = signatures.from_hex(fields.get("v1", ""))
-    signatures.require_fresh(timestamp, delivery.received_at)
+    signatures.require_fresh(timestamp, delivery.received_at, tolerance=_TOLERANCE)
     keys = [secret.encode() for secret in source.live_secrets(delivery.received_at)]
     signatures.require_hmac(timestamp.encode() + b"." + delivery.body, [signature], keys=keys)
 

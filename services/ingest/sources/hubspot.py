@@ -14,7 +14,6 @@ from shared.events.json import Json
 NAME = "hubspot"
 NEEDS_PUBLIC_URL = True
 
-_SYSTEM = "hubspot"
 _CONTACT_TYPE_ID = "0-1"
 # HubSpot signs the URL with these decoded.
 _DECODED_IN_URL = re.compile(r"%(3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)", re.IGNORECASE)
@@ -99,12 +98,13 @@ def _event_type(element: Mapping[str, Json], action: str, mapped: str | None) ->
 
 
 def _lead(element: Mapping[str, Json]) -> LeadNames:
-    """The contact's id; its address when that is what changed."""
+    """The contact's id, which is unique within its portal alone; its address when that is what changed."""
     contact = text(element, "objectId")
+    system = f"hubspot:{text(element, 'portalId') or 'unknown'}:contact"
     value = text(element, "propertyValue") or ""
     is_address = text(element, "propertyName") == "email" and looks_like_email(value)
     return LeadNames(
-        email=value if is_address else None, external_ids={_SYSTEM: contact} if contact is not None else {}
+        email=value if is_address else None, external_ids={system: contact} if contact is not None else {}
     )
 
 

@@ -38,15 +38,15 @@ def check_text_secret(secret: str) -> None:
         )
 
 
-def require_fresh(timestamp: str, now: datetime, *, per_second: int = 1) -> None:
-    """Raise NotVerified unless `timestamp` (whole seconds, or 1/`per_second`) is within the tolerance of `now`."""
+def require_fresh(timestamp: str, now: datetime, *, per_second: int = 1, tolerance: timedelta = TOLERANCE) -> None:
+    """Raise NotVerified unless `timestamp` (whole seconds, or 1/`per_second`) is within `tolerance` of `now`."""
     if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= _LONGEST_NUMBER):
         raise NotVerified
     try:
         sent_at = datetime.fromtimestamp(int(timestamp) / per_second, UTC)
     except (OverflowError, ValueError, OSError) as error:
         raise NotVerified from error
-    if abs(now - sent_at) > TOLERANCE:
+    if abs(now - sent_at) > tolerance:
         raise NotVerified
 
 

@@ -19,7 +19,6 @@ SKIPPED = {
     "hubspot/v1_contact_creation_published": "version 1 of HubSpot's signature is not taken yet",
     "hubspot/v2_example_body_published": "version 2 of HubSpot's signature is not taken yet",
     "hubspot/v2_get_published": "version 2 of HubSpot's signature is not taken yet",
-    "calendly/invitee_created_stale": "Calendly gets five minutes here, not the three it recommends",
 }
 # A moved meeting gets types of its own, so that rules on bookings and cancellations cannot count it.
 TYPES_OF_OURS = {"meeting_slot_released", "meeting_rescheduled"}

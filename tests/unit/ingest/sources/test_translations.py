@@ -78,7 +78,7 @@ def test_a_property_that_changed_is_a_fact_about_the_lead_and_a_new_address_a_na
     address = draft_of("hubspot", hubspot(CHANGE, "email", "Ann@example.com"))
 
     assert job.attributes == {"jobtitle": "CEO"}
-    assert (address.lead.email, address.lead.external_ids) == ("Ann@example.com", {"hubspot": "7"})
+    assert (address.lead.email, address.lead.external_ids) == ("Ann@example.com", {"hubspot:3:contact": "7"})
     assert address.attributes == {}
 
 
