@@ -15,21 +15,21 @@ from shared.errors import Misconfigured
 _DIRECTORY = Path(__file__).resolve().parents[2] / "migrations"
 # Any constant serves, as long as every leadflow takes the same: two migrations never run at once.
 _ADVISORY_LOCK = 0x1EAD_F10E
+_LONGEST_SECONDS = 3600.0
 
 
 async def migrate(database: Database) -> None:
-    """Apply the missing migrations; a second process that migrates at the same time waits for the first."""
-    async with database.engine.connect() as connection:
-        await connection.execute(text("SET statement_timeout = 0"))
-        await connection.execute(text(f"SELECT pg_advisory_lock({_ADVISORY_LOCK})"))
-        await connection.commit()
-        try:
+    """Apply the missing migrations; a second process that migrates at the same time waits for the first.
+
+    On a connection of its own: a migration may take longer than any statement of a service.
+    """
+    patient = Database(database.url, pool_size=2, timeout_seconds=_LONGEST_SECONDS)
+    try:
+        async with patient.transaction() as guard, patient.engine.connect() as connection:
+            await guard.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
             await connection.run_sync(_upgrade)
-        finally:
-            await connection.rollback()
-            await connection.execute(text(f"SELECT pg_advisory_unlock({_ADVISORY_LOCK})"))
-            await connection.execute(text("RESET statement_timeout"))
-            await connection.commit()
+    finally:
+        await patient.close()
 
 
 async def check_migrated(database: Database) -> None:
