@@ -19,6 +19,10 @@ HOTTEST = 10
 _STAGES = ("new", "engaged", "mql", "sql", "proposal", "negotiation", "won", "lost", "nurture", "disqualified")
 _INGESTED = "leadflow_ingest_events_total"
 _SCORED = "leadflow_scoring_events_total"
+_SCORE_CHANGES = "leadflow_scoring_score_changes_total"
+_CROSSINGS = "leadflow_pipeline_threshold_crossings_total"
+_MOVES = "leadflow_pipeline_stage_changes_total"
+_MOVED = ("lead.threshold_entered", "lead.threshold_left", "lead.stage_changed")
 _DELIVERIES = "leadflow_webhook_deliveries_total"
 
 Lead = Mapping[str, Json]
@@ -81,12 +85,16 @@ def sums(results: Results) -> list[Sum]:
     delivered = results.after.by_label(_DELIVERIES, "outcome", since=results.before)["delivered"]
     received = results.after.by_label(_INGESTED, "outcome", since=results.before)
     promised = {outcome: received[outcome] for outcome in ("accepted", "ignored")}
+    moved = Counter({"crossings": results.after.by_label(_CROSSINGS, "outcome", since=results.before)["emitted"]})
+    moved["moves"] = results.after.total(_MOVES, since=results.before)
+    told = {kind: results.subscriber.verified[kind] for kind in _MOVED}
     taken = {"accepted": tally.accepted, "recorded without points": tally.ignored, "refused": tally.refused.total()}
     verified = results.subscriber.verified.total() + results.subscriber.repeated
     return [
         Sum("sent = accepted + refused", tally.sent, sum(taken.values()), taken),
         Sum("accepted, as leadflow counts", tally.published, sum(promised.values()), promised, slack),
         Sum("accepted = counted + duplicates", tally.published, scored.total(), counted, slack),
+        Sum("crossings and moves = told by webhook", moved.total(), sum(told.values()), told),
         Sum("webhooks delivered = verified", delivered, verified, {}),
     ]
 
@@ -94,8 +102,7 @@ def sums(results: Results) -> list[Sum]:
 def show(console: Console, results: Results, *, base_url: str, installation: Installation) -> None:
     """Print all of it."""
     console.print(_hottest(results))
-    if results.subscriber.verified:
-        console.print(_told(results))
+    console.print(_told(results))
     console.print(_funnel(results.leads))
     console.print(_refused(results.tally))
     console.print(_reconciliation(results))
@@ -125,9 +132,12 @@ def _stage(lead: Lead) -> str:
 
 
 def _told(results: Results) -> Table:
-    table = _table("What leadflow told, and the demo's subscriber verified", "message", "webhooks verified")
+    table = _table("What leadflow emitted", "message", "count", "")
+    changes = results.after.by_label(_SCORE_CHANGES, "cause", since=results.before)
+    causes = ", ".join(f"{count} by {cause}" for cause, count in changes.items() if count)
+    table.add_row("lead.score_changed", str(changes.total()), f"on the log; {causes}" if causes else "on the log")
     for kind, count in sorted(results.subscriber.verified.items()):
-        table.add_row(kind, str(count))
+        table.add_row(kind, str(count), "on the log and as signed webhooks, verified")
     return table
 
 

@@ -79,7 +79,7 @@ def test_the_demo_adds_up_and_a_second_run_of_the_same_bytes_counts_nothing(tmp_
     first, second = played(tmp_path), played(tmp_path)
 
     for output in (first, second):
-        assert len(sums_in(output)) == 4, output
+        assert len(sums_in(output)) == 5, output
         assert all(left == right for left, right in sums_in(output).values()), output
         assert "✗" not in output, output
     assert sums_in(first)["sent = accepted + refused"][0] > 3000

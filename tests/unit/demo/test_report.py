@@ -18,13 +18,15 @@ from tests.unit.demo.stories import UNTIL
 NOTHING = Reading({})
 
 
-def a_reading(*, scored: int = 3, duplicate: int = 2, delivered: int = 1) -> Reading:
+def a_reading(*, scored: int = 3, duplicate: int = 2, delivered: int = 1, moves: int = 1) -> Reading:
     return Reading(
         {
             ("leadflow_ingest_events_total", (("outcome", "accepted"), ("source", "api"))): 4.0,
             ("leadflow_ingest_events_total", (("outcome", "ignored"), ("source", "sendgrid"))): 1.0,
             ("leadflow_scoring_events_total", (("outcome", "scored"),)): float(scored),
             ("leadflow_scoring_events_total", (("outcome", "duplicate"),)): float(duplicate),
+            ("leadflow_scoring_score_changes_total", (("cause", "events"),)): 6.0,
+            ("leadflow_pipeline_stage_changes_total", (("from", "new"), ("to", "mql"))): float(moves),
             ("leadflow_webhook_deliveries_total", (("outcome", "delivered"), ("status_class", "2xx"))): float(
                 delivered
             ),
@@ -62,14 +64,14 @@ def shown(results: Results) -> str:
 
 
 def test_sums_that_agree_agree() -> None:
-    assert [one.agrees for one in sums(some_results())] == [True, True, True, True]
+    assert [one.agrees for one in sums(some_results())] == [True, True, True, True, True]
     assert some_results().agrees
 
 
 @pytest.mark.parametrize(
     "after",
-    [a_reading(scored=2), a_reading(duplicate=3), a_reading(delivered=2)],
-    ids=["an event was lost", "an event counted twice", "a webhook never came"],
+    [a_reading(scored=2), a_reading(duplicate=3), a_reading(delivered=2), a_reading(moves=2)],
+    ids=["an event was lost", "an event counted twice", "a webhook never came", "a move was never told"],
 )
 def test_a_sum_that_does_not_agree_spoils_the_demo(after: Reading) -> None:
     results = replace(some_results(), after=after)
