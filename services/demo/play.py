@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -57,7 +57,7 @@ class Stage:
 async def play(posts: Sequence[Post], stage: Stage) -> Tally:
     """Post everything in order, `_AT_ONCE` at a time. Raises TransientError when leadflow stays away."""
     tally = Tally()
-    waiting = iter(posts)
+    waiting = _in_turn(posts)
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(_AT_ONCE):
@@ -67,11 +67,33 @@ async def play(posts: Sequence[Post], stage: Stage) -> Tally:
     return tally
 
 
-async def _post_all(waiting: Iterator[Post], stage: Stage, tally: Tally) -> None:
-    for post in waiting:
-        response = await _posted(post, stage, tally)
-        _account(post, response, tally)
-        stage.told(post, tally)
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A post, what it must wait for, and what waits for it: posts about one person go one after the other."""
+
+    post: Post
+    after: tuple[asyncio.Event, ...]
+    done: asyncio.Event
+
+
+def _in_turn(posts: Iterable[Post]) -> Iterator[_Turn]:
+    """The posts in order; whoever takes one must take it to its end, or those after it wait for ever."""
+    latest: dict[int, asyncio.Event] = {}
+    for post in posts:
+        people = {deed.person.number for deed in post.deeds}
+        turn = _Turn(post, tuple({latest[person] for person in people if person in latest}), asyncio.Event())
+        latest |= dict.fromkeys(people, turn.done)
+        yield turn
+
+
+async def _post_all(waiting: Iterator[_Turn], stage: Stage, tally: Tally) -> None:
+    for turn in waiting:
+        for earlier in turn.after:
+            await earlier.wait()
+        response = await _posted(turn.post, stage, tally)
+        turn.done.set()
+        _account(turn.post, response, tally)
+        stage.told(turn.post, tally)
 
 
 async def _posted(post: Post, stage: Stage, tally: Tally) -> httpx.Response:

@@ -1,11 +1,13 @@
 """Posting, with an account of every element; leadflow's part is played by canned answers."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 
 import httpx
 import pytest
 
+from services.demo.bodies import body_of
 from services.demo.diary import Channel
 from services.demo.installation import forgers_keys, new_secrets
 from services.demo.play import Stage, Tally, play
@@ -14,7 +16,7 @@ from services.demo.webhooks import SigningKeys
 from shared.clock import SystemClock
 from tests.unit.demo.stories import the_posts
 
-Answer = Callable[[httpx.Request], httpx.Response]
+Answer = Callable[[httpx.Request], httpx.Response] | Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
 
 
 def a_post(size: int = 1, *, flaw: Flaw | None = None) -> Post:
@@ -103,3 +105,22 @@ async def test_something_forged_that_is_let_in_is_noticed() -> None:
     tally = await played(lambda _request: items(an_item("accepted")), a_post(1, flaw=Flaw.FORGED))
 
     assert tally.let_in == 1
+
+
+async def test_posts_about_one_person_go_one_after_the_other_and_the_rest_together() -> None:
+    mine, other = a_post(1), next(post for post in the_posts() if post.channel is Channel.FORM and post.flaw is None)
+    under_way: list[bytes] = []
+    together: list[set[bytes]] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        under_way.append(request.content)
+        await asyncio.sleep(0)
+        together.append(set(under_way))
+        under_way.remove(request.content)
+        return items(an_item("accepted"))
+
+    await played(answer, mine, replace(mine, again=True), other)
+
+    assert max(len(bodies) for bodies in together) == 2
+    assert len(together) == 3
+    assert all(len(bodies & {body_of(mine)}) <= 1 for bodies in together)
