@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from ssl import SSLContext
 
 HANG = 0
 """Instead of a status: take the request and never answer."""
@@ -62,7 +63,9 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving(status: int | Callable[[ReceivedRequest], int] = 200, **headers: str) -> AsyncIterator[Receiver]:
+async def receiving(
+    status: int | Callable[[ReceivedRequest], int] = 200, *, tls: SSLContext | None = None, **headers: str
+) -> AsyncIterator[Receiver]:
     """A receiver on a free port of 127.0.0.1; `status` is given or computed per request."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     receiver = Receiver(lambda request: (status(request) if callable(status) else status, named))
@@ -73,7 +76,7 @@ async def receiving(status: int | Callable[[ReceivedRequest], int] = 200, **head
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
     receiver.port = server.sockets[0].getsockname()[1]
     try:
         yield receiver

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
+from ssl import SSLContext
 
 import httpcore
 import httpx
@@ -28,12 +29,23 @@ class Answer:
 
 
 class Sender:
-    """Connections to subscribers, kept alive between attempts; every new one goes through the guard."""
+    """Connections to subscribers, kept alive between attempts; every new one goes through the guard.
 
-    def __init__(self, guard: AddressGuard, *, timeout_seconds: float, connections: int) -> None:
+    `trust` says whose certificates are good; by default those of the public authorities.
+    """
+
+    def __init__(
+        self,
+        guard: AddressGuard,
+        *,
+        timeout_seconds: float,
+        connections: int,
+        trust: SSLContext | None = None,
+    ) -> None:
         self._guard = guard
         self._timeout_seconds = timeout_seconds
         self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=trust,
             network_backend=GuardedBackend(guard),
             max_connections=connections,
             keepalive_expiry=_KEEPALIVE_SECONDS,
