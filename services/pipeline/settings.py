@@ -1,6 +1,8 @@
 """What can be tuned in the pipeline service."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from shared.settings import EnvironmentSettings, PositiveSeconds
@@ -39,3 +41,9 @@ class PipelineSettings(EnvironmentSettings):
         description="Deliver to private, loopback and other non-public addresses, on any port: for demos and tests.",
     )
     webhook_allow_http: bool = Field(default=False, description="Deliver to http:// URLs: for demos and tests.")
+
+    @model_validator(mode="after")
+    def _lease_outlives_an_attempt(self) -> Self:
+        if self.webhook_lease_seconds <= self.webhook_timeout_seconds:
+            raise ValueError("webhook_lease_seconds must be longer than webhook_timeout_seconds")
+        return self
