@@ -52,7 +52,6 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=timeout_seconds,
-            pool_pre_ping=True,
             connect_args={
                 "timeout": timeout_seconds,
                 "command_timeout": timeout_seconds + 5,
