@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -85,6 +86,7 @@ class Show:
         posting_seconds = monotonic() - began_at
         with self.console.status("waiting until everything is scored, told and delivered"):
             after = await watch.until_through(client, delivers, expected=tally.published, since=before)
+        received = deepcopy(subscriber)  # time goes on: what leadflow tells from here on is in no sum
         settling_seconds = monotonic() - began_at - posting_seconds
         leads = [lead async for lead in leadflow.leads()]
         hottest = [str(lead["id"]) for lead in leads[: report.HOTTEST]]
@@ -93,7 +95,7 @@ class Show:
             tally=tally,
             before=before,
             after=after,
-            subscriber=subscriber,
+            subscriber=received,
             leads=leads,
             attributes={lead_id: await leadflow.attributes(lead_id) for lead_id in hottest},
             posting_seconds=posting_seconds,
