@@ -1,0 +1,139 @@
+"""The outbox: what a transaction wrote leaves in order, at least once, and always as the same bytes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+
+import pytest
+
+from shared.db.engine import Database
+from shared.db.outbox import Outbox, Outgoing
+from shared.errors import LogUnavailable
+from shared.events.codec import encode
+from shared.events.envelope import LeadReference, message_id
+from shared.events.scores import LeadMerged, Merge
+from shared.events.topics import ALL_TOPICS, LEAD_SCORES
+from shared.log.embedded import EmbeddedLog
+from shared.log.protocol import Record
+from tests.support.waiting import wait_until
+
+AT = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def outgoing(lead: str, sequence: int) -> Outgoing:
+    reference = LeadReference(id=lead, emails=(), external_ids={})
+    message = LeadMerged(
+        id=message_id(LEAD_SCORES, lead, sequence),
+        source="/leadflow/test",
+        subject=lead,
+        time=AT,
+        workspace="default",
+        data=Merge(lead=reference, sequence=sequence, absorbed="x"),
+    )
+    return Outgoing(LEAD_SCORES, lead, message)
+
+
+class LogThatFailsOnce(EmbeddedLog):
+    """Takes the records and then says that it does not know whether it did."""
+
+    failures = 1
+
+    async def publish(self, topic: str, records: Sequence[Record]) -> None:
+        await super().publish(topic, records)
+        if self.failures:
+            self.failures -= 1
+            raise LogUnavailable("nobody knows", outcome_unknown=True)
+
+
+@pytest.fixture
+async def log(database: Database) -> AsyncIterator[EmbeddedLog]:
+    log = EmbeddedLog(database)
+    await log.start()
+    await log.ensure_topics(ALL_TOPICS)
+    yield log
+    await log.stop()
+
+
+async def write(database: Database, outbox: Outbox, *items: Outgoing) -> None:
+    async with database.transaction() as connection:
+        await outbox.append(connection, items)
+
+
+async def published(log: EmbeddedLog, count: int) -> list[bytes]:
+    found: list[bytes] = []
+    async with log.consume([LEAD_SCORES.name], group="test", member="t") as consumer:
+        while len(found) < count:
+            found += [record.value for record in await consumer.poll(max_records=1000, timeout_seconds=5)]
+    return found
+
+
+async def test_messages_of_a_lead_leave_in_the_order_of_writing(database: Database, log: EmbeddedLog) -> None:
+    outbox = Outbox("scorer")
+    items = [outgoing("ann", sequence) for sequence in range(1, 1201)]
+    for start in range(0, 1200, 300):
+        await write(database, outbox, *items[start : start + 300])
+
+    while await outbox.relay_once(database, log):
+        pass
+
+    assert await published(log, 1200) == [encode(item.message) for item in items]
+    async with database.transaction() as connection:
+        assert (await outbox.backlog(connection)).messages == 0
+
+
+async def test_what_a_transaction_took_back_is_never_told(database: Database, log: EmbeddedLog) -> None:
+    outbox = Outbox("scorer")
+
+    async def write_and_fail() -> None:
+        async with database.transaction() as connection:
+            await outbox.append(connection, [outgoing("ann", 1)])
+            raise RuntimeError("after all, no")
+
+    with pytest.raises(RuntimeError, match="after all"):
+        await write_and_fail()
+
+    assert await outbox.relay_once(database, log) == 0
+
+
+async def test_an_unknown_outcome_is_repeated_with_the_same_bytes(database: Database, log: EmbeddedLog) -> None:
+    outbox = Outbox("scorer")
+    await write(database, outbox, outgoing("ann", 1))
+    doubtful = LogThatFailsOnce(database)
+
+    with pytest.raises(LogUnavailable):
+        await outbox.relay_once(database, doubtful)
+    assert await outbox.relay_once(database, doubtful) == 1
+
+    first, second = await published(log, 2)
+    assert first == second
+    await doubtful.stop()
+
+
+async def test_two_relays_never_publish_the_same_message_twice(database: Database, log: EmbeddedLog) -> None:
+    outbox, other = Outbox("scorer"), Outbox("scorer")
+    await write(database, outbox, *(outgoing(f"lead{number % 7}", number) for number in range(1, 1001)))
+
+    while sum(await asyncio.gather(outbox.relay_once(database, log), other.relay_once(database, log))):
+        pass
+
+    assert len(set(await published(log, 1000))) == 1000
+    async with log.consume([LEAD_SCORES.name], group="count", member="c") as consumer:
+        assert len(await consumer.poll(max_records=5000, timeout_seconds=5)) == 1000
+
+
+async def test_the_relay_task_waits_out_trouble_and_ends_when_told(database: Database, log: EmbeddedLog) -> None:
+    outbox, stop = Outbox("scorer"), asyncio.Event()
+    doubtful = LogThatFailsOnce(database)
+    relay = asyncio.create_task(outbox.relay_task(database, doubtful)(stop))
+    await write(database, outbox, outgoing("ann", 1))
+    outbox.wake()
+
+    async def is_empty() -> bool:
+        async with database.transaction() as connection:
+            return (await outbox.backlog(connection)).messages == 0
+
+    await wait_until(is_empty, "the outbox is empty")
+    stop.set()
+    outbox.wake()
+    await asyncio.wait_for(relay, 5)
+    await doubtful.stop()
