@@ -46,9 +46,8 @@ OUTBOX_MESSAGES = Gauge("leadflow_outbox_depth", "Messages written and not yet o
 OUTBOX_AGE = Gauge("leadflow_outbox_oldest_age_seconds", "Age of the oldest of them.", ["schema"])
 END_TO_END = Histogram(
     "leadflow_event_end_to_end_seconds",
-    "From receiving an event to a stage of its life: `scored` committed, `delivered` to a subscriber.",
+    "From receiving an event to a stage of its life: `scored`, its score is committed.",
     ["stage"],
     buckets=LATENCY_BUCKETS,
 )
-for _stage in ("scored", "delivered"):
-    END_TO_END.labels(_stage)
+END_TO_END.labels("scored")
