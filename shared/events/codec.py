@@ -7,10 +7,18 @@ from pydantic import Field, TypeAdapter, ValidationError
 from shared.errors import InvalidInput
 from shared.events.engagement import EngagementAccepted
 from shared.events.envelope import Message
+from shared.events.parked import ElementParked
 from shared.events.scores import LeadEventsRecorded, LeadMerged, LeadScoreChanged
 from shared.events.stages import LeadDisqualified, LeadQualified, LeadStageChanged, LeadStalled
 from shared.events.thresholds import LeadThresholdEntered, LeadThresholdLeft
-from shared.events.topics import ENGAGEMENT_EVENTS, LEAD_SCORES, LEAD_STAGES, LEAD_THRESHOLDS, TopicSpec
+from shared.events.topics import (
+    ENGAGEMENT_EVENTS,
+    LEAD_SCORES,
+    LEAD_STAGES,
+    LEAD_THRESHOLDS,
+    PARKED_ELEMENTS,
+    TopicSpec,
+)
 
 AnyMessage: TypeAlias = Annotated[
     EngagementAccepted
@@ -22,7 +30,8 @@ AnyMessage: TypeAlias = Annotated[
     | LeadQualified
     | LeadDisqualified
     | LeadStageChanged
-    | LeadStalled,
+    | LeadStalled
+    | ElementParked,
     Field(discriminator="type"),
 ]
 
@@ -31,6 +40,7 @@ MESSAGES: dict[TopicSpec, tuple[type[Message], ...]] = {
     LEAD_SCORES: (LeadEventsRecorded, LeadScoreChanged, LeadMerged),
     LEAD_THRESHOLDS: (LeadThresholdEntered, LeadThresholdLeft),
     LEAD_STAGES: (LeadQualified, LeadDisqualified, LeadStageChanged, LeadStalled),
+    PARKED_ELEMENTS: (ElementParked,),
 }
 
 _ADAPTER: TypeAdapter[AnyMessage] = TypeAdapter(AnyMessage)

@@ -52,7 +52,15 @@ LEAD_STAGES = TopicSpec(
     producer="pipeline",
     consumers=("subscribers",),
 )
-TOPICS = (ENGAGEMENT_EVENTS, LEAD_SCORES, LEAD_THRESHOLDS, LEAD_STAGES)
+PARKED_ELEMENTS = TopicSpec(
+    name="parked-elements",
+    partitions=2,
+    retention_seconds=7 * _DAY,
+    key="digest of the element",
+    producer="ingest",
+    consumers=("ingest",),
+)
+TOPICS = (ENGAGEMENT_EVENTS, LEAD_SCORES, LEAD_THRESHOLDS, LEAD_STAGES, PARKED_ELEMENTS)
 
 
 def dead_letters_of(topic: TopicSpec) -> TopicSpec:
@@ -67,5 +75,5 @@ def dead_letters_of(topic: TopicSpec) -> TopicSpec:
     )
 
 
-DEAD_LETTER_TOPICS = tuple(dead_letters_of(topic) for topic in (ENGAGEMENT_EVENTS, LEAD_SCORES))
+DEAD_LETTER_TOPICS = tuple(dead_letters_of(topic) for topic in (ENGAGEMENT_EVENTS, LEAD_SCORES, PARKED_ELEMENTS))
 ALL_TOPICS = (*TOPICS, *DEAD_LETTER_TOPICS)

@@ -15,6 +15,7 @@ from shared.events.curve import published, scores_at
 from shared.events.engagement import EngagementAccepted, identity_digest
 from shared.events.envelope import message_id
 from shared.events.json import Json, parse_json
+from shared.events.parked import ElementParked
 from shared.events.scores import LeadScoreChanged
 from shared.events.topics import ALL_TOPICS, DEAD_LETTER_TOPICS, TOPICS
 
@@ -144,7 +145,7 @@ def test_a_topic_has_one_name_and_a_message_one_topic() -> None:
 
 
 def test_each_topic_that_a_service_reads_has_a_topic_for_its_dead_letters() -> None:
-    read = {topic.name for topic in TOPICS if {"scorer", "pipeline"} & set(topic.consumers)}
+    read = {topic.name for topic in TOPICS if {"ingest", "scorer", "pipeline"} & set(topic.consumers)}
 
     assert {topic.name for topic in DEAD_LETTER_TOPICS} == {f"{name}-dlq" for name in read}
 
@@ -156,6 +157,8 @@ def test_the_id_of_an_example_is_the_one_that_the_code_computes(example: Path) -
     if isinstance(message, EngagementAccepted):
         assert message.id == message.data.id
         assert message.subject == identity_digest(message.workspace, message.data.lead)
+    elif isinstance(message, ElementParked):
+        assert message.subject == message.id
     else:
         assert message.subject == message.data.lead.id
         assert message.id == message_id(TYPES[message.type], message.data.lead.id, message.data.sequence)

@@ -17,7 +17,7 @@ from shared.db.engine import Database
 from shared.errors import TransientError
 from shared.events.codec import decode
 from shared.events.engagement import EngagementAccepted, EngagementEvent
-from shared.events.topics import ENGAGEMENT_EVENTS
+from shared.events.topics import ALL_TOPICS, ENGAGEMENT_EVENTS
 from shared.http import install_problem_handlers
 from shared.log.embedded import EmbeddedLog
 from shared.log.protocol import ReceivedRecord
@@ -87,7 +87,7 @@ async def ingesting(database: Database, settings: IngestSettings | None = None) 
     clock = ManualClock(NOON)
     log = EmbeddedLog(database)
     await log.start()
-    await log.ensure_topics([ENGAGEMENT_EVENTS])
+    await log.ensure_topics(ALL_TOPICS)
     keys = KeyRing(database, clock)
     await keys.snapshot.refresh()
     context = Context(settings=Settings(), database=database, log=log, clock=clock)
