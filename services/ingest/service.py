@@ -11,7 +11,7 @@ from services.ingest.domain.items import id_of, item_draft
 from services.ingest.domain.outcome import Outcome, Status, parked, refused
 from services.ingest.metrics import EVENT_AGE, EVENTS, Fate
 from services.ingest.publisher import Publisher
-from services.ingest.sources.kind import Delivery, Kind, Parked, Source
+from services.ingest.sources.kind import Delivery, Kind, Parked, Source, Translated
 from shared.errors import InvalidInput, TransientError
 from shared.events.codec import encode
 from shared.events.engagement import EngagementAccepted, EngagementEvent, identity_digest
@@ -70,7 +70,9 @@ class Ingest:
         self, elements: Sequence[Element], kind: Kind, delivery: Delivery, source: Source
     ) -> list[Outcome]:
         """The same for the elements of a verified webhook."""
-        outcomes = [self._webhook_element(element, kind, delivery, source) for element in elements]
+        outcomes = [
+            outcome for element in elements for outcome in self._webhook_element(element, kind, delivery, source)
+        ]
         return await self._published(outcomes, source.workspace, source.kind)
 
     def _item(self, element: Element, draft_of: DraftOf, received_at: datetime) -> Outcome:
@@ -83,15 +85,20 @@ class Ingest:
             return refused(error, id_of(element))
         return Outcome(Status.ACCEPTED, event.id, event)
 
-    def _webhook_element(self, element: Element, kind: Kind, delivery: Delivery, source: Source) -> Outcome:
+    def _webhook_element(self, element: Element, kind: Kind, delivery: Delivery, source: Source) -> list[Outcome]:
+        """The outcomes of one element: one, but where it says several things at once."""
         if isinstance(element, InvalidInput):
-            return refused(element)
+            return [refused(element)]
         if not isinstance(element, dict):
-            return refused(InvalidInput("must be a JSON object", code="invalid_value"))
+            return [refused(InvalidInput("must be a JSON object", code="invalid_value"))]
         try:
             translated = kind.translate(element, delivery, source)
         except InvalidInput as error:
-            return refused(error)
+            return [refused(error)]
+        parts = [translated] if isinstance(translated, Translated | Parked) else translated
+        return [self._translated(part, delivery, source) for part in parts]
+
+    def _translated(self, translated: Translated | Parked, delivery: Delivery, source: Source) -> Outcome:
         if isinstance(translated, Parked):
             return parked(translated.code, translated.message, element_id=translated.element_id)
         status = Status.IGNORED if translated.ignored else Status.ACCEPTED

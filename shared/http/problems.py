@@ -35,6 +35,7 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # InvalidInput is 422 unless its code says that something else than the content is wrong.
 _STATUS_BY_CODE: Mapping[str, int] = {
     "not_json": 400,
+    "not_form": 400,
     "not_utf8": 400,
     "not_a_cloudevent": 400,
     "bad_header": 400,

@@ -12,7 +12,7 @@ from services.ingest.metrics import BODY_BYTES, EVENTS, Fate
 from services.ingest.service import Element, Ingest
 from services.ingest.settings import IngestSettings
 from services.ingest.source_book import SourceBook
-from services.ingest.sources.kind import Delivery, Kind, NotVerified, Source
+from services.ingest.sources.kind import Delivery, Kind, NotVerified, ReadsBody, Source, traits_of
 from services.ingest.sources.registry import KINDS
 from shared.clock import Clock
 from shared.errors import InvalidInput
@@ -61,10 +61,11 @@ def webhooks_router(ingest: Ingest, *, sources: SourceBook, settings: IngestSett
     async def _receive(source: Source | None, request: Request) -> Response:
         body = await read_body(request, limit_bytes=settings.max_body_bytes)
         BODY_BYTES.observe(len(body))
-        delivery = Delivery(request.method, dict(request.headers), body, clock.now())
+        delivery = Delivery(request.method, dict(request.headers), body, clock.now(), request.url.query)
         kind, known = _verified(source, delivery)
-        elements = _elements(kind, delivery.body, settings.max_webhook_elements)
-        return _answer(await ingest.accept_delivery(elements, kind, delivery, known))
+        elements = _elements(kind, delivery, settings.max_webhook_elements)
+        outcomes = await ingest.accept_delivery(elements, kind, delivery, known)
+        return _answer(outcomes, traits_of(kind).accepted_status)
 
     return router
 
@@ -79,14 +80,14 @@ def _verified(source: Source | None, delivery: Delivery) -> tuple[Kind, Source]:
     return kind, source
 
 
-def _elements(kind: Kind, body: bytes, limit: int) -> list[Element]:
+def _elements(kind: Kind, delivery: Delivery, limit: int) -> list[Element]:
     """The elements of a verified body; one that cannot be parsed fails alone in a batch."""
     try:
-        whole = parse(body)
+        whole = kind.read_body(delivery) if isinstance(kind, ReadsBody) else parse(delivery.body)
     except InvalidInput:
-        if not body.lstrip().startswith(b"["):
+        if isinstance(kind, ReadsBody) or not delivery.body.lstrip().startswith(b"["):
             raise
-        return parse_elements(body, limit=limit)
+        return parse_elements(delivery.body, limit=limit)
     elements = kind.elements(whole)
     if len(elements) > limit:
         raise InvalidInput(f"more than {limit} elements", code="too_many_items")
@@ -99,7 +100,7 @@ def _count(label: str | None, fate: Fate) -> None:
         EVENTS.labels(label, fate).inc()
 
 
-def _answer(outcomes: list[Outcome]) -> Response:
+def _answer(outcomes: list[Outcome], status: int) -> Response:
     result = DeliveryResult(
         accepted=count(outcomes, Status.ACCEPTED),
         ignored=count(outcomes, Status.IGNORED),
@@ -107,4 +108,4 @@ def _answer(outcomes: list[Outcome]) -> Response:
         refused=count(outcomes, Status.REFUSED),
         items=item_results(outcomes),
     )
-    return Response(result.model_dump_json(), status_code=202, media_type="application/json")
+    return Response(result.model_dump_json(), status_code=status, media_type="application/json")

@@ -1,13 +1,14 @@
 """What every kind of webhook source can do, and what it is given.
 
-A kind is one module with NAME and four functions; `registry` lists them. Verification sees raw bytes only:
-no parser runs on what nobody has vouched for.
+A kind is one module with NAME and four functions, and `read_body` or TRAITS where its platform is peculiar;
+`registry` lists them. Verification sees raw bytes only: no parser runs on what nobody has vouched for, but
+where the signature is in the body, or is over the fields of a form.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from services.ingest.domain.draft import Draft
 from shared.access.errors import Unauthenticated
@@ -55,12 +56,26 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A request as it came: header names in lower case, the body untouched."""
+    """A request as it came: header names in lower case, the body untouched, the query without its `?`."""
 
     method: str
     headers: Mapping[str, str]
     body: bytes
     received_at: datetime
+    query: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """How a platform differs at the door from what most do.
+
+    `accepted_status` is the answer to what was taken: some take no other than 200 for a success. With
+    `any_answer_ends_it` the platform forgets a delivery at any answer whatever, so that trouble on our side
+    must look like a lost connection.
+    """
+
+    accepted_status: int = 202
+    any_answer_ends_it: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +116,35 @@ class Kind(Protocol):
         """The elements of a parsed body. Raises InvalidInput when the body is not of this kind at all."""
         ...
 
-    def translate(self, element: Mapping[str, Json], delivery: Delivery, source: Source) -> Element:
-        """What one element says. Raises InvalidInput for an element that says nothing sensible."""
+    def translate(
+        self, element: Mapping[str, Json], delivery: Delivery, source: Source
+    ) -> Element | Sequence[Element]:
+        """What one element says; some say two things at once.
+
+        Raises InvalidInput for an element that says nothing sensible.
+        """
         ...
+
+
+@runtime_checkable
+class ReadsBody(Protocol):
+    """A kind whose bodies are not plain JSON, or need headers to be read."""
+
+    def read_body(self, delivery: Delivery) -> Json:
+        """What `elements` takes, of a verified delivery. Raises InvalidInput."""
+        ...
+
+
+@runtime_checkable
+class HasTraits(Protocol):
+    """A kind whose platform is not like most."""
+
+    TRAITS: Traits
+
+
+_USUAL = Traits()
+
+
+def traits_of(kind: object) -> Traits:
+    """The traits of a kind, which most do not state."""
+    return kind.TRAITS if isinstance(kind, HasTraits) else _USUAL
