@@ -11,7 +11,8 @@ from services.ingest.domain.items import id_of, item_draft
 from services.ingest.domain.outcome import Outcome, Status, parked, refused
 from services.ingest.metrics import EVENT_AGE, EVENTS, Fate
 from services.ingest.publisher import Publisher
-from services.ingest.sources.kind import Delivery, Kind, Parked, Source, Translated
+from services.ingest.sources.kind import Delivery, Kind, Parked, Recognised, Source
+from services.ingest.sources.kind import Element as Translation
 from shared.errors import InvalidInput, TransientError
 from shared.events.codec import encode
 from shared.events.engagement import EngagementAccepted, EngagementEvent, identity_digest
@@ -95,10 +96,12 @@ class Ingest:
             translated = kind.translate(element, delivery, source)
         except InvalidInput as error:
             return [refused(error)]
-        parts = [translated] if isinstance(translated, Translated | Parked) else translated
+        parts = translated if isinstance(translated, Sequence) else [translated]
         return [self._translated(part, delivery, source) for part in parts]
 
-    def _translated(self, translated: Translated | Parked, delivery: Delivery, source: Source) -> Outcome:
+    def _translated(self, translated: Translation, delivery: Delivery, source: Source) -> Outcome:
+        if isinstance(translated, Recognised):
+            return Outcome(Status.IGNORED, translated.element_id)
         if isinstance(translated, Parked):
             return parked(translated.code, translated.message, element_id=translated.element_id)
         status = Status.IGNORED if translated.ignored else Status.ACCEPTED

@@ -95,7 +95,14 @@ class Parked:
     element_id: str | None = None
 
 
-Element = Translated | Parked
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """An element that is understood and is about no lead, such as a finished campaign: nothing comes of it."""
+
+    element_id: str
+
+
+Element = Translated | Parked | Recognised
 
 
 class Kind(Protocol):
