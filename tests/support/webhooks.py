@@ -6,7 +6,8 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from urllib.parse import unquote
 
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, derive_private_key
@@ -98,6 +99,29 @@ def standard(
     return Signed("standardwebhooks", body, headers, secret, more=more)
 
 
+def customerio(value: object, at: datetime, *, secret: str = TEXT_SECRET) -> Signed:
+    body = as_json(value)
+    seconds = str(int(at.timestamp()))
+    signature = _hmac(secret, f"v0:{seconds}:".encode() + body, "sha256").hex()
+    return Signed("customerio", body, {"X-CIO-Timestamp": seconds, "X-CIO-Signature": signature}, secret)
+
+
+def klaviyo(value: object, at: datetime, *, webhook_id: str = "w1", secret: str = TEXT_SECRET) -> Signed:
+    body = as_json(value)
+    sent_at = format_datetime(at.astimezone(UTC), usegmt=True)
+    headers = {
+        "Klaviyo-Timestamp": sent_at,
+        "Klaviyo-Signature": _hmac(secret, body + sent_at.encode(), "sha256").hex(),
+        "Klaviyo-Webhook-Id": webhook_id,
+    }
+    return Signed("klaviyo", body, headers, secret)
+
+
+def intercom(value: object, *, secret: str = TEXT_SECRET) -> Signed:
+    body = as_json(value)
+    return Signed("intercom", body, {"X-Hub-Signature": f"sha1={_hmac(secret, body, 'sha1').hex()}"}, secret)
+
+
 def _hmac(secret: str, message: bytes, algorithm: str) -> bytes:
     return hmac.digest(secret.encode(), message, getattr(hashlib, algorithm))
 
@@ -171,5 +195,50 @@ def examples(at: datetime) -> dict[str, Signed]:
                 "data": {"email": "ann@example.com", "plan": "team"},
             },
             at,
+        ),
+        "customerio": customerio(
+            {
+                "event_id": "c1",
+                "object_type": "email",
+                "metric": "clicked",
+                "timestamp": seconds,
+                "data": {"identifiers": {"id": "u1"}, "recipient": "ann@example.com", "href": "https://x"},
+            },
+            at,
+        ),
+        "klaviyo": klaviyo(
+            {
+                "meta": {"klaviyo_webhook_id": "w1"},
+                "data": [
+                    {
+                        "topic": "event:klaviyo.clicked_email",
+                        "external_id": "k1",
+                        "payload": {
+                            "data": {
+                                "attributes": {
+                                    "timestamp": seconds,
+                                    "event_properties": {"email_address": "ann@example.com", "URL": "https://x"},
+                                },
+                                "relationships": {"profile": {"data": {"id": "p1"}}},
+                            }
+                        },
+                    }
+                ],
+            },
+            at,
+        ),
+        "intercom": intercom(
+            {
+                "type": "notification_event",
+                "id": "notif_1",
+                "topic": "contact.unsubscribed",
+                "created_at": seconds,
+                "data": {
+                    "item": {
+                        "type": "contact_unsubscribe",
+                        "contact": {"type": "contact", "id": "i1", "email": "ann@example.com"},
+                    }
+                },
+            }
         ),
     }

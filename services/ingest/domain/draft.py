@@ -17,6 +17,7 @@ EVENT_TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 _SOURCE = re.compile(r"[^\s\x00-\x1f\x7f]{1,128}")
 _LONGEST_ID = 512
 _EMAIL_DOMAIN = "email_domain"
+_TIME_ASSUMED = "occurred_at_assumed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class Draft:
 def accept(draft: Draft, *, source: str, received_at: datetime, limits: JsonLimits) -> EngagementEvent:
     """The event of `draft`. Raises InvalidInput naming the field that keeps it from being one.
 
-    A time of happening after `received_at`, or an unknown one, is taken as `received_at`.
+    A time of happening after `received_at`, or an unknown one, is taken as `received_at`. Where a platform
+    told none that can be read, the property `occurred_at_assumed` says so.
     """
     _check_names(draft, source)
     _check_values(draft, limits)
@@ -50,7 +52,7 @@ def accept(draft: Draft, *, source: str, received_at: datetime, limits: JsonLimi
             occurred_at=min(draft.occurred_at or received_at, received_at),
             received_at=received_at,
             lead=lead,
-            properties=dict(draft.properties),
+            properties=_properties(draft),
             attributes=_attributes(draft.attributes, lead),
         )
     except ValidationError as error:
@@ -89,6 +91,13 @@ def _check_values(draft: Draft, limits: JsonLimits) -> None:
     }
     for path, reason in json_faults(values, limits):
         raise InvalidInput(reason, code="invalid_value", field=path)
+
+
+def _properties(draft: Draft) -> dict[str, Json]:
+    """The generic API documents the time of receipt as its default; a platform means to tell a time."""
+    if draft.occurred_at is not None or draft.native_type is None:
+        return dict(draft.properties)
+    return {**draft.properties, _TIME_ASSUMED: True}
 
 
 def _attributes(given: Mapping[str, Json], lead: Identities) -> dict[str, Json]:

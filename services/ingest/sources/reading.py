@@ -1,11 +1,12 @@
 """How translators read payloads of which nothing is certain: what is missing or of another kind is None."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 from hashlib import sha256
 from zoneinfo import ZoneInfo
 
+from services.ingest.domain.identity import LeadNames, looks_like_email
 from services.ingest.sources.kind import Source
 from shared.errors import InvalidInput
 from shared.events.json import Json
@@ -51,6 +52,24 @@ def objects_of(body: Json) -> Sequence[Json]:
     if isinstance(body, dict):
         return [body]
     raise InvalidInput("the body must be a JSON object or array", code="not_json")
+
+
+def one_object(body: Json) -> Sequence[Json]:
+    """The element of a body that is one object. Raises InvalidInput."""
+    if not isinstance(body, dict):
+        raise InvalidInput("the body must be a JSON object", code="not_json")
+    return [body]
+
+
+def lead_of(emails: Iterable[str | None], external_ids: Mapping[str, str | None]) -> LeadNames:
+    """The lead of the first of `emails` that is an address, and of the ids that are given.
+
+    With no address among them the first stays, to be refused by name, but only where no id names the lead.
+    """
+    told = [email for email in emails if email]
+    ids = {system: value for system, value in external_ids.items() if value}
+    email = next(filter(looks_like_email, told), None)
+    return LeadNames(email=email or (told[0] if told and not ids else None), external_ids=ids)
 
 
 def derived_id(*parts: str | None) -> str:

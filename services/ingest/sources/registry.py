@@ -2,8 +2,28 @@
 
 from collections.abc import Mapping
 
-from services.ingest.sources import calendly, hubspot, segment, sendgrid, standardwebhooks, typeform
+from services.ingest.sources import (
+    calendly,
+    customerio,
+    hubspot,
+    intercom,
+    klaviyo,
+    segment,
+    sendgrid,
+    standardwebhooks,
+    typeform,
+)
 from services.ingest.sources.kind import Kind
 
-_MODULES: tuple[Kind, ...] = (calendly, hubspot, segment, sendgrid, standardwebhooks, typeform)
+_MODULES: tuple[Kind, ...] = (
+    calendly,
+    customerio,
+    hubspot,
+    intercom,
+    klaviyo,
+    segment,
+    sendgrid,
+    standardwebhooks,
+    typeform,
+)
 KINDS: Mapping[str, Kind] = {module.NAME: module for module in _MODULES}

@@ -46,6 +46,11 @@ def require_fresh(timestamp: str, now: datetime, *, per_second: int = 1, toleran
         sent_at = datetime.fromtimestamp(int(timestamp) / per_second, UTC)
     except (OverflowError, ValueError, OSError) as error:
         raise NotVerified from error
+    require_recent(sent_at, now, tolerance=tolerance)
+
+
+def require_recent(sent_at: datetime, now: datetime, *, tolerance: timedelta = TOLERANCE) -> None:
+    """Raise NotVerified unless the attempt of `sent_at` is within `tolerance` of `now`."""
     if abs(now - sent_at) > tolerance:
         raise NotVerified
 

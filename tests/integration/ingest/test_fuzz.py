@@ -8,7 +8,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.ingesting import NOON, Ingesting, an_item
-from tests.support.webhooks import Signed, calendly, examples, hubspot, segment, sendgrid, standard, typeform
+from tests.support.webhooks import (
+    Signed,
+    calendly,
+    customerio,
+    examples,
+    hubspot,
+    intercom,
+    klaviyo,
+    segment,
+    sendgrid,
+    standard,
+    typeform,
+)
 
 MANY = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 MEDIA_TYPES = (
@@ -134,4 +146,10 @@ def signed_again(kind: str, value: object) -> Signed:
             return calendly(value, NOON)
         case "typeform":
             return typeform(value)
+        case "customerio":
+            return customerio(value, NOON)
+        case "klaviyo":
+            return klaviyo(value, NOON)
+        case "intercom":
+            return intercom(value)
     return standard(value, NOON)

@@ -10,7 +10,7 @@ from tests.support.ingesting import NOON, Ingesting, problem_of
 from tests.support.webhooks import Signed, calendly, examples, segment, standard
 
 EXAMPLES = examples(NOON)
-SIGNED_WITH_TIME = ("hubspot", "sendgrid", "calendly", "standardwebhooks")
+SIGNED_WITH_TIME = ("hubspot", "sendgrid", "calendly", "standardwebhooks", "klaviyo")
 TYPES = {
     "hubspot": "contact_created",
     "sendgrid": "email_clicked",
@@ -18,6 +18,9 @@ TYPES = {
     "calendly": "meeting_booked",
     "typeform": "form_submitted",
     "standardwebhooks": "trial_started",
+    "customerio": "email_clicked",
+    "klaviyo": "email_clicked",
+    "intercom": "unsubscribed",
 }
 
 
