@@ -137,8 +137,8 @@ class Kind(Protocol):
 class ReadsBody(Protocol):
     """A kind whose bodies are not plain JSON, or need headers to be read."""
 
-    def read_body(self, delivery: Delivery) -> Json:
-        """What `elements` takes, of a verified delivery. Raises InvalidInput."""
+    def read_body(self, delivery: Delivery) -> Json | bytes:
+        """What `elements` takes, of a verified delivery, or the JSON text of it. Raises InvalidInput."""
         ...
 
 
