@@ -18,7 +18,7 @@ def build(context: Context, settings: IngestSettings, keys: KeyRing) -> Service:
     limits = PublisherLimits(settings.max_waiting_events, settings.max_waiting_bytes)
     publisher = Publisher(context.log, ENGAGEMENT_EVENTS.name, limits)
     sources = SourceBook(context.database)
-    ingest = Ingest(publisher, settings.json_limits(), settings.max_event_bytes)
+    ingest = Ingest(publisher, settings.json_limits(), settings.max_event_bytes, settings.max_parked_bytes)
     clock = context.clock
     return Service(
         name="ingest",

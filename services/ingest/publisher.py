@@ -4,12 +4,14 @@ The log itself commits in groups: what arrives during one write goes out togethe
 single webhooks costs a few commits. What must not happen is that memory fills while the log is slow.
 """
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from services.ingest.metrics import APPEND_DURATION, WAITING_EVENTS
 from shared.errors import LogUnavailable
+from shared.events.topics import PARKED_ELEMENTS
 from shared.log.protocol import Log, Record, size_of
 
 
@@ -22,25 +24,47 @@ class PublisherLimits:
 
 
 class Publisher:
-    """Publishes to one topic."""
+    """Publishes events to one topic, and beside it what became none."""
 
-    def __init__(self, log: Log, topic: str, limits: PublisherLimits) -> None:
+    def __init__(
+        self, log: Log, topic: str, limits: PublisherLimits, *, aside_topic: str = PARKED_ELEMENTS.name
+    ) -> None:
         self._log = log
         self._topic = topic
+        self._aside_topic = aside_topic
         self._limits = limits
         self._waiting_records = 0
         self._waiting_bytes = 0
 
-    async def publish(self, records: Sequence[Record]) -> None:
-        """Return when all records are durable.
+    async def publish(self, records: Sequence[Record], aside: Sequence[Record] = ()) -> None:
+        """Return when all `records`, and those put `aside`, are durable.
 
         Raises LogUnavailable, within the log's publish timeout, saying whether they may still appear; at once
         when too much waits already.
         """
-        if not records:
+        batches = [(topic, batch) for topic, batch in ((self._topic, records), (self._aside_topic, aside)) if batch]
+        if not batches:
             return
-        with self._waiting(records), APPEND_DURATION.time():
-            await self._log.publish(self._topic, records)
+        with self._waiting([*records, *aside]), APPEND_DURATION.time():
+            if len(batches) == 1:
+                await self._log.publish(*batches[0])
+            else:
+                await self._publish_both(batches)
+
+    async def _publish_both(self, batches: Sequence[tuple[str, Sequence[Record]]]) -> None:
+        """At the same time; what one of the two did makes the outcome of the other's failure unknown."""
+        results = await asyncio.gather(
+            *(self._log.publish(topic, batch) for topic, batch in batches), return_exceptions=True
+        )
+        failures = [result for result in results if isinstance(result, BaseException)]
+        for failure in failures:
+            if not isinstance(failure, LogUnavailable):
+                raise failure
+        if failures:
+            nothing_happened = len(failures) == len(batches) and not any(
+                isinstance(failure, LogUnavailable) and failure.outcome_unknown for failure in failures
+            )
+            raise LogUnavailable(str(failures[0]), outcome_unknown=not nothing_happened) from failures[0]
 
     @contextmanager
     def _waiting(self, records: Sequence[Record]) -> Iterator[None]:

@@ -2,21 +2,24 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.ingest.domain.cloud_events import TypeNames, cloud_event_draft
 from services.ingest.domain.draft import Draft, accept
 from services.ingest.domain.items import id_of, item_draft
 from services.ingest.domain.outcome import Outcome, Status, parked, refused
-from services.ingest.metrics import EVENT_AGE, EVENTS, Fate
+from services.ingest.domain.parking import Origin, element_parked
+from services.ingest.domain.raw import raw_elements
+from services.ingest.metrics import API, EVENT_AGE, EVENTS, Fate
 from services.ingest.publisher import Publisher
 from services.ingest.sources.kind import Delivery, Kind, Parked, Recognised, Source
 from services.ingest.sources.kind import Element as Translation
+from services.ingest.sources.registry import KINDS
 from shared.errors import InvalidInput, TransientError
 from shared.events.codec import encode
 from shared.events.engagement import EngagementAccepted, EngagementEvent, identity_digest
-from shared.events.json import Json, JsonLimits
+from shared.events.json import Json, JsonLimits, parse_json
 from shared.log.protocol import Record
 
 _NO_IDENTITY = "no_identity"
@@ -28,63 +31,136 @@ _FATES: Mapping[Status, Fate] = {
     Status.REFUSED: Fate.INVALID,
 }
 
+_UNPLACED = frozenset({Status.PARKED, Status.REFUSED})
+
 Element = Json | InvalidInput
 DraftOf = Callable[[Json], tuple[Draft, str]]
+ElementsOf = Callable[[Kind, Delivery], Sequence[Element]]
+NamesOf = Mapping[str, TypeNames]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An element that was kept aside, to be tried again; `source` as it is now, None where there is none."""
+
+    body: bytes
+    origin: Origin
+    source: Source | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ingest:
-    """Accepts events into the log."""
+    """Accepts events into the log. What becomes none is kept aside, up to `max_parked_bytes` of each element;
+    0: whoever calls keeps it.
+    """
 
     publisher: Publisher
     limits: JsonLimits
     max_event_bytes: int
+    max_parked_bytes: int = 0
 
     async def accept_items(
-        self, elements: Sequence[Element], *, workspace: str, received_at: datetime, source_label: str
-    ) -> list[Outcome]:
-        """Publish the good ones of generic items; the outcome of each, in their order.
-
-        An element may be the error by which it could not be parsed. Raises TransientError: none is promised.
-        """
-        outcomes = [self._item(element, item_draft, received_at) for element in elements]
-        return await self._published(outcomes, workspace, source_label)
-
-    async def accept_cloud_events(
         self,
         elements: Sequence[Element],
-        names_of: Mapping[str, TypeNames],
         *,
         workspace: str,
         received_at: datetime,
         source_label: str,
+        body: bytes = b"",
+    ) -> list[Outcome]:
+        """Publish the good ones of generic items; the outcome of each, in their order.
+
+        An element may be the error by which it could not be parsed; `body` is the request that they lie in.
+        Raises TransientError: none is promised.
+        """
+        origin = Origin(workspace, API, source_label, "item", received_at)
+        outcomes = [self._item(element, item_draft, received_at, index) for index, element in enumerate(elements)]
+        return await self._published(outcomes, elements, body, origin)
+
+    async def accept_cloud_events(
+        self,
+        elements: Sequence[Element],
+        names_of: NamesOf,
+        *,
+        workspace: str,
+        received_at: datetime,
+        source_label: str,
+        body: bytes = b"",
     ) -> list[Outcome]:
         """The same for CloudEvents; `names_of` maps CloudEvent types, by source, to engagement types."""
-
-        def draft_of(element: Json) -> tuple[Draft, str]:
-            return cloud_event_draft(element, names_of)
-
-        outcomes = [self._item(element, draft_of, received_at) for element in elements]
-        return await self._published(outcomes, workspace, source_label)
+        origin = Origin(workspace, API, source_label, "cloud_event", received_at)
+        draft_of = _drafts_by(names_of)
+        outcomes = [self._item(element, draft_of, received_at, index) for index, element in enumerate(elements)]
+        return await self._published(outcomes, elements, body, origin)
 
     async def accept_delivery(
         self, elements: Sequence[Element], kind: Kind, delivery: Delivery, source: Source
     ) -> list[Outcome]:
         """The same for the elements of a verified webhook."""
-        outcomes = [
-            outcome for element in elements for outcome in self._webhook_element(element, kind, delivery, source)
-        ]
-        return await self._published(outcomes, source.workspace, source.kind)
+        origin = Origin(source.workspace, source.id, source.kind, "element", delivery.received_at, delivery.headers)
+        outcomes = self._webhook_elements(elements, kind, delivery, source)
+        return await self._published(outcomes, elements, delivery.body, origin)
 
-    def _item(self, element: Element, draft_of: DraftOf, received_at: datetime) -> Outcome:
+    async def keep_body(self, error: InvalidInput, delivery: Delivery, source: Source) -> None:
+        """Keep a verified webhook aside that could not be taken apart at all. Raises TransientError."""
+        origin = Origin(source.workspace, source.id, source.kind, "body", delivery.received_at, delivery.headers)
+        await self._append([], self._kept([refused(error)], [error], delivery.body, origin), 1, source.kind)
+
+    async def accept_again(
+        self, kept: Sequence[Kept], names_of: NamesOf, elements_of: ElementsOf
+    ) -> list[list[Outcome]]:
+        """Try elements that were kept aside, as their sources are now: each one's outcomes.
+
+        Events get the ids and the time of receipt that they would have got then, so that one which was
+        published already counts once. Nothing is kept aside anew. Raises TransientError.
+        """
+        records: list[Record] = []
+        outcomes = [
+            self._within_size(self._again(one, names_of, elements_of), one.origin.workspace, records) for one in kept
+        ]
+        await self.publisher.publish(records)
+        return outcomes
+
+    def _again(self, kept: Kept, names_of: NamesOf, elements_of: ElementsOf) -> list[Outcome]:
+        received_at = kept.origin.received_at
+        try:
+            match kept.origin.form:
+                case "item":
+                    return [self._item(parse_json(kept.body), item_draft, received_at, 0)]
+                case "cloud_event":
+                    return [self._item(parse_json(kept.body), _drafts_by(names_of), received_at, 0)]
+                case _:
+                    return self._again_from_webhook(kept, elements_of)
+        except InvalidInput as error:
+            return [refused(error)]
+
+    def _again_from_webhook(self, kept: Kept, elements_of: ElementsOf) -> list[Outcome]:
+        kind = KINDS.get(kept.source.kind) if kept.source else None
+        if kept.source is None or kind is None:
+            return [parked("no_source", "the source that it came from is no more")]
+        delivery = Delivery("POST", kept.origin.headers, kept.body, kept.origin.received_at)
+        is_whole = kept.origin.form == "body"
+        elements = elements_of(kind, delivery) if is_whole else [parse_json(kept.body)]
+        return self._webhook_elements(elements, kind, delivery, kept.source)
+
+    def _item(self, element: Element, draft_of: DraftOf, received_at: datetime, index: int) -> Outcome:
         if isinstance(element, InvalidInput):
-            return refused(element)
+            return refused(element, index=index)
         try:
             draft, source = draft_of(element)
             event = accept(draft, source=source, received_at=received_at, limits=self.limits)
         except InvalidInput as error:
-            return refused(error, id_of(element))
-        return Outcome(Status.ACCEPTED, event.id, event)
+            return refused(error, id_of(element), index=index)
+        return Outcome(Status.ACCEPTED, event.id, event, index=index)
+
+    def _webhook_elements(
+        self, elements: Sequence[Element], kind: Kind, delivery: Delivery, source: Source
+    ) -> list[Outcome]:
+        return [
+            replace(outcome, index=index)
+            for index, element in enumerate(elements)
+            for outcome in self._webhook_element(element, kind, delivery, source)
+        ]
 
     def _webhook_element(self, element: Element, kind: Kind, delivery: Delivery, source: Source) -> list[Outcome]:
         """The outcomes of one element: one, but where it says several things at once."""
@@ -116,31 +192,63 @@ class Ingest:
             return refused(error, draft.id)
         return Outcome(status, event.id, event)
 
-    async def _published(self, outcomes: Sequence[Outcome], workspace: str, source_label: str) -> list[Outcome]:
-        """The outcomes once the events among them are durable; those too large for the log are refused."""
-        final = list(outcomes)
+    async def _published(
+        self, outcomes: Sequence[Outcome], elements: Sequence[Element], body: bytes, origin: Origin
+    ) -> list[Outcome]:
+        """The outcomes once the events, and what became none, are durable; events too large are refused."""
         records: list[Record] = []
-        for index, outcome in enumerate(outcomes):
+        final = self._within_size(outcomes, origin.workspace, records)
+        aside = self._kept(final, elements, body, origin)
+        await self._append(records, aside, len(final), origin.kind)
+        _count(final, origin.kind)
+        return final
+
+    def _within_size(self, outcomes: Sequence[Outcome], workspace: str, records: list[Record]) -> list[Outcome]:
+        """The outcomes, with events that the log cannot take refused; what it can take is added to `records`."""
+        final = list(outcomes)
+        for place, outcome in enumerate(outcomes):
             if outcome.event is None:
                 continue
             record = _record(outcome.event, workspace)
             if len(record.value) > self.max_event_bytes:
-                final[index] = refused(self._too_large(), outcome.id)
+                final[place] = refused(self._too_large(), outcome.id, index=outcome.index)
             else:
                 records.append(record)
-        await self._append(records, len(outcomes), source_label)
-        _count(final, source_label)
         return final
 
-    async def _append(self, records: Sequence[Record], elements: int, source_label: str) -> None:
+    def _kept(
+        self, outcomes: Sequence[Outcome], elements: Sequence[Element], body: bytes, origin: Origin
+    ) -> list[Record]:
+        """A record for each element of which something became no event."""
+        unplaced = {outcome.index: outcome for outcome in outcomes if outcome.status in _UNPLACED}
+        if not unplaced or not self.max_parked_bytes:
+            return []
+        raw = raw_elements(elements, body, unplaced)
+        messages = [
+            element_parked(outcome, raw[index], origin, most_bytes=self.max_parked_bytes)
+            for index, outcome in unplaced.items()
+        ]
+        headers = {"content-type": _CONTENT_TYPE, "workspace": origin.workspace.encode()}
+        return [Record(message.id.encode(), encode(message), headers) for message in messages]
+
+    async def _append(
+        self, records: Sequence[Record], aside: Sequence[Record], elements: int, source_label: str
+    ) -> None:
         try:
-            await self.publisher.publish(records)
+            await self.publisher.publish(records, aside)
         except TransientError:
             EVENTS.labels(source_label, Fate.UNAVAILABLE).inc(elements)
             raise
 
     def _too_large(self) -> InvalidInput:
         return InvalidInput(f"the event is larger than {self.max_event_bytes} bytes", code="event_too_large")
+
+
+def _drafts_by(names_of: NamesOf) -> DraftOf:
+    def draft_of(element: Json) -> tuple[Draft, str]:
+        return cloud_event_draft(element, names_of)
+
+    return draft_of
 
 
 def _record(event: EngagementEvent, workspace: str) -> Record:

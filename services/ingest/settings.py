@@ -24,6 +24,12 @@ class IngestSettings(EnvironmentSettings):
     max_event_bytes: _Count = Field(
         512 * 1024, description="Largest single event as the log keeps it, in bytes; brokers take 1 MiB."
     )
+    max_parked_bytes: int = Field(
+        256 * 1024,
+        ge=1024,
+        le=512 * 1024,
+        description="Most bytes kept of an element that became no event; a longer one cannot be replayed.",
+    )
     json_depth: _Count = Field(32, description="Deepest nesting within one event.")
     json_keys: _Count = Field(256, description="Most keys of one object within an event.")
     json_items: _Count = Field(500, description="Most items of one list within an event.")

@@ -13,7 +13,7 @@ class ParkedElement(Frozen):
     source: str = Field(description="The webhook source by its id, or `api`.")
     kind: str = Field(description="The kind of that source, or `api`.")
     form: Literal["element", "body", "item", "cloud_event"] = Field(
-        description="What `body` is: an element of a webhook, a whole webhook, an item of the events API, a CloudEvent."
+        description="What `body` is: an element of a webhook, all of one, an item of the events API, a CloudEvent."
     )
     disposition: Literal["parked", "refused"] = Field(description="What the sender was told.")
     code: str = Field(description="Stable name of the reason.")

@@ -40,15 +40,15 @@ def events_router(
         openapi_extra={"requestBody": REQUEST_BODY},
     )
     async def post_events(request: Request, caller: Annotated[Principal, Depends(guard)]) -> Response:
-        batch = await _read_batch(request, settings)
-        outcomes = await _accept(batch, caller)
+        body, batch = await _read_batch(request, settings)
+        outcomes = await _accept(batch, body, caller)
         return _answer(outcomes)
 
-    async def _accept(batch: Batch, caller: Principal) -> list[Outcome]:
+    async def _accept(batch: Batch, body: bytes, caller: Principal) -> list[Outcome]:
         now = clock.now()
         if not batch.cloud_events:
             return await ingest.accept_items(
-                batch.elements, workspace=caller.workspace, received_at=now, source_label=API
+                batch.elements, workspace=caller.workspace, received_at=now, source_label=API, body=body
             )
         return await ingest.accept_cloud_events(
             batch.elements,
@@ -56,16 +56,17 @@ def events_router(
             workspace=caller.workspace,
             received_at=now,
             source_label=API,
+            body=body,
         )
 
     return router
 
 
-async def _read_batch(request: Request, settings: IngestSettings) -> Batch:
+async def _read_batch(request: Request, settings: IngestSettings) -> tuple[bytes, Batch]:
     try:
         body = await read_body(request, limit_bytes=settings.max_body_bytes)
         BODY_BYTES.observe(len(body))
-        return decode(request.headers.items(), body, limit=settings.max_events)
+        return body, decode(request.headers.items(), body, limit=settings.max_events)
     except InvalidInput as error:
         EVENTS.labels(API, Fate.TOO_LARGE if error.code in _TOO_LARGE else Fate.INVALID).inc()
         raise

@@ -100,8 +100,8 @@ class SourceList(BaseModel):
 def item_results(outcomes: Sequence[Outcome]) -> list[ItemResult]:
     """The results in the order of the request."""
     return [
-        ItemResult(index=index, id=outcome.id, status=outcome.status, error=_error(outcome.reason))
-        for index, outcome in enumerate(outcomes)
+        ItemResult(index=outcome.index, id=outcome.id, status=outcome.status, error=_error(outcome.reason))
+        for outcome in outcomes
     ]
 
 

@@ -63,7 +63,11 @@ def webhooks_router(ingest: Ingest, *, sources: SourceBook, settings: IngestSett
         BODY_BYTES.observe(len(body))
         delivery = Delivery(request.method, dict(request.headers), body, clock.now(), request.url.query)
         kind, known = _verified(source, delivery)
-        elements = _elements(kind, delivery, settings.max_webhook_elements)
+        try:
+            elements = elements_of(kind, delivery, settings.max_webhook_elements)
+        except InvalidInput as error:
+            await ingest.keep_body(error, delivery, known)
+            raise
         outcomes = await ingest.accept_delivery(elements, kind, delivery, known)
         return _answer(outcomes, traits_of(kind).accepted_status)
 
@@ -80,14 +84,15 @@ def _verified(source: Source | None, delivery: Delivery) -> tuple[Kind, Source]:
     return kind, source
 
 
-def _elements(kind: Kind, delivery: Delivery, limit: int) -> list[Element]:
+def elements_of(kind: Kind, delivery: Delivery, limit: int) -> list[Element]:
     """The elements of a verified body; one that cannot be parsed fails alone in a batch."""
+    read = kind.read_body(delivery) if isinstance(kind, ReadsBody) else delivery.body
     try:
-        whole = kind.read_body(delivery) if isinstance(kind, ReadsBody) else parse(delivery.body)
+        whole = parse(read) if isinstance(read, bytes) else read
     except InvalidInput:
-        if isinstance(kind, ReadsBody) or not delivery.body.lstrip().startswith(b"["):
+        if not (isinstance(read, bytes) and read.lstrip().startswith(b"[")):
             raise
-        return parse_elements(delivery.body, limit=limit)
+        return parse_elements(read, limit=limit)
     elements = kind.elements(whole)
     if len(elements) > limit:
         raise InvalidInput(f"more than {limit} elements", code="too_many_items")

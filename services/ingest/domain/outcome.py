@@ -31,19 +31,22 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One element: the event it became, or the reason why not."""
+    """One element: the event it became, or the reason why not. `index` is its place in the request; an
+    element that says two things has two outcomes.
+    """
 
     status: Status
     id: str | None
     event: EngagementEvent | None = None
     reason: Reason | None = None
+    index: int = 0
 
 
-def refused(error: InvalidInput, element_id: str | None = None) -> Outcome:
+def refused(error: InvalidInput, element_id: str | None = None, *, index: int = 0) -> Outcome:
     """An element that its sender must mend."""
-    return Outcome(Status.REFUSED, element_id, reason=Reason.of(error))
+    return Outcome(Status.REFUSED, element_id, reason=Reason.of(error), index=index)
 
 
-def parked(code: str, message: str, *, element_id: str | None = None) -> Outcome:
+def parked(code: str, message: str, *, element_id: str | None = None, index: int = 0) -> Outcome:
     """An element that is well formed but means nothing to leadflow yet."""
-    return Outcome(Status.PARKED, element_id, reason=Reason(code, message))
+    return Outcome(Status.PARKED, element_id, reason=Reason(code, message), index=index)
