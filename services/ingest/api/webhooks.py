@@ -4,6 +4,7 @@ import hmac
 
 from fastapi import APIRouter, Request, Response
 
+from services.ingest.api.broken_off import BrokenOff
 from services.ingest.api.decoding import parse, parse_elements
 from services.ingest.api.documentation import WEBHOOK_BODY, WEBHOOK_DESCRIPTION
 from services.ingest.api.schemas import DeliveryResult, count, item_results
@@ -15,8 +16,9 @@ from services.ingest.source_book import SourceBook
 from services.ingest.sources.kind import Delivery, Kind, NotVerified, ReadsBody, Source, traits_of
 from services.ingest.sources.registry import KINDS
 from shared.clock import Clock
-from shared.errors import InvalidInput
+from shared.errors import InvalidInput, TransientError
 from shared.http import problem_responses, read_body
+from shared.http.problems import problem_response
 
 _DECOY_KEY = b"no source has this key"
 _TOO_LARGE = frozenset({"too_large", "too_many_items"})
@@ -47,7 +49,16 @@ def webhooks_router(ingest: Ingest, *, sources: SourceBook, settings: IngestSett
         openapi_extra={"requestBody": WEBHOOK_BODY},
     )
     async def receive(source_id: str, request: Request) -> Response:
-        source = sources.find(source_id)
+        source = None
+        try:
+            source = sources.find(source_id)
+            return await _counted(source, request)
+        except TransientError as error:
+            if not _must_break_off(source):
+                raise
+            return BrokenOff(problem_response(error, method=request.method))
+
+    async def _counted(source: Source | None, request: Request) -> Response:
         label = source.kind if source else None
         try:
             return await _receive(source, request)
@@ -72,6 +83,12 @@ def webhooks_router(ingest: Ingest, *, sources: SourceBook, settings: IngestSett
         return _answer(outcomes, traits_of(kind).accepted_status)
 
     return router
+
+
+def _must_break_off(source: Source | None) -> bool:
+    """Whether trouble of ours must not look like an answer; before the sources are read, nobody can tell."""
+    kind = KINDS.get(source.kind) if source else None
+    return kind is None or traits_of(kind).any_answer_ends_it
 
 
 def _verified(source: Source | None, delivery: Delivery) -> tuple[Kind, Source]:

@@ -1,7 +1,13 @@
-"""HubSpot app webhooks, signed by version 3. Elements carry no address, only the contact's id."""
+"""HubSpot webhooks, signed by version 1, 2 or 3. Elements carry no address, only the contact's id.
 
+Several signatures may come together. Where version 3 is among them it alone counts, because the others cover
+no time: a request that brings only those can be replayed, which the ids of its elements make harmless.
+"""
+
+import hmac
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 
 from services.ingest.domain.draft import Draft
 from services.ingest.domain.identity import LeadNames, looks_like_email
@@ -38,6 +44,13 @@ elements = objects_of
 
 
 def verify(delivery: Delivery, source: Source) -> None:
+    if "x-hubspot-signature-v3" in delivery.headers:
+        _verify_v3(delivery, source)
+    else:
+        _verify_plain(delivery, source)
+
+
+def _verify_v3(delivery: Delivery, source: Source) -> None:
     timestamp = signatures.header(delivery, "x-hubspot-request-timestamp")
     signature = signatures.from_base64(signatures.header(delivery, "x-hubspot-signature-v3"))
     signatures.require_fresh(timestamp, delivery.received_at, per_second=1000)
@@ -46,6 +59,20 @@ def verify(delivery: Delivery, source: Source) -> None:
     signed = f"{delivery.method}{signed_url(source.public_url)}".encode() + delivery.body + timestamp.encode()
     keys = [secret.encode() for secret in source.live_secrets(delivery.received_at)]
     signatures.require_hmac(signed, [signature], keys=keys)
+
+
+def _verify_plain(delivery: Delivery, source: Source) -> None:
+    """Versions 1 and 2: a SHA-256 that begins with the secret, which is no HMAC."""
+    signature = signatures.from_hex(signatures.header(delivery, "x-hubspot-signature"))
+    version = signatures.header(delivery, "x-hubspot-signature-version").lower()
+    if version not in {"v1", "v2"} or source.public_url is None:
+        raise NotVerified
+    called = f"{delivery.method}{source.public_url}" if version == "v2" else ""
+    secrets = source.live_secrets(delivery.received_at)
+    digests = [sha256(f"{secret}{called}".encode() + delivery.body).digest() for secret in secrets]
+    matches = [hmac.compare_digest(digest, signature) for digest in digests]
+    if not any(matches):
+        raise NotVerified
 
 
 def signed_url(url: str) -> str:
