@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.command.runtime import database, run_async
-from services.ingest.new_source import SourceRequest, new_source, with_new_secret
+from services.ingest.new_source import SourceChange, SourceRequest, changed_source, new_source, with_new_secret
 from services.ingest.repository import SourceRepository
 from services.ingest.sources.kind import Source
 from services.ingest.sources.registry import KINDS
@@ -17,7 +17,7 @@ from shared.clock import SystemClock
 from shared.errors import InvalidInput
 from shared.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Webhook sources: create, list.")
+app = typer.Typer(no_args_is_help=True, help="Webhook sources: create, change, list.")
 
 SecretFile = Annotated[
     Path | None,
@@ -58,6 +58,31 @@ def create(  # noqa: PLR0917 - typer reads options from parameters
 
     source = run_async(work())
     print(f"{source.kind} sends to /v1/webhooks/{source.id}")
+
+
+@app.command()
+def change(
+    source_id: Annotated[str, typer.Argument(help="The source.")],
+    public_url: Annotated[str | None, typer.Option(help="The URL that the platform calls.")] = None,
+    event_name: Annotated[
+        list[str] | None,
+        typer.Option(help="'NAME OF THE PLATFORM=engagement_type' to add; 'NAME=' takes one away; several times."),
+    ] = None,
+    time_zone: Annotated[str | None, typer.Option(help="IANA zone of times that name none.")] = None,
+    workspace: Workspace = "default",
+) -> None:
+    """Change what a source's names mean; `leadflow parked replay` then tries again what was parked."""
+    names = {name: event_type or None for name, event_type in _event_names(event_name or []).items()}
+    wanted = SourceChange(names, public_url, time_zone)
+
+    async def work() -> Source:
+        async with database(Settings()) as opened:
+            return await SourceRepository(opened).change_meaning(
+                source_id, workspace, lambda source: changed_source(source, wanted)
+            )
+
+    source = run_async(work())
+    print(f"{source.id} knows {len(source.event_names)} names within 2 s")
 
 
 @app.command()

@@ -1,32 +1,68 @@
 """The composition root of ingest: the only place that wires it."""
 
+from functools import partial
+
 from services.ingest.api.events import events_router
+from services.ingest.api.parked import parked_router
 from services.ingest.api.sources import sources_router
-from services.ingest.api.webhooks import webhooks_router
+from services.ingest.api.webhooks import elements_of, webhooks_router
+from services.ingest.handlers import Handlers
+from services.ingest.parked_repository import ParkedRepository
 from services.ingest.publisher import Publisher, PublisherLimits
+from services.ingest.replay import Replay
 from services.ingest.repository import SourceRepository
 from services.ingest.service import Ingest
 from services.ingest.settings import IngestSettings
 from services.ingest.source_book import SourceBook
 from shared.access import KeyRing
-from shared.events.topics import ENGAGEMENT_EVENTS
+from shared.consumer import ConsumerTask
+from shared.events.topics import ENGAGEMENT_EVENTS, PARKED_ELEMENTS
 from shared.service import Context, Service
+
+GROUP = "ingest"
+_PARKED_PER_BATCH = 200
 
 
 def build(context: Context, settings: IngestSettings, keys: KeyRing) -> Service:
     """Ingest, ready to run. `keys` is the process's: whoever runs the process keeps it fresh."""
-    limits = PublisherLimits(settings.max_waiting_events, settings.max_waiting_bytes)
-    publisher = Publisher(context.log, ENGAGEMENT_EVENTS.name, limits)
     sources = SourceBook(context.database)
-    ingest = Ingest(publisher, settings.json_limits(), settings.max_event_bytes, settings.max_parked_bytes)
+    ingest = ingest_of(context, settings)
     clock = context.clock
+    parked = ParkedRepository(context.database)
+    consumer = ConsumerTask(
+        context,
+        (PARKED_ELEMENTS,),
+        group=GROUP,
+        handle=Handlers(parked, context.log, clock).handle,
+        max_records=_PARKED_PER_BATCH,
+    )
     return Service(
         name="ingest",
         routers=(
             events_router(ingest, keys=keys, sources=sources, settings=settings, clock=clock),
             webhooks_router(ingest, sources=sources, settings=settings, clock=clock),
             sources_router(SourceRepository(context.database), keys=keys, sources=sources, clock=clock),
+            parked_router(parked, replay_of(context, settings, ingest), keys=keys, clock=clock),
         ),
-        tasks={"source refresh": sources.snapshot.run},
+        tasks={"source refresh": sources.snapshot.run, "parked elements": consumer.run},
         ready={"log": context.log.check, "keys": keys.loaded, "sources": sources.loaded},
+        live={"parked elements": consumer.stuck},
+    )
+
+
+def ingest_of(context: Context, settings: IngestSettings) -> Ingest:
+    """What accepts events into the log of `context`."""
+    limits = PublisherLimits(settings.max_waiting_events, settings.max_waiting_bytes)
+    publisher = Publisher(context.log, ENGAGEMENT_EVENTS.name, limits)
+    return Ingest(publisher, settings.json_limits(), settings.max_event_bytes, settings.max_parked_bytes)
+
+
+def replay_of(context: Context, settings: IngestSettings, ingest: Ingest) -> Replay:
+    """What tries again what became no event."""
+    return Replay(
+        ingest,
+        ParkedRepository(context.database),
+        SourceRepository(context.database),
+        clock=context.clock,
+        elements_of=partial(elements_of, limit=settings.max_webhook_elements),
     )

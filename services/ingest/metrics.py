@@ -9,6 +9,13 @@ from services.ingest.sources.registry import KINDS
 API = "api"
 
 
+class ReplayFate(StrEnum):
+    """What became of an element that was tried again."""
+
+    REPLAYED = "replayed"
+    STILL_PARKED = "still_parked"
+
+
 class Fate(StrEnum):
     """What became of an element, or of a request that never got to have elements."""
 
@@ -18,6 +25,7 @@ class Fate(StrEnum):
     INVALID = "invalid"
     UNAUTHORIZED = "unauthorized"
     TOO_LARGE = "too_large"
+    RATE_LIMITED = "rate_limited"
     UNAVAILABLE = "unavailable"
 
 
@@ -44,6 +52,14 @@ EVENT_AGE = Histogram(
     buckets=(0.1, 1, 10, 60, 600, 3600, 21600, 86400, 604800, 2592000),
 )
 
+REPLAYS = Counter(
+    "leadflow_ingest_replays_total",
+    "Elements that were tried again after they had become no event, by what became of them.",
+    ["outcome"],
+)
+
+for _replay_fate in ReplayFate:
+    REPLAYS.labels(_replay_fate)
 for _source in (API, *KINDS):
     for _fate in Fate:
         EVENTS.labels(_source, _fate)

@@ -62,6 +62,27 @@ def with_new_secret(source: Source, secret: str, *, now: datetime, keep_old: tim
     return replace(source, secrets=(old, Secret(token_hex(4), secret.strip(), now)))
 
 
+@dataclass(frozen=True, slots=True)
+class SourceChange:
+    """What to change about a source; None leaves it. An engagement type of None takes its name away."""
+
+    event_names: Mapping[str, str | None] = field(default_factory=dict)
+    public_url: str | None = None
+    time_zone: str | None = None
+
+
+def changed_source(source: Source, change: SourceChange) -> Source:
+    """`source` after `change`. Raises InvalidInput naming the field that is wrong."""
+    names = {**source.event_names, **change.event_names}
+    kept = {name: event_type for name, event_type in names.items() if event_type is not None}
+    _check_event_names(kept)
+    public_url = change.public_url or source.public_url
+    _check_public_url(_kind(source.kind), public_url)
+    time_zone = change.time_zone or source.time_zone
+    _check_time_zone(time_zone)
+    return replace(source, event_names=kept, public_url=public_url, time_zone=time_zone)
+
+
 def _kind(name: str) -> Kind:
     if name not in KINDS:
         raise InvalidInput(f"must be one of {', '.join(KINDS)}", code="invalid", field="kind")

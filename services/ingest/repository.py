@@ -24,6 +24,10 @@ _INSERT = text(
 )
 _LOCKED = text(f"SELECT {_COLUMNS} FROM ingest.source WHERE id = :id AND workspace = :workspace FOR UPDATE")  # noqa: S608
 _UPDATE_SECRETS = text("UPDATE ingest.source SET secrets = CAST(:secrets AS jsonb) WHERE id = :id")
+_UPDATE_MEANING = text(
+    "UPDATE ingest.source SET event_names = CAST(:event_names AS jsonb), public_url = :public_url,"
+    " time_zone = :time_zone WHERE id = :id"
+)
 
 
 class SourceRepository:
@@ -60,6 +64,23 @@ class SourceRepository:
             changed = change(_source(row))
             secrets = json.dumps([_secret_row(secret) for secret in changed.secrets])
             await connection.execute(_UPDATE_SECRETS, {"id": source_id, "secrets": secrets})
+        return changed
+
+    async def change_meaning(self, source_id: str, workspace: str, change: Callable[[Source], Source]) -> Source:
+        """Store the names, URL and zone that `change` gives a source. Raises InvalidInput(not_found), and its own."""
+        async with self._database.transaction() as connection:
+            rows = await connection.execute(_LOCKED, {"id": source_id, "workspace": workspace})
+            row = rows.one_or_none()
+            if row is None:
+                raise InvalidInput("no such source in this workspace", code="not_found", field="source")
+            changed = change(_source(row))
+            values = {
+                "id": source_id,
+                "event_names": json.dumps(dict(changed.event_names)),
+                "public_url": changed.public_url,
+                "time_zone": changed.time_zone,
+            }
+            await connection.execute(_UPDATE_MEANING, values)
         return changed
 
     async def of_workspace(self, workspace: str) -> Sequence[Source]:

@@ -60,6 +60,20 @@ class NewSource(BaseModel):
     time_zone: str = Field("UTC", description="IANA zone of times that name none.")
 
 
+class ChangedSource(BaseModel):
+    """What to change about a webhook source; what is left out stays."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"event_names": {"Signed Up": "trial_started"}}]}
+    )
+
+    event_names: dict[str, str | None] = Field(
+        default_factory=dict, description="Names to add or to change; null takes one away."
+    )
+    public_url: str | None = Field(None, description="The URL the platform calls.")
+    time_zone: str | None = Field(None, description="IANA zone of times that name none.")
+
+
 class NewSecret(BaseModel):
     """A secret that takes the place of the one in use."""
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from services.ingest.api.schemas import NewSecret, NewSource, SecretShown, SourceList, SourceShown
-from services.ingest.new_source import SourceRequest, new_source, with_new_secret
+from services.ingest.api.schemas import ChangedSource, NewSecret, NewSource, SecretShown, SourceList, SourceShown
+from services.ingest.new_source import SourceChange, SourceRequest, changed_source, new_source, with_new_secret
 from services.ingest.repository import SourceRepository
 from services.ingest.source_book import SourceBook
 from services.ingest.sources.kind import Source
@@ -57,6 +57,23 @@ def sources_router(repository: SourceRepository, *, keys: KeyRing, sources: Sour
 
         _refuse_unstorable(source_id)
         source = await repository.change_secrets(source_id, caller.workspace, exchanged)
+        await sources.snapshot.refresh()
+        return _shown(source)
+
+    @router.patch(
+        "/v1/sources/{source_id}",
+        summary="Change what a webhook source's names mean",
+        description="What was parked for an unknown name becomes events by POST /v1/parked/replay.",
+        responses=problem_responses(400, 401, 403, 404, 422, 503),
+    )
+    async def change(
+        source_id: str, body: ChangedSource, caller: Annotated[Principal, Depends(guard)]
+    ) -> SourceShown:
+        wanted = SourceChange(body.event_names, body.public_url, body.time_zone)
+        _refuse_unstorable(source_id)
+        source = await repository.change_meaning(
+            source_id, caller.workspace, lambda source: changed_source(source, wanted)
+        )
         await sources.snapshot.refresh()
         return _shown(source)
 

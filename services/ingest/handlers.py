@@ -1,0 +1,50 @@
+"""From bytes on the log to the store of elements that became no event."""
+
+from collections.abc import Sequence
+
+from services.ingest.parked_repository import ParkedRepository
+from shared.clock import Clock
+from shared.errors import InvalidInput
+from shared.events.codec import decode
+from shared.events.json import JsonLimits, json_faults
+from shared.events.parked import ElementParked
+from shared.log.dead_letter import DeadLetter, publish_dead_letters
+from shared.log.protocol import Log, ReceivedRecord
+from shared.observability.metrics import DEAD_LETTERS
+
+_STORABLE = JsonLimits(depth=8, keys=1_000, items=1_000, string_length=100_000)
+
+
+class Handlers:
+    """The one unit of work of ingest's consumer."""
+
+    def __init__(self, parked: ParkedRepository, log: Log, clock: Clock) -> None:
+        self._parked = parked
+        self._log = log
+        self._clock = clock
+
+    async def handle(self, records: Sequence[ReceivedRecord]) -> None:
+        """Store a batch. Raises TransientError when it has to come again."""
+        messages: list[ElementParked] = []
+        letters: list[DeadLetter] = []
+        for record in records:
+            try:
+                messages.append(read(record))
+            except InvalidInput as error:
+                letters.append(DeadLetter(record, error.code))
+        if messages:
+            await self._parked.store(messages)
+        if letters:
+            await publish_dead_letters(self._log, letters, now=self._clock.now())
+        for letter in letters:
+            DEAD_LETTERS.labels(letter.record.partition.topic, letter.reason).inc()
+
+
+def read(record: ReceivedRecord) -> ElementParked:
+    """The element in a record. Raises InvalidInput for what is none, or could not be stored."""
+    message = decode(record.value)
+    if not isinstance(message, ElementParked):
+        raise InvalidInput(f"{message.type} does not belong here", code="wrong_type", field="type")
+    for path, reason in json_faults(message.model_dump(mode="json", exclude={"data": {"body"}}), _STORABLE):
+        raise InvalidInput(f"{path}: {reason}", code="not_storable", field=path)
+    return message

@@ -1,0 +1,199 @@
+"""Elements that became no event, as PostgreSQL holds them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from pydantic_core import to_json
+from sqlalchemy import Row, text
+
+from services.ingest.domain.outcome import Reason
+from services.ingest.domain.parking import Form, Origin
+from shared.db.engine import Database
+from shared.errors import InvalidInput
+from shared.events.parked import ElementParked
+
+State = Literal["parked", "replayed", "resolved", "discarded"]
+
+_COLUMNS = (
+    "id, workspace, source, kind, form, disposition, code, field, message, element_id, body, size_bytes, headers,"
+    " received_at, state, attempts, changed_at, event_ids"
+)
+_INSERT = text(
+    "INSERT INTO ingest.parked (id, workspace, source, kind, form, disposition, code, field, message, element_id,"
+    " body, size_bytes, headers, received_at)"
+    " VALUES (:id, :workspace, :source, :kind, :form, :disposition, :code, :field, :message, :element_id,"
+    " :body, :size_bytes, CAST(:headers AS jsonb), :received_at) ON CONFLICT (id) DO NOTHING"
+)
+_PAGE = text(
+    f"SELECT {_COLUMNS} FROM ingest.parked WHERE workspace = :workspace"  # noqa: S608 - a constant
+    " AND (CAST(:source AS text) IS NULL OR source = :source)"
+    " AND (CAST(:code AS text) IS NULL OR code = :code)"
+    " AND (CAST(:state AS text) IS NULL OR state = :state)"
+    " AND (CAST(:before_at AS timestamptz) IS NULL OR (received_at, id) < (:before_at, :before_id))"
+    " ORDER BY received_at DESC, id DESC LIMIT :limit"
+)
+_BY_IDS = text(
+    f"SELECT {_COLUMNS} FROM ingest.parked WHERE workspace = :workspace AND id = ANY(:ids)"  # noqa: S608
+    " ORDER BY received_at DESC, id DESC"
+)
+# One that somebody else replayed meanwhile stays as that left it.
+_TRIED = text(
+    "UPDATE ingest.parked SET state = :state, code = :code, field = :field, message = :message,"
+    " event_ids = :event_ids, attempts = attempts + 1, changed_at = :now"
+    " WHERE id = :id AND workspace = :workspace AND state = 'parked'"
+)
+_SETTLED = text(
+    "UPDATE ingest.parked SET state = :state, changed_at = :now"
+    " WHERE id = ANY(:ids) AND workspace = :workspace AND state = 'parked' RETURNING id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedElement:
+    """An element that was kept aside, and what became of it since. `body` has its first bytes if not all."""
+
+    id: str
+    origin: Origin
+    disposition: str
+    reason: Reason
+    element_id: str | None
+    body: bytes
+    size_bytes: int
+    state: State
+    attempts: int
+    changed_at: datetime | None
+    event_ids: tuple[str, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all its bytes were kept."""
+        return len(self.body) == self.size_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page ended; the newest come first."""
+
+    received_at: datetime
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedFilter:
+    """Which elements to list: all that is given must hold."""
+
+    source: str | None = None
+    code: str | None = None
+    state: State | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of trying an element again: the events it became, or the reason why it still is none."""
+
+    id: str
+    event_ids: tuple[str, ...] = ()
+    reason: Reason | None = None
+
+
+class ParkedRepository:
+    """Stores, lists and changes them. Everything raises DatabaseUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def store(self, messages: Sequence[ElementParked]) -> None:
+        """Store what the log brought; what is there already stays as it is."""
+        async with self._database.transaction() as connection:
+            await connection.execute(_INSERT, [_row(message) for message in messages])
+
+    async def page(
+        self, workspace: str, which: ParkedFilter, *, before: Place | None = None, limit: int
+    ) -> list[ParkedElement]:
+        """The newest first, from `before` on."""
+        values = {
+            "workspace": workspace,
+            "source": which.source,
+            "code": which.code,
+            "state": which.state,
+            "before_at": before.received_at if before else None,
+            "before_id": before.id if before else None,
+            "limit": limit,
+        }
+        async with self._database.transaction() as connection:
+            return [_element(row) for row in await connection.execute(_PAGE, values)]
+
+    async def by_ids(self, workspace: str, ids: Sequence[str]) -> list[ParkedElement]:
+        """Those of `ids` that the workspace has."""
+        async with self._database.transaction() as connection:
+            return [_element(row) for row in await connection.execute(_BY_IDS, _of(workspace, ids))]
+
+    async def find(self, workspace: str, element_id: str) -> ParkedElement:
+        """One of them. Raises InvalidInput(not_found)."""
+        found = await self.by_ids(workspace, [element_id])
+        if not found:
+            raise InvalidInput("no such element in this workspace", code="not_found", field="id")
+        return found[0]
+
+    async def note(self, workspace: str, attempts: Sequence[Attempt], *, now: datetime) -> None:
+        """Remember what came of trying elements again."""
+        rows = [_attempt_row(workspace, attempt, now) for attempt in attempts]
+        if not rows:
+            return
+        async with self._database.transaction() as connection:
+            await connection.execute(_TRIED, rows)
+
+    async def settle(self, workspace: str, ids: Sequence[str], state: State, *, now: datetime) -> list[str]:
+        """Let elements that wait end as `state`; the ids of those that did."""
+        async with self._database.transaction() as connection:
+            rows = await connection.execute(_SETTLED, {**_of(workspace, ids), "state": state, "now": now})
+            return sorted(row.id for row in rows)
+
+
+def _of(workspace: str, ids: Sequence[str]) -> dict[str, object]:
+    return {"workspace": workspace, "ids": list(ids)}
+
+
+def _row(message: ElementParked) -> dict[str, object]:
+    data = message.data
+    return {
+        "id": message.id,
+        "workspace": message.workspace,
+        **data.model_dump(),
+        "headers": to_json(data.headers).decode(),
+        "body": data.body,
+    }
+
+
+def _attempt_row(workspace: str, attempt: Attempt, now: datetime) -> dict[str, object]:
+    done = Reason("replayed", "it is an event now") if attempt.event_ids else Reason("resolved", "it is understood")
+    reason = attempt.reason or done
+    return {
+        "id": attempt.id,
+        "workspace": workspace,
+        "state": done.code if attempt.reason is None else "parked",
+        "code": reason.code,
+        "field": reason.field,
+        "message": reason.message,
+        "event_ids": list(attempt.event_ids),
+        "now": now,
+    }
+
+
+def _element(row: Row[tuple[object, ...]]) -> ParkedElement:
+    form: Form = row.form
+    return ParkedElement(
+        id=row.id,
+        origin=Origin(row.workspace, row.source, row.kind, form, row.received_at, row.headers),
+        disposition=row.disposition,
+        reason=Reason(row.code, row.message, row.field),
+        element_id=row.element_id,
+        body=bytes(row.body),
+        size_bytes=row.size_bytes,
+        state=row.state,
+        attempts=row.attempts,
+        changed_at=row.changed_at,
+        event_ids=tuple(row.event_ids),
+    )
