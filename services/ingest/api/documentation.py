@@ -94,6 +94,11 @@ unknown source and a wrong signature get the same 401. Each element of the body 
 (recorded, but of a type that models give no points for), `parked` (an unknown type, or nobody's) or `refused`.
 Trouble on our side is a 503: every platform here sends again after one.
 """
+HANDSHAKE_DESCRIPTION = """\
+How CloudEvents senders ask before they deliver (HTTP Webhook, section 4). Whoever names itself in
+`WebHook-Request-Origin` is allowed, at the rate it asks for; a delivery still needs the secret of its source. The
+answer is the same for every name. A `WebHook-Request-Callback` is never called, because the answer is here.
+"""
 WEBHOOK_BODY: dict[str, object] = {
     "required": True,
     "description": "Whatever the platform sends, byte for byte.",

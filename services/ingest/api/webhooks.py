@@ -6,7 +6,8 @@ from fastapi import APIRouter, Request, Response
 
 from services.ingest.api.broken_off import BrokenOff
 from services.ingest.api.decoding import parse, parse_elements
-from services.ingest.api.documentation import WEBHOOK_BODY, WEBHOOK_DESCRIPTION
+from services.ingest.api.documentation import HANDSHAKE_DESCRIPTION, WEBHOOK_BODY, WEBHOOK_DESCRIPTION
+from services.ingest.api.handshake import consent
 from services.ingest.api.schemas import DeliveryResult, count, item_results
 from services.ingest.domain.outcome import Outcome, Status
 from services.ingest.metrics import BODY_BYTES, EVENTS, Fate
@@ -38,6 +39,16 @@ def webhooks_router(ingest: Ingest, *, sources: SourceBook, settings: IngestSett
     )
     async def look(source_id: str) -> Response:  # noqa: ARG001
         return Response()
+
+    @router.options(
+        "/v1/webhooks/{source_id}",
+        summary="Ask whether deliveries are welcome",
+        description=HANDSHAKE_DESCRIPTION,
+        responses=problem_responses(422),
+        response_class=Response,
+    )
+    async def handshake(source_id: str, request: Request) -> Response:  # noqa: ARG001
+        return Response(headers=consent(request.headers))
 
     @router.post(
         "/v1/webhooks/{source_id}",

@@ -12,6 +12,7 @@
 Source: CloudEvents 1.0.2, core specification, JSON format and HTTP protocol binding.
 """
 
+import base64
 import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import unquote_to_bytes
@@ -20,7 +21,7 @@ from services.ingest.domain.draft import Draft, is_event_type
 from services.ingest.domain.identity import LeadNames, looks_like_email
 from services.ingest.domain.items import as_object, lead_names, parse_moment, text_or_none
 from shared.errors import InvalidInput
-from shared.events.json import Json
+from shared.events.json import Json, parse_json
 
 _ENVELOPE_OF_DATA = frozenset({"lead", "email", "attributes"})
 _JSON_CONTENT = re.compile(r"(application|text)/(json|[a-z0-9.+-]*\+json)", re.IGNORECASE)
@@ -40,10 +41,12 @@ def cloud_event_draft(event: Json, names_of: Mapping[str, TypeNames]) -> tuple[D
     source = _required_text(attributes, "source")
     native_type = _required_text(attributes, "type")
     subject = text_or_none(attributes.get("subject"), "subject")
+    # Before the data: what nobody knows cannot be wrong about them.
+    engagement_type = _engagement_type(native_type, names_of.get(source, {}))
     data = _data(attributes)
     draft = Draft(
         id=_required_text(attributes, "id"),
-        type=_engagement_type(native_type, names_of.get(source, {})),
+        type=engagement_type,
         native_type=native_type,
         lead=_lead(data, subject),
         occurred_at=parse_moment(attributes.get("time"), "time"),
@@ -81,13 +84,24 @@ def _engagement_type(native_type: str, names: TypeNames) -> str:
 
 
 def _data(attributes: Mapping[str, Json]) -> Mapping[str, Json]:
-    if attributes.get("data_base64") is not None:
-        raise InvalidInput("must be JSON, not binary", code="invalid_value", field="data_base64")
     content_type = text_or_none(attributes.get("datacontenttype"), "datacontenttype")
     if content_type is not None and not is_json_content(content_type):
         raise InvalidInput("must be JSON", code="invalid_value", field="datacontenttype")
     data = attributes.get("data")
+    encoded = text_or_none(attributes.get("data_base64"), "data_base64")
+    if encoded is not None:
+        if data is not None or content_type is None:
+            # Without a type of content these bytes may be anything.
+            raise InvalidInput("must be JSON, and say so, beside no data", code="invalid_value", field="data_base64")
+        data = _decoded(encoded)
     return {} if data is None else as_object(data, "data")
+
+
+def _decoded(encoded: str) -> Json:
+    try:
+        return parse_json(base64.b64decode(encoded, validate=True))
+    except (ValueError, InvalidInput) as error:
+        raise InvalidInput("is not JSON in base64", code="invalid_value", field="data_base64") from error
 
 
 def _lead(data: Mapping[str, Json], subject: str | None) -> LeadNames:

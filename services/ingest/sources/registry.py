@@ -3,11 +3,20 @@
 from collections.abc import Mapping
 
 from services.ingest.sources import (
+    activecampaign,
+    brevo,
     calendly,
+    cloudevents,
     customerio,
     hubspot,
     intercom,
     klaviyo,
+    mailchimp,
+    mailgun,
+    mandrill,
+    marketo,
+    mautic,
+    postmark,
     segment,
     sendgrid,
     standardwebhooks,
@@ -16,11 +25,20 @@ from services.ingest.sources import (
 from services.ingest.sources.kind import Kind
 
 _MODULES: tuple[Kind, ...] = (
+    activecampaign,
+    brevo,
     calendly,
+    cloudevents,
     customerio,
     hubspot,
     intercom,
     klaviyo,
+    marketo,
+    mailchimp,
+    mailgun,
+    mandrill,
+    mautic,
+    postmark,
     segment,
     sendgrid,
     standardwebhooks,

@@ -1,8 +1,8 @@
 """For platforms that sign nothing: a secret in what they can be told to send along.
 
-That is a parameter of the URL (`?token=` or `?secret=`), Basic authentication (the source's secret is
-`user:password`, or the password alone), a bearer token, or the header `X-Leadflow-Token`. None of them covers
-the body, so they are worth as much as the TLS they travel in.
+That is a parameter of the URL (`?token=`, `?secret=` or `?access_token=`), Basic authentication (the source's
+secret is `user:password`, or the password alone), a bearer token, or the header `X-Leadflow-Token`. None of
+them covers the body, so they are worth as much as the TLS they travel in.
 """
 
 import base64
@@ -16,7 +16,7 @@ from services.ingest.sources.forms import parse_form
 from services.ingest.sources.kind import Delivery, NotVerified, Source
 from shared.errors import InvalidInput
 
-_PARAMETERS = frozenset({"token", "secret"})
+PARAMETERS = frozenset({"token", "secret", "access_token"})
 _HEADER = "x-leadflow-token"
 _MOST_CANDIDATES = 8
 
@@ -60,7 +60,7 @@ def _parameters(query: str) -> Iterator[str]:
         fields = parse_form(query.encode()).fields
     except (InvalidInput, UnicodeEncodeError):
         return
-    yield from (value for name, value in fields if name in _PARAMETERS)
+    yield from (value for name, value in fields if name in PARAMETERS)
 
 
 def _digest(text: str) -> bytes:
