@@ -54,7 +54,13 @@ def ingest_of(context: Context, settings: IngestSettings) -> Ingest:
     """What accepts events into the log of `context`."""
     limits = PublisherLimits(settings.max_waiting_events, settings.max_waiting_bytes)
     publisher = Publisher(context.log, ENGAGEMENT_EVENTS.name, limits)
-    return Ingest(publisher, settings.json_limits(), settings.max_event_bytes, settings.max_parked_bytes)
+    return Ingest(
+        publisher,
+        settings.json_limits(),
+        settings.max_event_bytes,
+        settings.max_parked_bytes,
+        settings.all_shared_mailboxes(),
+    )
 
 
 def replay_of(context: Context, settings: IngestSettings, ingest: Ingest) -> Replay:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from services.ingest.domain.cloud_events import TypeNames, cloud_event_draft
 from services.ingest.domain.draft import Draft, accept
+from services.ingest.domain.identity import SHARED_MAILBOXES
 from services.ingest.domain.items import id_of, item_draft
 from services.ingest.domain.outcome import Outcome, Status, parked, refused
 from services.ingest.domain.parking import Origin, element_parked
@@ -58,6 +59,7 @@ class Ingest:
     limits: JsonLimits
     max_event_bytes: int
     max_parked_bytes: int = 0
+    shared_mailboxes: frozenset[str] = SHARED_MAILBOXES
 
     async def accept_items(
         self,
@@ -148,7 +150,7 @@ class Ingest:
             return refused(element, index=index)
         try:
             draft, source = draft_of(element)
-            event = accept(draft, source=source, received_at=received_at, limits=self.limits)
+            event = self._event(draft, source, received_at)
         except InvalidInput as error:
             return refused(error, id_of(element), index=index)
         return Outcome(Status.ACCEPTED, event.id, event, index=index)
@@ -185,12 +187,21 @@ class Ingest:
 
     def _draft(self, draft: Draft, status: Status, delivery: Delivery, source: Source) -> Outcome:
         try:
-            event = accept(draft, source=source.id, received_at=delivery.received_at, limits=self.limits)
+            event = self._event(draft, source.id, delivery.received_at)
         except InvalidInput as error:
             if error.code == _NO_IDENTITY:
                 return parked(error.code, "the element does not say whose it is", element_id=draft.id)
             return refused(error, draft.id)
         return Outcome(status, event.id, event)
+
+    def _event(self, draft: Draft, source: str, received_at: datetime) -> EngagementEvent:
+        return accept(
+            draft,
+            source=source,
+            received_at=received_at,
+            limits=self.limits,
+            shared_mailboxes=self.shared_mailboxes,
+        )
 
     async def _published(
         self, outcomes: Sequence[Outcome], elements: Sequence[Element], body: bytes, origin: Origin

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from services.ingest.domain.identity import SHARED_MAILBOXES
 from shared.events.json import JsonLimits
 from shared.settings import EnvironmentSettings
 
@@ -40,6 +41,16 @@ class IngestSettings(EnvironmentSettings):
     max_waiting_bytes: _Count = Field(
         64 * 1024 * 1024, description="Most bytes of events that may wait for the log at once."
     )
+
+    shared_mailboxes: list[str] = Field(
+        default=[],
+        description="Further mailboxes that several people read and that never tell who somebody is: local parts"
+        " (`tablet`) or whole addresses.",
+    )
+
+    def all_shared_mailboxes(self) -> frozenset[str]:
+        """The mailboxes that tell nobody apart: those known for it, and those of the setting."""
+        return SHARED_MAILBOXES | {mailbox.strip().lower() for mailbox in self.shared_mailboxes}
 
     def json_limits(self) -> JsonLimits:
         """The limits on one event's values."""

@@ -1,22 +1,29 @@
 """From what somebody sent to an event that leadflow can promise to count."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from pydantic import ValidationError
 
 from services.ingest.domain.adjustments import check_adjustment
-from services.ingest.domain.identity import LeadNames, email_domain, identities
+from services.ingest.domain.identity import (
+    SHARED_MAILBOXES,
+    LeadNames,
+    apart_from_shared_mailbox,
+    email_domain,
+    identities,
+)
 from shared.errors import InvalidInput
-from shared.events.engagement import EngagementEvent, Identities
+from shared.events.engagement import EngagementEvent
 from shared.events.json import Json, JsonLimits, json_faults
 
 EVENT_TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 _SOURCE = re.compile(r"[^\s\x00-\x1f\x7f]{1,128}")
 _LONGEST_ID = 512
 _EMAIL_DOMAIN = "email_domain"
+_SHARED_MAILBOX = "shared_mailbox"
 _TIME_ASSUMED = "occurred_at_assumed"
 
 
@@ -33,7 +40,14 @@ class Draft:
     attributes: Mapping[str, Json] = field(default_factory=dict)
 
 
-def accept(draft: Draft, *, source: str, received_at: datetime, limits: JsonLimits) -> EngagementEvent:
+def accept(
+    draft: Draft,
+    *,
+    source: str,
+    received_at: datetime,
+    limits: JsonLimits,
+    shared_mailboxes: Collection[str] = SHARED_MAILBOXES,
+) -> EngagementEvent:
     """The event of `draft`. Raises InvalidInput naming the field that keeps it from being one.
 
     A time of happening after `received_at`, or an unknown one, is taken as `received_at`. Where a platform
@@ -41,7 +55,7 @@ def accept(draft: Draft, *, source: str, received_at: datetime, limits: JsonLimi
     """
     _check_names(draft, source)
     _check_values(draft, limits)
-    lead = identities(draft.lead)
+    lead, shared_mailbox = apart_from_shared_mailbox(identities(draft.lead), shared_mailboxes)
     check_adjustment(draft.type, draft.properties)
     try:
         return EngagementEvent(
@@ -53,7 +67,7 @@ def accept(draft: Draft, *, source: str, received_at: datetime, limits: JsonLimi
             received_at=received_at,
             lead=lead,
             properties=_properties(draft),
-            attributes=_attributes(draft.attributes, lead),
+            attributes=_attributes(draft.attributes, lead.email, shared_mailbox),
         )
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
@@ -100,8 +114,12 @@ def _properties(draft: Draft) -> dict[str, Json]:
     return {**draft.properties, _TIME_ASSUMED: True}
 
 
-def _attributes(given: Mapping[str, Json], lead: Identities) -> dict[str, Json]:
+def _attributes(given: Mapping[str, Json], email: str | None, shared_mailbox: str | None) -> dict[str, Json]:
     """Models tell free mailboxes and companies apart by the domain, so every address brings it along."""
-    if lead.email is None or _EMAIL_DOMAIN in given:
-        return dict(given)
-    return {**given, _EMAIL_DOMAIN: email_domain(lead.email)}
+    attributes = dict(given)
+    if shared_mailbox is not None:
+        attributes[_SHARED_MAILBOX] = shared_mailbox
+    address = email or shared_mailbox
+    if address is not None:
+        attributes.setdefault(_EMAIL_DOMAIN, email_domain(address))
+    return attributes

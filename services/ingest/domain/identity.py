@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from shared.errors import InvalidInput
@@ -14,9 +14,22 @@ _LONGEST_LOCAL_PART = 64
 _DISPLAY_NAME = re.compile(r"[^<>]*<(?P<address>[^<>]*)>\s*")
 _DOMAIN = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _NOT_IN_LOCAL_PART = re.compile(r'[\s<>,;:"()\[\]\\\x00-\x1f\x7f@]')
+# What RFC 3490 takes for a full stop.
+_DOTS = re.compile("[.\u3002\uff0e\uff61]")
 _SYSTEM = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,127}", re.ASCII)
 _MOST_EXTERNAL_IDS = 20
 _LONGEST_ID = 512
+# Where IDNA 2008 keeps what Python's codec, which is of 2003, would make another domain.
+_KEPT_BY_IDNA_2008 = re.compile("[\u00df\u03c2]")
+
+# Local parts of addresses that several people read; most are those of RFC 2142.
+SHARED_MAILBOXES = frozenset({
+    "abuse", "accounting", "accounts", "admin", "administrator", "billing", "careers", "contact", "contacts",
+    "do-not-reply", "donotreply", "enquiries", "feedback", "finance", "help", "helpdesk", "hostmaster", "hr", "info",
+    "inquiries", "jobs", "kontakt", "mailer-daemon", "marketing", "no-reply", "no_reply", "noc", "noreply", "office",
+    "orders", "postmaster", "press", "privacy", "reception", "root", "sales", "security", "service", "support",
+    "team", "vertrieb", "webmaster",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +53,29 @@ def identities(names: LeadNames) -> Identities:
             "names no lead: give email, external_ids or anonymous_id", code="no_identity", field="lead"
         )
     return found
+
+
+def is_shared_mailbox(email: str, shared: Collection[str]) -> bool:
+    """Whether several people read a normalised address: `shared` has its local part, or all of it.
+
+    What follows a `+` sorts mail within a mailbox and makes no other one.
+    """
+    local, _, domain = email.rpartition("@")
+    mailbox = local.partition("+")[0]
+    return mailbox in shared or f"{mailbox}@{domain}" in shared
+
+
+def apart_from_shared_mailbox(found: Identities, shared: Collection[str]) -> tuple[Identities, str | None]:
+    """The names that tell who it is, and the shared mailbox that was among them.
+
+    A shared mailbox is a lead of its own when nothing else names one. Beside another name it is a fact about
+    that lead: taken as a name it would make all its readers one person, and nothing could part them again.
+    The answer depends on this event alone, so the order of events cannot matter.
+    """
+    if found.email is None or not is_shared_mailbox(found.email, shared):
+        return found, None
+    others = found.model_copy(update={"email": None})
+    return (others, found.email) if others.keys() else (found, found.email)
 
 
 def normalise_email(text: str) -> str | None:
@@ -76,7 +112,8 @@ def _bare_address(text: str) -> str:
         raise InvalidInput("is not an e-mail address", code="invalid_email", field="lead.email")
     named = _DISPLAY_NAME.fullmatch(text)
     address = named["address"] if named else text
-    return unicodedata.normalize("NFC", address.strip()).lower()
+    # By character: Python lowers a capital sigma by its place in the word, which is no matter of addresses.
+    return "".join(character.lower() for character in unicodedata.normalize("NFC", address.strip()))
 
 
 def _is_local_part(local: str) -> bool:
@@ -85,10 +122,16 @@ def _is_local_part(local: str) -> bool:
 
 def _ascii_domain(domain: str) -> str | None:
     try:
-        ascii_form = domain.removesuffix(".").encode("idna").decode("ascii").lower()
+        ascii_form = ".".join(_ascii_label(label) for label in _DOTS.split(domain.removesuffix(".")))
     except UnicodeError:
         return None
     return ascii_form if _DOMAIN.fullmatch(ascii_form) else None
+
+
+def _ascii_label(label: str) -> str:
+    if _KEPT_BY_IDNA_2008.search(label):
+        return "xn--" + unicodedata.normalize("NFKC", label).encode("punycode").decode("ascii")
+    return label.encode("idna").decode("ascii").lower()
 
 
 def _external_ids(given: Mapping[str, str]) -> dict[str, str]:
