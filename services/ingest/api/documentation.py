@@ -94,6 +94,10 @@ unknown source and a wrong signature get the same 401. Each element of the body 
 (recorded, but of a type that models give no points for), `parked` (an unknown type, or nobody's) or `refused`.
 Trouble on our side is a 503: every platform here sends again after one.
 """
+LOOK_DESCRIPTION = """\
+Some platforms look before they save a URL, and find the same nothing under every name. For kinds that can
+deliver by GET (`marketo`) a request with parameters is a delivery, answered like one by POST.
+"""
 HANDSHAKE_DESCRIPTION = """\
 How CloudEvents senders ask before they deliver (HTTP Webhook, section 4). Whoever names itself in
 `WebHook-Request-Origin` is allowed, at the rate it asks for; a delivery still needs the secret of its source. The

@@ -6,7 +6,12 @@ from fastapi import APIRouter, Request, Response
 
 from services.ingest.api.broken_off import BrokenOff
 from services.ingest.api.decoding import parse, parse_elements
-from services.ingest.api.documentation import HANDSHAKE_DESCRIPTION, WEBHOOK_BODY, WEBHOOK_DESCRIPTION
+from services.ingest.api.documentation import (
+    HANDSHAKE_DESCRIPTION,
+    LOOK_DESCRIPTION,
+    WEBHOOK_BODY,
+    WEBHOOK_DESCRIPTION,
+)
 from services.ingest.api.handshake import consent
 from services.ingest.api.schemas import DeliveryResult, count, item_results
 from services.ingest.domain.outcome import Outcome, Status
@@ -30,15 +35,24 @@ def webhooks_router(ingest: Ingest, *, sources: SourceBook, settings: IngestSett
     router = APIRouter(tags=["webhooks"])
 
     @router.head("/v1/webhooks/{source_id}", status_code=204, include_in_schema=False)
+    async def look_only(source_id: str) -> Response:  # noqa: ARG001
+        return Response()
+
     @router.get(
         "/v1/webhooks/{source_id}",
         summary="Look whether anybody is here",
-        description="Some platforms look before they save a URL. The answer is the same for every name.",
-        responses=problem_responses(422),
+        description=LOOK_DESCRIPTION,
+        responses={
+            202: {"model": DeliveryResult, "description": "A delivery by GET was taken."},
+            **problem_responses(400, 401, 408, 413, 415, 422, 503),
+        },
         response_class=Response,
     )
-    async def look(source_id: str) -> Response:  # noqa: ARG001
-        return Response()
+    async def look(source_id: str, request: Request) -> Response:
+        source = sources.find(source_id) if request.url.query else None
+        if source is None or not traits_of(KINDS.get(source.kind)).delivers_by_get:
+            return Response()
+        return await _counted(source, request)
 
     @router.options(
         "/v1/webhooks/{source_id}",

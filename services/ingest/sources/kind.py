@@ -37,7 +37,8 @@ class Source:
     """A configured sender of webhooks.
 
     `event_names` maps the platform's free-text names to engagement types; `public_url` is the URL that the
-    platform calls, for signatures that cover it; `time_zone` (IANA) is meant where the platform names none.
+    platform calls, for signatures that cover it; `time_zone` (IANA) is meant where the platform names none;
+    `tolerance_seconds` is the most that an attempt's time stamp may be old, where the kind leaves it open.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Source:
     public_url: str | None = None
     event_names: Mapping[str, str] = field(default_factory=dict)
     time_zone: str = "UTC"
+    tolerance_seconds: int | None = None
 
     def live_secrets(self, now: datetime) -> tuple[str, ...]:
         """The secrets that count at `now`, newest first."""
@@ -71,11 +73,15 @@ class Traits:
 
     `accepted_status` is the answer to what was taken: some take no other than 200 for a success. With
     `any_answer_ends_it` the platform forgets a delivery at any answer whatever, so that trouble on our side
-    must look like a lost connection.
+    must look like a lost connection. With `longest_tolerance_seconds` a source may set its own, up to that:
+    a platform that repeats the first time stamp at every attempt gives a choice between late and replayed.
+    With `delivers_by_get` the parameters of a GET are a delivery.
     """
 
     accepted_status: int = 202
     any_answer_ends_it: bool = False
+    delivers_by_get: bool = False
+    longest_tolerance_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

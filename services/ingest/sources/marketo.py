@@ -24,13 +24,14 @@ from services.ingest.domain.identity import LeadNames
 from services.ingest.domain.times import platform_time
 from services.ingest.sources import tokens
 from services.ingest.sources.forms import Form, parse_form
-from services.ingest.sources.kind import Delivery, Element, Parked, Source, Translated
+from services.ingest.sources.kind import Delivery, Element, Parked, Source, Traits, Translated
 from services.ingest.sources.reading import derived_id, given, lead_of, members, objects_of, text, zone_of
 from shared.errors import InvalidInput
 from shared.events.json import Json
 
 NAME = "marketo"
 NEEDS_PUBLIC_URL = False
+TRAITS = Traits(delivers_by_get=True)
 
 _FIELDS = frozenset({"event", "email", "lead_id", "event_id", "occurred_at", "attributes"})
 # By the names of triggers and of activities, which differ.
