@@ -38,6 +38,7 @@ _STATUS_BY_CODE: Mapping[str, int] = {
     "not_form": 400,
     "not_utf8": 400,
     "not_a_cloudevent": 400,
+    "bad_encoding": 400,
     "bad_header": 400,
     "not_found": 404,
     "too_slow": 408,
