@@ -36,6 +36,9 @@ def create(  # noqa: PLR0917 - typer reads options from parameters
         list[str] | None, typer.Option(help="'NAME OF THE PLATFORM=engagement_type'; several times.")
     ] = None,
     time_zone: Annotated[str, typer.Option(help="IANA zone of times that name none.")] = "UTC",
+    tolerance_seconds: Annotated[
+        int | None, typer.Option(help="Oldest time stamp that is taken; for Mailgun only.")
+    ] = None,
     workspace: Workspace = "default",
 ) -> None:
     """Create a webhook source. The secret is not an option, because others can read a command line."""
@@ -49,6 +52,7 @@ def create(  # noqa: PLR0917 - typer reads options from parameters
             public_url=public_url,
             event_names=_event_names(event_name or []),
             time_zone=time_zone,
+            tolerance_seconds=tolerance_seconds,
         )
         now = SystemClock().now()
         source = new_source(request, workspace=workspace, now=now)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from services.ingest.domain.draft import is_event_type
-from services.ingest.sources.kind import Kind, Secret, Source
+from services.ingest.sources.kind import Kind, Secret, Source, traits_of
 from services.ingest.sources.registry import KINDS
 from shared.errors import InvalidInput
 
@@ -28,6 +28,7 @@ class SourceRequest:
     public_url: str | None = None
     event_names: Mapping[str, str] = field(default_factory=dict)
     time_zone: str = "UTC"
+    tolerance_seconds: int | None = None
 
 
 def new_source(request: SourceRequest, *, workspace: str, now: datetime) -> Source:
@@ -39,6 +40,7 @@ def new_source(request: SourceRequest, *, workspace: str, now: datetime) -> Sour
     _check_public_url(kind, request.public_url)
     _check_event_names(request.event_names)
     _check_time_zone(request.time_zone)
+    _check_tolerance(kind, request.tolerance_seconds)
     return Source(
         id=request.id,
         workspace=workspace,
@@ -47,6 +49,7 @@ def new_source(request: SourceRequest, *, workspace: str, now: datetime) -> Sour
         public_url=request.public_url,
         event_names=dict(request.event_names),
         time_zone=request.time_zone,
+        tolerance_seconds=request.tolerance_seconds,
     )
 
 
@@ -124,6 +127,16 @@ def _check_event_names(names: Mapping[str, str]) -> None:
             raise InvalidInput("must map to snake case", code="invalid", field=f"event_names.{name[:64]}")
         if not name or "\x00" in name or not name.isprintable():
             raise InvalidInput("a name is not printable", code="invalid", field="event_names")
+
+
+def _check_tolerance(kind: Kind, seconds: int | None) -> None:
+    longest = traits_of(kind).longest_tolerance_seconds
+    if seconds is None:
+        return
+    if longest is None:
+        raise InvalidInput(f"that of {kind.NAME} is fixed", code="invalid", field="tolerance_seconds")
+    if not 1 <= seconds <= longest:
+        raise InvalidInput(f"must be from 1 to {longest}", code="invalid", field="tolerance_seconds")
 
 
 def _check_time_zone(name: str) -> None:

@@ -14,13 +14,14 @@ from services.ingest.sources.kind import Secret, Source
 from shared.db.engine import Database
 from shared.errors import InvalidInput
 
-_COLUMNS = "id, workspace, kind, secrets, public_url, event_names, time_zone"
+_COLUMNS = "id, workspace, kind, secrets, public_url, event_names, time_zone, tolerance_seconds"
 _ALL = text(f"SELECT {_COLUMNS} FROM ingest.source")  # noqa: S608 - a constant
 _OF_WORKSPACE = text(f"SELECT {_COLUMNS} FROM ingest.source WHERE workspace = :workspace ORDER BY id")  # noqa: S608
 _INSERT = text(
-    "INSERT INTO ingest.source (id, workspace, kind, secrets, public_url, event_names, time_zone, created_at)"
+    "INSERT INTO ingest.source (id, workspace, kind, secrets, public_url, event_names, time_zone,"
+    " tolerance_seconds, created_at)"
     " VALUES (:id, :workspace, :kind, CAST(:secrets AS jsonb), :public_url,"
-    " CAST(:event_names AS jsonb), :time_zone, :now)"
+    " CAST(:event_names AS jsonb), :time_zone, :tolerance_seconds, :now)"
 )
 _LOCKED = text(f"SELECT {_COLUMNS} FROM ingest.source WHERE id = :id AND workspace = :workspace FOR UPDATE")  # noqa: S608
 _UPDATE_SECRETS = text("UPDATE ingest.source SET secrets = CAST(:secrets AS jsonb) WHERE id = :id")
@@ -46,6 +47,7 @@ class SourceRepository:
             "public_url": source.public_url,
             "event_names": json.dumps(dict(source.event_names)),
             "time_zone": source.time_zone,
+            "tolerance_seconds": source.tolerance_seconds,
             "now": now,
         }
         try:
@@ -112,6 +114,7 @@ def _source(row: Row[tuple[object, ...]]) -> Source:
         public_url=row.public_url,
         event_names=row.event_names,
         time_zone=row.time_zone,
+        tolerance_seconds=row.tolerance_seconds,
     )
 
 

@@ -16,6 +16,7 @@ def a_source(
     source_id: str | None = None,
     public_url: str | None = None,
     event_names: Mapping[str, str] | None = None,
+    tolerance_seconds: int | None = None,
 ) -> Source:
     """A source of the workspace `default`; its id is its kind unless told otherwise."""
     return Source(
@@ -25,10 +26,13 @@ def a_source(
         secrets=(Secret("s", secret, NOON),),
         public_url=public_url,
         event_names=event_names or {},
+        tolerance_seconds=tolerance_seconds,
     )
 
 
 def a_delivery(signed: Signed | None = None, *, received_at: datetime = NOON) -> Delivery:
     """`signed` as it arrives; without it, an empty request."""
     headers = {name.lower(): value for name, value in signed.headers.items()} if signed else {}
-    return Delivery("POST", headers, signed.body if signed else b"", received_at)
+    if signed is None:
+        return Delivery("POST", headers, b"", received_at)
+    return Delivery("POST", headers, signed.body, received_at, signed.query)

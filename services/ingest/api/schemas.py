@@ -53,11 +53,14 @@ class NewSource(BaseModel):
     id: str = Field(description="Part of its URL, /v1/webhooks/{id}; unique across workspaces.")
     kind: str = Field(description="calendly, hubspot, segment, sendgrid, standardwebhooks or typeform.")
     secrets: list[str] = Field(description="One; two while it is being exchanged. Never shown again.")
-    public_url: str | None = Field(None, description="The URL the platform calls; HubSpot signs it.")
+    public_url: str | None = Field(None, description="The URL the platform calls; HubSpot and Mandrill sign it.")
     event_names: dict[str, str] = Field(
         default_factory=dict, description="The platform's own names, to engagement types."
     )
     time_zone: str = Field("UTC", description="IANA zone of times that name none.")
+    tolerance_seconds: int | None = Field(
+        None, description="Oldest time stamp that is taken, where the kind leaves it open: Mailgun, 32,400 s."
+    )
 
 
 class ChangedSource(BaseModel):
@@ -103,6 +106,7 @@ class SourceShown(BaseModel):
     public_url: str | None
     event_names: dict[str, str]
     time_zone: str
+    tolerance_seconds: int | None
 
 
 class SourceList(BaseModel):

@@ -36,6 +36,7 @@ def sources_router(repository: SourceRepository, *, keys: KeyRing, sources: Sour
             public_url=body.public_url,
             event_names=body.event_names,
             time_zone=body.time_zone,
+            tolerance_seconds=body.tolerance_seconds,
         )
         now = clock.now()
         source = new_source(request, workspace=caller.workspace, now=now)
@@ -106,4 +107,5 @@ def _shown(source: Source) -> SourceShown:
         public_url=source.public_url,
         event_names=dict(source.event_names),
         time_zone=source.time_zone,
+        tolerance_seconds=source.tolerance_seconds,
     )

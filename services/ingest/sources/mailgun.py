@@ -2,7 +2,8 @@
 
 The signature does not cover the event, and Mailgun repeats the same block for its eight hours of retries. So a
 token belongs to the first event that came with it, and is refused with any other for as long as blocks of its
-age are taken at all. What is left open: whoever reads a block before it arrives can use it first, and each
+age are taken at all: nine hours, or the source's `tolerance_seconds`, which may be less at the price of
+late retries. What is left open: whoever reads a block before it arrives can use it first, and each
 process remembers for itself, until it ends or two hundred thousand newer tokens came. TLS, and a secret in the
 URL at the gateway, are worth having.
 
@@ -26,10 +27,9 @@ from shared.events.json import Json, parse_json
 
 NAME = "mailgun"
 NEEDS_PUBLIC_URL = False
-TRAITS = Traits(accepted_status=200)
-
 # The retries end after eight hours and five minutes; what is older than the memory cannot be told from a replay.
 _OLDEST_BLOCK = timedelta(hours=9)
+TRAITS = Traits(accepted_status=200, longest_tolerance_seconds=int(_OLDEST_BLOCK.total_seconds()))
 _seen = Replays(_OLDEST_BLOCK + signatures.TOLERANCE)
 _BLOCKS = ("signature", "parent-signature")
 _TYPES: Mapping[str, str] = {
@@ -110,12 +110,13 @@ def translate(element: Mapping[str, Json], delivery: Delivery, source: Source) -
 def _signed_tokens(body: Json, delivery: Delivery, source: Source) -> Iterator[str]:
     """The tokens of the blocks that are signed; a subaccount's calls bring its parent's too."""
     keys = [secret.encode() for secret in source.live_secrets(delivery.received_at)]
+    oldest = timedelta(seconds=source.tolerance_seconds) if source.tolerance_seconds else _OLDEST_BLOCK
     for name in _BLOCKS:
         timestamp, token = text(body, name, "timestamp"), text(body, name, "token")
         if timestamp is None or token is None:
             continue
         try:
-            signatures.require_fresh(timestamp, delivery.received_at, tolerance=_OLDEST_BLOCK)
+            signatures.require_fresh(timestamp, delivery.received_at, tolerance=oldest)
             signature = signatures.from_hex(text(body, name, "signature") or "")
             signatures.require_hmac((timestamp + token).encode(), [signature], keys=keys)
         except (NotVerified, UnicodeEncodeError):

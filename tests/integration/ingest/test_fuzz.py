@@ -2,20 +2,28 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from services.ingest.sources.forms import parse_form
 from tests.support.ingesting import NOON, Ingesting, an_item
 from tests.support.webhooks import (
     Signed,
+    as_form,
+    as_json,
     calendly,
     customerio,
     examples,
     hubspot,
     intercom,
     klaviyo,
+    mailchimp,
+    mailgun,
+    mandrill,
+    mautic,
     segment,
     sendgrid,
     standard,
@@ -108,18 +116,18 @@ async def test_any_cloudevent_headers_get_an_answer_below_500(ingest: Ingesting,
 async def test_any_signed_payload_gets_an_answer_below_500(
     receiving: Ingesting, kind: str, data: st.DataObject
 ) -> None:
-    value = data.draw(grafted(json.loads(EXAMPLES[kind].body)))  # noqa: TID251
+    value = data.draw(grafted(value_of(EXAMPLES[kind])))
     try:
         signed = signed_again(kind, value)
     except UnicodeEncodeError:  # a lone surrogate cannot be sent
         return
 
-    answer = await receiving.client.post(f"/v1/webhooks/{kind}", content=signed.body, headers=dict(signed.headers))
+    answer = await receiving.client.post(signed.path, content=signed.body, headers=dict(signed.headers))
 
-    assert answer.status_code in {202, 400}, answer.text
+    assert answer.status_code in {200, 202, 400}, answer.text
 
 
-@pytest.mark.parametrize("kind", EXAMPLES)
+@pytest.mark.parametrize("kind", [kind for kind, example in EXAMPLES.items() if example.headers])
 @MANY
 @given(data=st.data())
 async def test_any_signature_header_gets_a_401(receiving: Ingesting, kind: str, data: st.DataObject) -> None:
@@ -132,6 +140,15 @@ async def test_any_signature_header_gets_a_401(receiving: Ingesting, kind: str, 
     )
 
     assert answer.status_code == 401
+
+
+def value_of(example: Signed) -> object:
+    """What a request says, however it is written."""
+    if example.body[:1] in {b"{", b"["}:
+        value = json.loads(example.body)  # noqa: TID251
+        return value["event-data"] if example.kind == "mailgun" else value
+    form = parse_form(example.body)
+    return json.loads(form.first("mandrill_events")) if example.kind == "mandrill" else form.tree()  # noqa: TID251
 
 
 def signed_again(kind: str, value: object) -> Signed:
@@ -152,4 +169,16 @@ def signed_again(kind: str, value: object) -> Signed:
             return klaviyo(value, NOON)
         case "intercom":
             return intercom(value)
+        case "mailgun":
+            return mailgun(value, NOON)
+        case "mailchimp":
+            return mailchimp(value)
+        case "mandrill":
+            return mandrill(value)
+        case "mautic":
+            return mautic(value)
+        case "activecampaign":
+            return replace(EXAMPLES[kind], body=as_form(value))
+        case "brevo" | "marketo" | "cloudevents" | "postmark":
+            return replace(EXAMPLES[kind], body=as_json(value))
     return standard(value, NOON)

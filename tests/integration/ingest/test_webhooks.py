@@ -5,6 +5,8 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from services.ingest.sources.kind import traits_of
+from services.ingest.sources.registry import KINDS
 from shared.access import Scope
 from tests.support.ingesting import NOON, Ingesting, problem_of
 from tests.support.webhooks import Signed, calendly, examples, segment, standard
@@ -21,6 +23,15 @@ TYPES = {
     "customerio": "email_clicked",
     "klaviyo": "email_clicked",
     "intercom": "unsubscribed",
+    "activecampaign": "email_clicked",
+    "brevo": "email_clicked",
+    "marketo": "form_submitted",
+    "cloudevents": "webinar_attended",
+    "mailgun": "email_clicked",
+    "mailchimp": "subscribed",
+    "mandrill": "email_clicked",
+    "postmark": "email_clicked",
+    "mautic": "page_viewed",
 }
 
 
@@ -29,9 +40,8 @@ async def set_up(ingest: Ingesting, signed: Signed) -> None:
 
 
 async def send(ingest: Ingesting, signed: Signed, **changes: bytes) -> httpx.Response:
-    return await ingest.client.post(
-        f"/v1/webhooks/{signed.kind}", content=changes.get("body", signed.body), headers=dict(signed.headers)
-    )
+    body = changes.get("body", signed.body)
+    return await ingest.client.post(signed.path, content=body, headers=dict(signed.headers))
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)
@@ -40,7 +50,7 @@ async def test_a_signed_webhook_becomes_an_event(ingest: Ingesting, kind: str) -
 
     answer = await send(ingest, EXAMPLES[kind])
 
-    assert answer.status_code == 202
+    assert answer.status_code == traits_of(KINDS[kind]).accepted_status
     assert answer.json()["accepted"] == 1
     [event] = await ingest.published(1)
     assert (event.source, event.type) == (kind, TYPES[kind])
@@ -64,7 +74,7 @@ async def test_a_redelivery_has_the_same_event_id(ingest: Ingesting, kind: str) 
     assert len({event.id for event in events}) == 1
 
 
-@pytest.mark.parametrize("kind", EXAMPLES)
+@pytest.mark.parametrize("kind", [kind for kind, example in EXAMPLES.items() if example.covers_body])
 async def test_a_flipped_byte_is_refused_and_nothing_is_published(ingest: Ingesting, kind: str) -> None:
     await set_up(ingest, EXAMPLES[kind])
     body = EXAMPLES[kind].body
@@ -77,8 +87,8 @@ async def test_a_flipped_byte_is_refused_and_nothing_is_published(ingest: Ingest
     assert await ingest.published() == []
 
 
-@pytest.mark.parametrize("kind", EXAMPLES)
-async def test_without_its_headers_it_is_refused(ingest: Ingesting, kind: str) -> None:
+@pytest.mark.parametrize("kind", [kind for kind, example in EXAMPLES.items() if example.headers or example.query])
+async def test_without_its_headers_or_its_query_it_is_refused(ingest: Ingesting, kind: str) -> None:
     await set_up(ingest, EXAMPLES[kind])
 
     answer = await ingest.client.post(f"/v1/webhooks/{kind}", content=EXAMPLES[kind].body)
