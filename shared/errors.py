@@ -4,6 +4,7 @@ LeadflowError
 ├── InvalidInput          the sender's fault: refused with a 4xx, or dead-lettered; never retried
 │   └── InvalidDocument   a model or pipeline document, with every fault and its path
 ├── Refused               a business "no" with a stable code (a move the document forbids, say)
+├── RateLimited           the caller is ahead of its pace; says when to come again
 ├── TransientError        somebody else's trouble: retried by policy, nothing committed
 │   ├── LogUnavailable    the log did not answer in time; says whether the records may still count
 │   └── DatabaseUnavailable
@@ -50,6 +51,14 @@ class Refused(LeadflowError):
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class RateLimited(LeadflowError):
+    """The caller sends faster than it may. Nothing was done; the same call will be taken later."""
+
+    def __init__(self, message: str, *, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class TransientError(LeadflowError):

@@ -6,9 +6,11 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from services.ingest.domain.identity import SHARED_MAILBOXES
+from services.ingest.domain.token_bucket import Pace
 from shared.events.json import JsonLimits
 from shared.settings import EnvironmentSettings
 
+_Pace = Annotated[float, Field(gt=0)]
 _Count = Annotated[int, Field(ge=1)]
 
 
@@ -31,6 +33,18 @@ class IngestSettings(EnvironmentSettings):
         le=512 * 1024,
         description="Most bytes kept of an element that became no event; a longer one cannot be replayed.",
     )
+    key_requests_per_second: _Pace = Field(
+        2_000, description="Requests to the events API that one key may send for ever, per process; else 429."
+    )
+    key_burst_requests: _Count = Field(10_000, description="Requests that one key may send at once after a rest.")
+    source_requests_per_second: _Pace = Field(
+        2_000,
+        description="Verified webhooks that one source may send for ever, per process; else 429, or 503 to a"
+        " platform that does not come again after 429. Platforms that never come again are not held up.",
+    )
+    source_burst_requests: _Count = Field(
+        10_000, description="Webhooks that one source may send at once after a rest."
+    )
     json_depth: _Count = Field(32, description="Deepest nesting within one event.")
     json_keys: _Count = Field(256, description="Most keys of one object within an event.")
     json_items: _Count = Field(500, description="Most items of one list within an event.")
@@ -51,6 +65,14 @@ class IngestSettings(EnvironmentSettings):
     def all_shared_mailboxes(self) -> frozenset[str]:
         """The mailboxes that tell nobody apart: those known for it, and those of the setting."""
         return SHARED_MAILBOXES | {mailbox.strip().lower() for mailbox in self.shared_mailboxes}
+
+    def key_pace(self) -> Pace:
+        """How fast one key may call."""
+        return Pace(self.key_requests_per_second, self.key_burst_requests)
+
+    def source_pace(self) -> Pace:
+        """How fast one source may call."""
+        return Pace(self.source_requests_per_second, self.source_burst_requests)
 
     def json_limits(self) -> JsonLimits:
         """The limits on one event's values."""

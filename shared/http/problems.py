@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from math import ceil
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -24,6 +25,7 @@ from shared.errors import (
     InvalidInput,
     LeadflowError,
     LogUnavailable,
+    RateLimited,
     Refused,
     TransientError,
 )
@@ -162,6 +164,9 @@ def _answer(error: LeadflowError, method: str) -> _Answer:
             return _Answer(422, error.code, "the document is not valid", faults=error.faults)
         case InvalidInput():
             return _Answer(_STATUS_BY_CODE.get(error.code, 422), error.code, str(error), field=error.field)
+        case RateLimited():
+            headers = {"Retry-After": str(max(1, ceil(error.retry_after_seconds)))}
+            return _Answer(429, "rate_limited", str(error), headers=headers)
         case Refused():
             return _Answer(409, error.code, str(error))
         case TransientError():

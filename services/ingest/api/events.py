@@ -9,12 +9,13 @@ from services.ingest.api.documentation import EVENTS_DESCRIPTION, REQUEST_BODY
 from services.ingest.api.schemas import EventsResult, count, item_results
 from services.ingest.domain.outcome import Outcome, Status
 from services.ingest.metrics import API, BODY_BYTES, EVENTS, Fate
+from services.ingest.pacing import Pacer
 from services.ingest.service import Ingest
 from services.ingest.settings import IngestSettings
 from services.ingest.source_book import SourceBook
 from shared.access import KeyRing, Principal, Scope, require
 from shared.clock import Clock
-from shared.errors import InvalidInput
+from shared.errors import InvalidInput, RateLimited
 from shared.http import problem_responses, read_body
 
 _TOO_LARGE = frozenset({"too_large", "too_many_items"})
@@ -26,6 +27,7 @@ def events_router(
     """The route by which anybody with a key sends events."""
     router = APIRouter(tags=["events"])
     guard = require(Scope.EVENTS_WRITE, keys)
+    pacer = Pacer(settings.key_pace(), clock)
 
     @router.post(
         "/v1/events",
@@ -34,12 +36,13 @@ def events_router(
         description=EVENTS_DESCRIPTION,
         response_model=EventsResult,
         responses={
-            **problem_responses(400, 401, 403, 408, 413, 415, 503),
+            **problem_responses(400, 401, 403, 408, 413, 415, 429, 503),
             422: {"model": EventsResult, "description": "No item was accepted."},
         },
         openapi_extra={"requestBody": REQUEST_BODY},
     )
     async def post_events(request: Request, caller: Annotated[Principal, Depends(guard)]) -> Response:
+        _admit(pacer, caller)
         body, batch = await _read_batch(request, settings)
         outcomes = await _accept(batch, body, caller)
         return _answer(outcomes)
@@ -60,6 +63,14 @@ def events_router(
         )
 
     return router
+
+
+def _admit(pacer: Pacer, caller: Principal) -> None:
+    try:
+        pacer.admit(caller.key_id)
+    except RateLimited:
+        EVENTS.labels(API, Fate.RATE_LIMITED).inc()
+        raise
 
 
 async def _read_batch(request: Request, settings: IngestSettings) -> tuple[bytes, Batch]:

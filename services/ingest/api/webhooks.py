@@ -16,13 +16,14 @@ from services.ingest.api.handshake import consent
 from services.ingest.api.schemas import DeliveryResult, count, item_results
 from services.ingest.domain.outcome import Outcome, Status
 from services.ingest.metrics import BODY_BYTES, EVENTS, Fate
+from services.ingest.pacing import Pacer, admit_webhook
 from services.ingest.service import Element, Ingest
 from services.ingest.settings import IngestSettings
 from services.ingest.source_book import SourceBook
 from services.ingest.sources.kind import Delivery, Kind, NotVerified, ReadsBody, Source, traits_of
 from services.ingest.sources.registry import KINDS
 from shared.clock import Clock
-from shared.errors import InvalidInput, TransientError
+from shared.errors import InvalidInput, RateLimited, TransientError
 from shared.http import problem_responses, read_body
 from shared.http.problems import problem_response
 
@@ -33,6 +34,7 @@ _TOO_LARGE = frozenset({"too_large", "too_many_items"})
 def webhooks_router(ingest: Ingest, *, sources: SourceBook, settings: IngestSettings, clock: Clock) -> APIRouter:
     """The routes that platforms call."""
     router = APIRouter(tags=["webhooks"])
+    pacer = Pacer(settings.source_pace(), clock)
 
     @router.head("/v1/webhooks/{source_id}", status_code=204, include_in_schema=False)
     async def look_only(source_id: str) -> Response:  # noqa: ARG001
@@ -44,7 +46,7 @@ def webhooks_router(ingest: Ingest, *, sources: SourceBook, settings: IngestSett
         description=LOOK_DESCRIPTION,
         responses={
             202: {"model": DeliveryResult, "description": "A delivery by GET was taken."},
-            **problem_responses(400, 401, 408, 413, 415, 422, 503),
+            **problem_responses(400, 401, 408, 413, 415, 422, 429, 503),
         },
         response_class=Response,
     )
@@ -70,7 +72,7 @@ def webhooks_router(ingest: Ingest, *, sources: SourceBook, settings: IngestSett
         summary="Receive a platform's webhook",
         description=WEBHOOK_DESCRIPTION,
         response_model=DeliveryResult,
-        responses=problem_responses(400, 401, 408, 413, 415, 422, 503),
+        responses=problem_responses(400, 401, 408, 413, 415, 422, 429, 503),
         openapi_extra={"requestBody": WEBHOOK_BODY},
     )
     async def receive(source_id: str, request: Request) -> Response:
@@ -99,6 +101,7 @@ def webhooks_router(ingest: Ingest, *, sources: SourceBook, settings: IngestSett
         BODY_BYTES.observe(len(body))
         delivery = Delivery(request.method, dict(request.headers), body, clock.now(), request.url.query)
         kind, known = _verified(source, delivery)
+        _admit(pacer, known)
         try:
             elements = elements_of(kind, delivery, settings.max_webhook_elements)
         except InvalidInput as error:
@@ -108,6 +111,15 @@ def webhooks_router(ingest: Ingest, *, sources: SourceBook, settings: IngestSett
         return _answer(outcomes, traits_of(kind).accepted_status)
 
     return router
+
+
+def _admit(pacer: Pacer, source: Source) -> None:
+    """After verification, so that nobody can use up the pace of others."""
+    try:
+        admit_webhook(pacer, source.id, source.kind)
+    except (RateLimited, TransientError):
+        EVENTS.labels(source.kind, Fate.RATE_LIMITED).inc()
+        raise
 
 
 def _must_break_off(source: Source | None) -> bool:
