@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 
 class BrokenOff(Response):
-    """`answer`, cut before its end."""
+    """`answer`, cut before its end. uvicorn hangs up with httptools; with h11 the sender's patience must end it."""
 
     def __init__(self, answer: Response) -> None:
         super().__init__(answer.body, answer.status_code, media_type=answer.media_type)
