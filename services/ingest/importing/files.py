@@ -183,7 +183,8 @@ def _csv_rows(reader: Iterator[list[str]], lines: _Lines, header: Sequence[str])
         cells: list[str] = []
         try:
             cells = next(reader)
-            fields, error = _fields(cells, header)
+            if cells:
+                fields, error = _fields(cells, header)
         except StopIteration:
             return
         except csv.Error as fault:

@@ -51,6 +51,7 @@ class Importer:
     clock: Clock
     batch_events: int = _BATCH_EVENTS
     remembered_ids: int = _REMEMBERED_IDS
+    patience: RetryPolicy = _PATIENCE
 
     async def run(
         self,
@@ -186,7 +187,7 @@ class _Run:
                 failures += 1
                 if failures == _ATTEMPTS:
                     raise
-                await asyncio.sleep(_PATIENCE.delay_seconds(failures, random=0.0))
+                await asyncio.sleep(self.importer.patience.delay_seconds(failures, random=0.0))
             else:
                 return [None if outcome.status is Status.ACCEPTED else outcome.reason for outcome in outcomes]
 
