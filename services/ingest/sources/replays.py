@@ -21,16 +21,17 @@ class Replays:
 
     def admits(self, key: str, content: str, now: datetime) -> bool:
         """Whether `key` is new, or came with the same `content`; remembers it."""
-        self._forget(now)
-        digest = _digest(content)
-        known, _ = self._seen.setdefault(_digest(key), (digest, now))
-        return known == digest
+        self._forget_old(now)
+        name, digest = _digest(key), _digest(content)
+        if name not in self._seen:
+            # Only what is new makes room, so that repeating the known cannot push anything out.
+            if len(self._seen) >= self._most:
+                self._seen.popitem(last=False)
+            self._seen[name] = digest, now
+        return self._seen[name][0] == digest
 
-    def _forget(self, now: datetime) -> None:
-        while self._seen:
-            _, seen_at = next(iter(self._seen.values()))
-            if now - seen_at <= self._memory and len(self._seen) < self._most:
-                return
+    def _forget_old(self, now: datetime) -> None:
+        while self._seen and now - next(iter(self._seen.values()))[1] > self._memory:
             self._seen.popitem(last=False)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from services.ingest.domain.draft import Draft
 from services.ingest.sources.hubspot import signed_url
-from services.ingest.sources.kind import Element, Parked, Source, Translated
+from services.ingest.sources.kind import Parked, Source, Translated
 from services.ingest.sources.registry import KINDS
 from shared.errors import InvalidInput
 from shared.events.json import Json
@@ -16,9 +16,11 @@ from tests.support.deliveries import a_delivery, a_source
 Payload = dict[str, Json]
 
 
-def translated(kind: str, element: Payload, source: Source | None = None) -> Element:
+def translated(kind: str, element: Payload, source: Source | None = None) -> Translated | Parked:
     delivery = replace(a_delivery(), headers={"webhook-id": "msg_1"})
-    return KINDS[kind].translate(element, delivery, source or a_source(kind))
+    found = KINDS[kind].translate(element, delivery, source or a_source(kind))
+    assert isinstance(found, Translated | Parked), found
+    return found
 
 
 def draft_of(kind: str, element: Payload, source: Source | None = None) -> Draft:
