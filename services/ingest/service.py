@@ -1,7 +1,8 @@
 """The use cases: elements of a request become outcomes, and what was accepted becomes durable."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -14,10 +15,10 @@ from services.ingest.domain.parking import Origin, element_parked
 from services.ingest.domain.raw import raw_elements
 from services.ingest.metrics import API, EVENT_AGE, EVENTS, Fate
 from services.ingest.publisher import Publisher
-from services.ingest.sources.kind import Delivery, Kind, Parked, Recognised, Source
+from services.ingest.sources.kind import Delivery, Kind, Parked, Recognised, Source, traits_of
 from services.ingest.sources.kind import Element as Translation
 from services.ingest.sources.registry import KINDS
-from shared.errors import InvalidInput, TransientError
+from shared.errors import InvalidInput, LogUnavailable, TransientError
 from shared.events.codec import encode
 from shared.events.engagement import EngagementAccepted, EngagementEvent, identity_digest
 from shared.events.json import Json, JsonLimits, parse_json
@@ -245,14 +246,25 @@ class Ingest:
     async def _append(
         self, records: Sequence[Record], aside: Sequence[Record], elements: int, source_label: str
     ) -> None:
+        patience_seconds = traits_of(KINDS.get(source_label)).patience_seconds
         try:
-            await self.publisher.publish(records, aside)
+            await _in_time(self.publisher.publish(records, aside), patience_seconds)
         except TransientError:
             EVENTS.labels(source_label, Fate.UNAVAILABLE).inc(elements)
             raise
 
     def _too_large(self) -> InvalidInput:
         return InvalidInput(f"the event is larger than {self.max_event_bytes} bytes", code="event_too_large")
+
+
+async def _in_time(published: Awaitable[None], patience_seconds: float) -> None:
+    """Raise LogUnavailable before the sender gives up: to it, no answer is worse than one to come again after."""
+    try:
+        async with asyncio.timeout(patience_seconds):
+            await published
+    except TimeoutError as error:
+        message = f"the log did not confirm within {patience_seconds} s"
+        raise LogUnavailable(message, outcome_unknown=True) from error
 
 
 def _drafts_by(names_of: NamesOf) -> DraftOf:

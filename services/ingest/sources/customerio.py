@@ -11,12 +11,14 @@ from services.ingest.domain.draft import Draft
 from services.ingest.domain.identity import LeadNames
 from services.ingest.domain.times import platform_time
 from services.ingest.sources import signatures
-from services.ingest.sources.kind import Delivery, Element, Parked, Source, Translated
+from services.ingest.sources.kind import Delivery, Element, Parked, Source, Traits, Translated
 from services.ingest.sources.reading import derived_id, given, lead_of, member, one_object, text
 from shared.events.json import Json
 
 NAME = "customerio"
 NEEDS_PUBLIC_URL = False
+# It waits for 4 s.
+TRAITS = Traits(patience_seconds=3.0)
 
 _SYSTEM = "customerio"
 _VERSION = "v0"
