@@ -280,7 +280,8 @@ async def test_more_than_a_page_is_replayed_by_going_on(ingest: Ingesting) -> No
 
     async def all_are_there() -> bool:
         async with ingest.database.transaction() as connection:
-            return (await connection.exec_driver_sql("SELECT count(*) FROM ingest.parked")).scalar_one() == 250
+            found = await connection.exec_driver_sql("SELECT count(*) FROM ingest.parked")
+            return bool(found.scalar_one() == 250)
 
     await wait_until(all_are_there, "all are parked")
     await ingest.client.patch("/v1/sources/segment", json={"event_names": {"Signed Up": "trial_started"}})

@@ -34,7 +34,8 @@ async def ingest(database: Database) -> AsyncIterator[Ingesting]:
 
         async def is_stored() -> bool:
             async with database.transaction() as connection:
-                return (await connection.exec_driver_sql("SELECT count(*) FROM ingest.parked")).scalar_one() == 1
+                found = await connection.exec_driver_sql("SELECT count(*) FROM ingest.parked")
+            return bool(found.scalar_one() == 1)
 
         await wait_until(is_stored, "the element is stored")
         yield running
