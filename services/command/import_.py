@@ -213,7 +213,12 @@ async def _ingest(settings: Settings, workspace: str) -> AsyncIterator[Ingest]:
             await log.ensure_topics(ALL_TOPICS)
             waiting = PublisherLimits(limits.max_waiting_events, limits.max_waiting_bytes)
             publisher = Publisher(log, ENGAGEMENT_EVENTS.name, waiting)
-            yield Ingest(publisher, limits.json_limits(), limits.max_event_bytes)
+            yield Ingest(
+                publisher,
+                limits.json_limits(),
+                limits.max_event_bytes,
+                shared_mailboxes=limits.all_shared_mailboxes(),
+            )
         finally:
             await log.stop()
 
@@ -270,5 +275,7 @@ def _print(done: Position, refused: Path) -> None:
     }
     for name, number in lines.items():
         print(f"{name:<24}{number:>12,}")
+    if done.never_found:
+        print(f"no row had: {', '.join(done.never_found)}")
     if done.refused:
         print(f"refused rows are in {refused}")
