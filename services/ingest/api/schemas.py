@@ -6,6 +6,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.ingest.domain.outcome import Outcome, Reason, Status
+from services.ingest.sources.registry import KINDS
 
 
 class ItemError(BaseModel):
@@ -51,7 +52,7 @@ class NewSource(BaseModel):
     )
 
     id: str = Field(description="Part of its URL, /v1/webhooks/{id}; unique across workspaces.")
-    kind: str = Field(description="calendly, hubspot, segment, sendgrid, standardwebhooks or typeform.")
+    kind: str = Field(description=f"One of {', '.join(KINDS)}.")
     secrets: list[str] = Field(description="One; two while it is being exchanged. Never shown again.")
     public_url: str | None = Field(None, description="The URL the platform calls; HubSpot and Mandrill sign it.")
     event_names: dict[str, str] = Field(
