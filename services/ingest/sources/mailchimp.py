@@ -103,7 +103,7 @@ def _attributes(data: Json) -> dict[str, Json]:
     merges = members(member(data, "merges"))
     names = (text(merges, "FNAME"), text(merges, "LNAME"))
     filled = {name: _filled(value) for name, value in merges.items() if name != "EMAIL"}
-    return given(name=" ".join(filter(None, names)), **filled)
+    return given(**{**filled, "name": " ".join(filter(None, names))})
 
 
 def _filled(value: Json) -> Json:
