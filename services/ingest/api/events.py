@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from services.ingest.api.decoding import Batch, decode
 from services.ingest.api.documentation import EVENTS_DESCRIPTION, REQUEST_BODY
-from services.ingest.api.schemas import EventsResult, count, item_results
+from services.ingest.api.schemas import EventsResult, count, result_json
 from services.ingest.domain.outcome import Outcome, Status
 from services.ingest.metrics import API, BODY_BYTES, EVENTS, Fate
 from services.ingest.pacing import Pacer
@@ -85,9 +85,8 @@ async def _read_batch(request: Request, settings: IngestSettings) -> tuple[bytes
 
 def _answer(outcomes: list[Outcome]) -> Response:
     accepted = count(outcomes, Status.ACCEPTED)
-    result = EventsResult(accepted=accepted, refused=count(outcomes, Status.REFUSED), items=item_results(outcomes))
     return Response(
-        result.model_dump_json(),
+        result_json(outcomes, Status.ACCEPTED, Status.REFUSED),
         status_code=202 if accepted or not outcomes else 422,
         media_type="application/json",
     )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
 
 from services.ingest.domain.outcome import Outcome, Reason, Status
 from services.ingest.sources.registry import KINDS
@@ -116,12 +117,13 @@ class SourceList(BaseModel):
     sources: list[SourceShown]
 
 
-def item_results(outcomes: Sequence[Outcome]) -> list[ItemResult]:
-    """The results in the order of the request."""
-    return [
-        ItemResult(index=outcome.index, id=outcome.id, status=outcome.status, error=_error(outcome.reason))
-        for outcome in outcomes
-    ]
+def result_json(outcomes: Sequence[Outcome], *statuses: Status) -> bytes:
+    """What became of a request as JSON, with the count of each of `statuses`: an EventsResult or DeliveryResult.
+
+    Written without them: a model for each of a thousand items costs more than it takes to store the items.
+    """
+    counts: dict[str, object] = {status: count(outcomes, status) for status in statuses}
+    return to_json(counts | {"items": [_item_result(outcome) for outcome in outcomes]})
 
 
 def count(outcomes: Sequence[Outcome], status: Status) -> int:
@@ -129,7 +131,10 @@ def count(outcomes: Sequence[Outcome], status: Status) -> int:
     return sum(outcome.status is status for outcome in outcomes)
 
 
-def _error(reason: Reason | None) -> ItemError | None:
-    if reason is None:
-        return None
-    return ItemError(code=reason.code, field=reason.field, message=reason.message)
+def _item_result(outcome: Outcome) -> dict[str, object]:
+    error = None if outcome.reason is None else _error(outcome.reason)
+    return {"index": outcome.index, "id": outcome.id, "status": outcome.status, "error": error}
+
+
+def _error(reason: Reason) -> dict[str, object]:
+    return {"code": reason.code, "field": reason.field, "message": reason.message}

@@ -13,7 +13,7 @@ from services.ingest.api.documentation import (
     WEBHOOK_DESCRIPTION,
 )
 from services.ingest.api.handshake import consent
-from services.ingest.api.schemas import DeliveryResult, count, item_results
+from services.ingest.api.schemas import DeliveryResult, result_json
 from services.ingest.domain.outcome import Outcome, Status
 from services.ingest.metrics import BODY_BYTES, EVENTS, Fate
 from services.ingest.pacing import Pacer, admit_webhook
@@ -160,11 +160,5 @@ def _count(label: str | None, fate: Fate) -> None:
 
 
 def _answer(outcomes: list[Outcome], status: int) -> Response:
-    result = DeliveryResult(
-        accepted=count(outcomes, Status.ACCEPTED),
-        ignored=count(outcomes, Status.IGNORED),
-        parked=count(outcomes, Status.PARKED),
-        refused=count(outcomes, Status.REFUSED),
-        items=item_results(outcomes),
-    )
-    return Response(result.model_dump_json(), status_code=status, media_type="application/json")
+    body = result_json(outcomes, Status.ACCEPTED, Status.REFUSED, Status.IGNORED, Status.PARKED)
+    return Response(body, status_code=status, media_type="application/json")

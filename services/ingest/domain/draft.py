@@ -17,7 +17,7 @@ from services.ingest.domain.identity import (
 )
 from shared.errors import InvalidInput
 from shared.events.engagement import EngagementEvent
-from shared.events.json import Json, JsonLimits, json_faults
+from shared.events.json import Json, JsonLimits, is_sound, json_faults
 
 EVENT_TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 _SOURCE = re.compile(r"[^\s\x00-\x1f\x7f]{1,128}")
@@ -103,6 +103,8 @@ def _check_values(draft: Draft, limits: JsonLimits) -> None:
         "properties": dict(draft.properties),
         "attributes": dict(draft.attributes),
     }
+    if is_sound(values, limits):
+        return
     for path, reason in json_faults(values, limits):
         raise InvalidInput(reason, code="invalid_value", field=path)
 

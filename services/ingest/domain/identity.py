@@ -110,8 +110,10 @@ def looks_like_email(text: str) -> bool:
 def _bare_address(text: str) -> str:
     if len(text) > 4 * _LONGEST_EMAIL:
         raise InvalidInput("is not an e-mail address", code="invalid_email", field="lead.email")
-    named = _DISPLAY_NAME.fullmatch(text)
+    named = _DISPLAY_NAME.fullmatch(text) if "<" in text else None
     address = named["address"] if named else text
+    if address.isascii():
+        return address.strip().lower()
     # By character: Python lowers a capital sigma by its place in the word, which is no matter of addresses.
     return "".join(character.lower() for character in unicodedata.normalize("NFC", address.strip()))
 
@@ -121,6 +123,9 @@ def _is_local_part(local: str) -> bool:
 
 
 def _ascii_domain(domain: str) -> str | None:
+    if domain.isascii():
+        ascii_form = domain.removesuffix(".")
+        return ascii_form if _DOMAIN.fullmatch(ascii_form) else None
     try:
         ascii_form = ".".join(_ascii_label(label) for label in _DOTS.split(domain.removesuffix(".")))
     except UnicodeError:
@@ -129,6 +134,8 @@ def _ascii_domain(domain: str) -> str | None:
 
 
 def _ascii_label(label: str) -> str:
+    if label.isascii():
+        return label
     if _KEPT_BY_IDNA_2008.search(label):
         return "xn--" + unicodedata.normalize("NFKC", label).encode("punycode").decode("ascii")
     return label.encode("idna").decode("ascii").lower()

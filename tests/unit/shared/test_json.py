@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import InvalidInput
-from shared.events.json import Json, JsonLimits, json_faults, parse_json
+from shared.events.json import Json, JsonLimits, is_sound, json_faults, parse_json
 
 LIMITS = JsonLimits(depth=3, keys=2, items=2, string_length=5)
 
@@ -54,3 +54,22 @@ def test_what_cannot_be_stored_exactly_is_named_by_its_path(value: Json, path: s
 @pytest.mark.parametrize("value", [None, True, 2**63 - 1, -1.5, "fives", ["a", {}], {"a": {"b": [1]}}], ids=str)
 def test_what_is_just_within_the_limits_has_no_fault(value: Json) -> None:
     assert list(json_faults(value, LIMITS)) == []
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**64), 2**64)
+    | st.sampled_from([2**63 - 1, 2**63, -(2**63), 1 - 2**63])
+    | st.floats()
+    | st.text(st.characters(exclude_categories=[]) | st.sampled_from("\x00\ud800a"), max_size=7),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text("ab\x00\ud800é", max_size=6), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(VALUES)
+def test_what_is_sound_is_what_has_no_fault(value: Json) -> None:
+    assert is_sound(value, LIMITS) == (not list(json_faults(value, LIMITS)))
