@@ -168,7 +168,11 @@ def mailchimp(value: object, *, secret: str = TEXT_SECRET) -> Signed:
 
 
 def mandrill(value: object, *, secret: str = TEXT_SECRET) -> Signed:
-    events = as_json(value).decode()
+    return mandrill_text(as_json(value).decode(), secret=secret)
+
+
+def mandrill_text(events: str, *, secret: str = TEXT_SECRET) -> Signed:
+    """The same of a JSON text, which may be none."""
     signature = _hmac(secret, f"{MANDRILL_URL}mandrill_events{events}".encode(), "sha1")
     headers = {"X-Mandrill-Signature": base64.b64encode(signature).decode()}
     body = urlencode({"mandrill_events": events}).encode()

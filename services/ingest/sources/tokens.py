@@ -1,8 +1,8 @@
 """For platforms that sign nothing: a secret in what they can be told to send along.
 
 That is a parameter of the URL (`?token=`, `?secret=` or `?access_token=`), Basic authentication (the source's
-secret is `user:password`, or the password alone), a bearer token, or the header `X-Leadflow-Token`. None of
-them covers the body, so they are worth as much as the TLS they travel in.
+secret is `user:password`, or the password alone), a bearer token, or any header whose name begins with `X-`.
+None of them covers the body, so they are worth as much as the TLS they travel in.
 """
 
 import base64
@@ -17,8 +17,8 @@ from services.ingest.sources.kind import Delivery, NotVerified, Source
 from shared.errors import InvalidInput
 
 PARAMETERS = frozenset({"token", "secret", "access_token"})
-_HEADER = "x-leadflow-token"
-_MOST_CANDIDATES = 8
+_CUSTOM_HEADER = "x-"
+_MOST_CANDIDATES = 32
 
 check_secret = signatures.check_text_secret
 
@@ -38,9 +38,8 @@ def _candidates(delivery: Delivery) -> Iterator[str]:
         yield credentials.strip()
     if scheme.lower() == "basic":
         yield from _basic(credentials.strip())
-    if _HEADER in delivery.headers:
-        yield delivery.headers[_HEADER].strip()
     yield from _parameters(delivery.query)
+    yield from (value.strip() for name, value in delivery.headers.items() if name.startswith(_CUSTOM_HEADER))
 
 
 def _basic(credentials: str) -> Iterator[str]:

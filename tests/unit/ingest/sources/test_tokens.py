@@ -29,7 +29,7 @@ GOOD = [
     delivery("a=b&secret=user%3Apass%20word%2B1"),
     delivery(headers={"authorization": basic("user:pass word+1")}),
     delivery(headers={"authorization": "Bearer user:pass word+1"}),
-    delivery(headers={"x-leadflow-token": "user:pass word+1"}),
+    delivery(headers={"x-webhook-secret": "user:pass word+1", "x-real-ip": "10.0.0.1"}),
 ]
 BAD = [
     delivery(),
@@ -41,7 +41,8 @@ BAD = [
     delivery(headers={"authorization": "Basic ***"}),
     delivery(headers={"authorization": "Basic"}),
     delivery(headers={"authorization": "user:pass word+1"}),
-    delivery(headers={"x-leadflow-token": ""}),
+    delivery(headers={"x-webhook-secret": ""}),
+    delivery(headers={"user-agent": "user:pass word+1"}),
 ]
 
 
