@@ -2,6 +2,7 @@
 
 from services.ingest.api.decoding import CLOUD_EVENT, CLOUD_EVENTS_BATCH, JSON
 
+FORM = "application/x-www-form-urlencoded"
 _TEXT = {"type": "string"}
 _OBJECT = {"type": "object", "additionalProperties": True}
 ITEM_SCHEMA: dict[str, object] = {
@@ -90,9 +91,13 @@ named like its `source`; `data.lead` (as above), `data.email` or a `subject` tha
 """
 WEBHOOK_DESCRIPTION = """\
 Where a platform sends its webhooks. The signature is checked over the raw bytes before anything is parsed; an
-unknown source and a wrong signature get the same 401. Each element of the body ends as `accepted`, `ignored`
+unknown source and a wrong signature get the same 401. Platforms that sign nothing (activecampaign, brevo,
+cloudevents, mailchimp, marketo, postmark) bring the source's secret along: as `?token=`, `?secret=` or
+`?access_token=`, by Basic authentication (the secret is `user:password` or the password), as a bearer token, or
+in any header whose name begins with `X-`. Each element of the body ends as `accepted`, `ignored`
 (recorded, but of a type that models give no points for), `parked` (an unknown type, or nobody's) or `refused`.
-Trouble on our side is a 503: every platform here sends again after one.
+Trouble on our side is a 503, after which platforms send again; to `mautic`, which takes any answer for the end,
+it is one that breaks off.
 """
 LOOK_DESCRIPTION = """\
 Some platforms look before they save a URL, and find the same nothing under every name. For kinds that can
@@ -106,5 +111,5 @@ answer is the same for every name. A `WebHook-Request-Callback` is never called,
 WEBHOOK_BODY: dict[str, object] = {
     "required": True,
     "description": "Whatever the platform sends, byte for byte.",
-    "content": {JSON: {"schema": {}}},
+    "content": {JSON: {"schema": {}}, FORM: {"schema": {}}},
 }

@@ -72,7 +72,10 @@ def webhooks_router(ingest: Ingest, *, sources: SourceBook, settings: IngestSett
         summary="Receive a platform's webhook",
         description=WEBHOOK_DESCRIPTION,
         response_model=DeliveryResult,
-        responses=problem_responses(400, 401, 408, 413, 415, 422, 429, 503),
+        responses={
+            200: {"model": DeliveryResult, "description": "The same, for platforms that know no other success."},
+            **problem_responses(400, 401, 408, 413, 415, 422, 429, 503),
+        },
         openapi_extra={"requestBody": WEBHOOK_BODY},
     )
     async def receive(source_id: str, request: Request) -> Response:
