@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -33,6 +34,7 @@ _FATES: Mapping[Status, Fate] = {
     Status.REFUSED: Fate.INVALID,
 }
 
+_PAUSE_SECONDS = 0.2
 _UNPLACED = frozenset({Status.PARKED, Status.REFUSED})
 
 Element = Json | InvalidInput
@@ -246,22 +248,34 @@ class Ingest:
     async def _append(
         self, records: Sequence[Record], aside: Sequence[Record], elements: int, source_label: str
     ) -> None:
-        patience_seconds = traits_of(KINDS.get(source_label)).patience_seconds
+        traits = traits_of(KINDS.get(source_label))
         try:
-            await _in_time(self.publisher.publish(records, aside), patience_seconds)
+            async with _in_time(traits.patience_seconds):
+                await self._publish(records, aside, again=traits.comes_once)
         except TransientError:
             EVENTS.labels(source_label, Fate.UNAVAILABLE).inc(elements)
             raise
+
+    async def _publish(self, records: Sequence[Record], aside: Sequence[Record], *, again: bool) -> None:
+        """With `again` until it succeeds: what the sender will not send again is worth waiting for."""
+        while True:
+            try:
+                return await self.publisher.publish(records, aside)
+            except LogUnavailable:
+                if not again:
+                    raise
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     def _too_large(self) -> InvalidInput:
         return InvalidInput(f"the event is larger than {self.max_event_bytes} bytes", code="event_too_large")
 
 
-async def _in_time(published: Awaitable[None], patience_seconds: float) -> None:
+@asynccontextmanager
+async def _in_time(patience_seconds: float) -> AsyncIterator[None]:
     """Raise LogUnavailable before the sender gives up: to it, no answer is worse than one to come again after."""
     try:
         async with asyncio.timeout(patience_seconds):
-            await published
+            yield
     except TimeoutError as error:
         message = f"the log did not confirm within {patience_seconds} s"
         raise LogUnavailable(message, outcome_unknown=True) from error

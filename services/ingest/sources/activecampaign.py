@@ -1,7 +1,7 @@
 """ActiveCampaign webhooks: forms with brackets, without a signature, sent once and never again.
 
-What it sends while nobody can take it is lost to webhooks, whatever the answer; only its API can tell later.
-An answer of 410 would end the webhook, and none is ever given.
+What it sends during a longer trouble of ours is lost to webhooks, whatever the answer; only its API can tell
+later. An answer of 410 would end the webhook, and none is ever given.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,13 @@ from services.ingest.domain.identity import LeadNames
 from services.ingest.domain.times import platform_time
 from services.ingest.sources import tokens
 from services.ingest.sources.forms import parse_form
-from services.ingest.sources.kind import Delivery, Element, Parked, Source, Translated
+from services.ingest.sources.kind import Delivery, Element, Parked, Source, Traits, Translated
 from services.ingest.sources.reading import derived_id, given, lead_of, member, members, one_object, text, zone_of
 from shared.events.json import Json
 
 NAME = "activecampaign"
 NEEDS_PUBLIC_URL = False
+TRAITS = Traits(comes_once=True)
 
 _SYSTEM = "activecampaign"
 _NOTHING = frozenset({None, "0"})

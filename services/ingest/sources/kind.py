@@ -76,13 +76,15 @@ class Traits:
     must look like a lost connection. With `longest_tolerance_seconds` a source may set its own, up to that:
     a platform that repeats the first time stamp at every attempt gives a choice between late and replayed.
     With `delivers_by_get` the parameters of a GET are a delivery. `patience_seconds` is how long the log may take
-    before it is a 503: less than the platform waits for an answer, which for most is 5 s or more.
+    before it is a 503: less than the platform waits for an answer, which for most is 5 s or more. What
+    `comes_once` is tried again during that time, because no answer makes the platform send it again.
     """
 
     accepted_status: int = 202
     any_answer_ends_it: bool = False
     delivers_by_get: bool = False
-    patience_seconds: float = 4.5
+    patience_seconds: float = 4.0
+    comes_once: bool = False
     longest_tolerance_seconds: int | None = None
 
 

@@ -31,7 +31,7 @@ from shared.events.json import Json
 
 NAME = "marketo"
 NEEDS_PUBLIC_URL = False
-TRAITS = Traits(delivers_by_get=True)
+TRAITS = Traits(delivers_by_get=True, comes_once=True)
 
 _FIELDS = frozenset({"event", "email", "lead_id", "event_id", "occurred_at", "attributes"})
 # By the names of triggers and of activities, which differ.

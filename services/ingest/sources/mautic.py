@@ -18,7 +18,8 @@ from shared.events.json import Json
 
 NAME = "mautic"
 NEEDS_PUBLIC_URL = False
-TRAITS = Traits(accepted_status=200, any_answer_ends_it=True)
+# In its immediate mode Mautic repeats nothing, so a hiccup of the log is waited out first.
+TRAITS = Traits(accepted_status=200, any_answer_ends_it=True, comes_once=True)
 
 _PREFIX = "mautic."
 _SUBSCRIPTION = "mautic.lead_channel_subscription_changed"
