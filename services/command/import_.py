@@ -28,7 +28,7 @@ from shared.clock import SystemClock
 from shared.db.engine import Database
 from shared.db.migrations import check_migrated
 from shared.documents.yaml_text import read_yaml
-from shared.errors import InvalidInput, LeadflowError
+from shared.errors import InvalidInput, LeadflowError, Misconfigured
 from shared.events.json import Json
 from shared.events.topics import ALL_TOPICS, ENGAGEMENT_EVENTS
 from shared.log.connect import open_log
@@ -105,6 +105,8 @@ def import_(  # noqa: PLR0917 - typer reads options from parameters
         _import(file, document, refused_path, restart=restart)
     except LeadflowError as error:
         fail(error)
+    except OSError as error:
+        fail(Misconfigured(f"{error.filename or file}: {error.strerror or error}"))
 
 
 def _document(

@@ -18,7 +18,10 @@ from shared.errors import Misconfigured
 
 
 class Position(BaseModel):
-    """What has been done of a file: rows gone through, and what became of them."""
+    """What has been done of a file: rows gone through, and what became of them.
+
+    `accepted` and `repeated` count events, `refused` counts both. `never_found` are columns that no row had.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -28,6 +31,7 @@ class Position(BaseModel):
     without_event: NonNegativeInt = 0
     refused: Mapping[str, NonNegativeInt] = {}
     refused_bytes: NonNegativeInt = 0
+    never_found: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,14 +16,22 @@ from shared.errors import InvalidInput
 
 
 class Refusals:
-    """The open file. `written_bytes` is its length once `flush` returned."""
+    """The file for the rows that are refused; it exists from the first of them on. `written_bytes` is its length."""
 
-    def __init__(self, file: BinaryIO, written_bytes: int) -> None:
-        self._file = file
-        self.written_bytes = written_bytes
+    def __init__(self, path: Path, keep_bytes: int) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self.written_bytes = 0
+        if keep_bytes:
+            self.written_bytes = self._open(keep_bytes)
+        else:
+            _remove(path)
 
     def add(self, row: FileRow, event: str | None, reason: Reason) -> None:
-        """Note that `row`, or the event `event` of it, was refused."""
+        """Note that `row`, or the event `event` of it, was refused. Raises InvalidInput where nobody may write."""
+        if self._file is None:
+            self._open(0)
+        assert self._file is not None
         line = {
             "line": row.first_line,
             "last_line": row.last_line,
@@ -33,35 +41,54 @@ class Refusals:
             "message": reason.message,
             "row": row.raw,
         }
-        text = json.dumps(line, ensure_ascii=False) + "\n"
         # A lone surrogate of the file's would make this line unreadable for others.
-        self.written_bytes += self._file.write(text.encode("utf-8", "replace"))
+        text = (json.dumps(line, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+        self.written_bytes += self._file.write(text)
 
     def flush(self) -> None:
         """Let everything noted so far be in the file."""
-        self._file.flush()
+        if self._file is not None:
+            self._file.flush()
+
+    def close(self) -> None:
+        """Nothing more will be noted."""
+        if self._file is not None:
+            self._file.close()
+
+    def _open(self, keep_bytes: int) -> int:
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise _not_writable(self._path, error) from error
+        self._file = os.fdopen(descriptor, "r+b")
+        kept = min(keep_bytes, self._file.seek(0, os.SEEK_END))
+        self._file.truncate(kept)
+        return self._file.seek(kept)
 
 
 @contextmanager
 def refusals(path: Path, *, of: Path, keep_bytes: int) -> Iterator[Refusals]:
-    """The file at `path` for the rows of the file `of`, cut to `keep_bytes`; empty in the end, it goes.
+    """The file at `path` for the rows of the file `of`, cut to `keep_bytes`.
 
-    What was noted after the position comes again, so it is cut off.
+    What was noted after the position comes again, so it is cut off; what an earlier run left goes.
     """
     if path.resolve() == of.resolve():
         raise InvalidInput("the refused rows cannot go into the file that is imported", field="--refused")
+    found = Refusals(path, keep_bytes)
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        yield found
+    finally:
+        found.close()
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
     except OSError as error:
-        raise InvalidInput(f"{path}: {error.strerror}", code="no_file", field="--refused") from error
-    with os.fdopen(descriptor, "r+b") as file:
-        kept = min(keep_bytes, file.seek(0, os.SEEK_END))
-        file.truncate(kept)
-        file.seek(kept)
-        found = Refusals(file, kept)
-        try:
-            yield found
-        finally:
-            file.flush()
-            if found.written_bytes == 0:
-                path.unlink(missing_ok=True)
+        raise _not_writable(path, error) from error
+
+
+def _not_writable(path: Path, error: OSError) -> InvalidInput:
+    return InvalidInput(
+        f"{path}: {error.strerror}: name another place for refused rows with --refused", code="no_file"
+    )

@@ -17,16 +17,19 @@ from services.ingest.importing.mapping import ImportMapping
 from services.ingest.importing.position import Position, PositionFile
 from services.ingest.importing.refusals import Refusals, refusals
 from services.ingest.importing.translation import Item, items_of
+from services.ingest.importing.values import cell_of
 from services.ingest.metrics import API
 from services.ingest.service import Ingest
 from shared.clock import Clock
+from shared.documents.conditions import MISSING
 from shared.errors import InvalidInput, TransientError
 from shared.events.json import Json
 from shared.retry import RetryPolicy
 
 _BATCH_EVENTS: Final = 2_000
 _BATCH_CHARACTERS: Final = 4 * 1024 * 1024
-_REMEMBERED_IDS: Final = 500_000
+# About 40 MB.
+_REMEMBERED_IDS: Final = 200_000
 _ATTEMPTS: Final = 8
 _PATIENCE: Final = RetryPolicy(first_seconds=0.5, longest_seconds=15.0, jitter=0.0)
 
@@ -81,6 +84,7 @@ class Importer:
                 position=start,
                 on_progress=on_progress,
                 seen=_Seen(self.remembered_ids),
+                unmet=dict.fromkeys(column for _, column in mapping.columns),
             )
             position = await run.to_the_end()
         positions.forget()
@@ -110,21 +114,27 @@ class _Run:
     position: Position
     on_progress: OnProgress
     seen: "_Seen"
+    unmet: dict[str, None]
 
     async def to_the_end(self) -> Position:
         rows = self.file.rows()
         await self._pass_over(rows)
-        batch = _Batch()
-        try:
-            for row in rows:
-                self._take(batch, row)
-                if len(batch.items) >= self.importer.batch_events or batch.characters >= _BATCH_CHARACTERS:
-                    await self._finish(batch)
-                    batch = _Batch()
-        except InvalidInput:
-            await self._finish(batch)
-            raise
+        batch, fault = _Batch(), None
+        while fault is None:
+            try:
+                row = next(rows, None)
+            except InvalidInput as error:
+                fault = error
+                continue
+            if row is None:
+                break
+            self._take(batch, row)
+            if len(batch.items) >= self.importer.batch_events or batch.characters >= _BATCH_CHARACTERS:
+                await self._finish(batch)
+                batch = _Batch()
         await self._finish(batch)
+        if fault is not None:
+            raise fault
         return self.position
 
     async def _pass_over(self, rows: Iterator[FileRow]) -> None:
@@ -144,6 +154,7 @@ class _Run:
         if row.fields is None:
             batch.items.append((row, None, row.error or InvalidInput("the row cannot be read")))
             return
+        self.unmet = {column: None for column in self.unmet if cell_of(row.fields, column) is MISSING}
         items = list(items_of(row.fields, self.mapping, self.importer.clock.now()))
         batch.without_event += not items
         for item in items:
@@ -200,6 +211,7 @@ class _Run:
             without_event=before.without_event + batch.without_event,
             refused=Counter(before.refused) + refused,
             refused_bytes=self.refused.written_bytes,
+            never_found=tuple(self.unmet),
         )
 
     def _tell(self) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ from shared.events.codec import decode
 from shared.events.json import Json, JsonLimits
 from shared.events.topics import ALL_TOPICS, ENGAGEMENT_EVENTS
 from shared.log.embedded import EmbeddedLog
+from shared.log.kafka import KafkaLog
 from shared.log.protocol import Record
 from shared.retry import RetryPolicy
 from tests.support.datasets import MAPPINGS, dataset, prefix_of, rows_of
@@ -310,6 +312,17 @@ async def test_without_refused_rows_there_is_no_file_of_them(bench: Bench, tmp_p
     assert not bench.refused(path).exists()
 
 
+async def test_a_column_that_no_row_has_is_told(bench: Bench, tmp_path: Path) -> None:
+    path = tmp_path / "people.ndjson"
+    row = {"id": 1, "mail": "ann@acme.example", "at": "2025-01-01"}
+    path.write_text("".join(json.dumps(row | more) + "\n" for more in ({}, {"plan": "team"})), encoding="utf-8")
+    event: Json = {"occurred_at": "at", "properties": {"plan": "plan", "seats": "seats"}}
+
+    done = await bench.run(path, parse_mapping(MAPPING | {"events": {"signed_up": event}}))
+
+    assert (done.accepted, done.never_found) == (2, ("seats",))
+
+
 async def test_what_precedes_the_damage_of_an_archive_is_imported(bench: Bench, tmp_path: Path) -> None:
     whole = gzip.compress(a_file(tmp_path, rows=9).read_bytes())
     path = tmp_path / "cut.csv.gz"
@@ -407,6 +420,28 @@ async def test_ctrl_c_ends_the_command_and_the_same_command_goes_on(command: Com
     assert await bench.distinct_ids() == 27_000
 
 
+@pytest.mark.kafka
+async def test_the_command_publishes_to_kafka_too(command: Command, kafka_bootstrap: str) -> None:
+    prefix = f"import-{uuid.uuid4().hex[:8]}-"
+    command.environment |= {"LEADFLOW_KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap, "LEADFLOW_KAFKA_PREFIX": prefix}
+
+    done = await command.run(str(a_file(command.directory)), *_FLAGS)
+
+    assert done.exit_code == 0, done.output
+    log = KafkaLog(kafka_bootstrap, prefix=prefix)
+    await log.start()
+    found: set[str] = set()
+    async with log.consume([ENGAGEMENT_EVENTS.name], group="test", member="test") as consumer:
+
+        async def all_are_there() -> bool:
+            records = await consumer.poll(max_records=1000, timeout_seconds=0.5)
+            found.update(decode(record.value).id for record in records)
+            return len(found) == 86
+
+        await wait_until(all_are_there, "every event is on the topic", timeout_seconds=30)
+    await log.stop()
+
+
 def mapping_of(name: str) -> ImportMapping:
     return parse_mapping(read_yaml((MAPPINGS / name).read_text(encoding="utf-8")))
 
@@ -453,7 +488,7 @@ async def test_maven_twice(bench: Bench) -> None:
 
 
 async def test_the_beginning_of_bpi_2012_twice(bench: Bench, tmp_path: Path) -> None:
-    """A prefix, because scoring all 150,256 events twice takes minutes on two cores."""
+    """A prefix: all 150,256 events, imported and scored twice, take more than a minute of two free cores."""
     path = prefix_of(dataset("bpic2012_events_dev.csv.gz"), 10_000, tmp_path / "bpi.csv")
 
     once = await imported_twice(bench, path, mapping_of("bpi_2012.yaml"))
@@ -464,3 +499,34 @@ async def test_the_beginning_of_bpi_2012_twice(bench: Bench, tmp_path: Path) -> 
     assert once["offer_sent"] == sum(row["activity"] == "O_SENT" for row in rows)
     cases = {row["case_id"] for row in rows}
     assert await bench.rows("SELECT 'leads', count(*) FROM scorer.lead") == [("leads", len(cases))]
+
+
+async def test_x_education_twice(bench: Bench) -> None:
+    path = dataset("xeducation_leads_dev.csv.gz")
+
+    once = await imported_twice(bench, path, mapping_of("x_education.yaml"))
+
+    rows = rows_of(path)
+    assert once == {"lead_captured": len({row["Prospect ID"] for row in rows})}
+    google = sum(row["Lead Source"].lower() == "google" for row in rows)
+    cities = sum(row["City"] not in {"", "Select"} for row in rows)
+    assert await bench.rows("""
+        SELECT 'google', count(*) FILTER (WHERE body #>> '{attributes,lead_source}' = 'google') FROM scorer.event
+    """) == [("google", google)]
+    assert await bench.rows("""
+        SELECT 'city', count(*) FILTER (WHERE body #> '{attributes,city}' IS NOT NULL) FROM scorer.event
+    """) == [("city", cities)]
+
+
+async def test_the_beginning_of_online_retail_counts_each_line_once(bench: Bench, tmp_path: Path) -> None:
+    path = prefix_of(dataset("online_retail_dev.csv.gz"), 10_000, tmp_path / "retail.csv")
+    mapping = mapping_of("online_retail.yaml")
+
+    done = await bench.run(path, mapping, bench.importer(batch_events=2000))
+
+    rows = rows_of(path)
+    different = {tuple(row.values()) for row in rows}
+    assert (done.rows, done.accepted, done.repeated) == (len(rows), len(different), len(rows) - len(different))
+    assert done.repeated > 0
+    assert done.refused == {}
+    assert await bench.distinct_ids() == len(different)

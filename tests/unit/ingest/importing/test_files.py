@@ -86,7 +86,7 @@ def test_a_quotation_mark_that_is_never_closed_is_one_bad_row_at_the_end(tmp_pat
 
 
 def test_ndjson_is_read_line_by_line(tmp_path: Path) -> None:
-    body = b'\xef\xbb\xbf{"a": 1}\r\n\n[1]\n{"a": NaN}\n{"a": "\xff"}\n{"a": {"b": [2]}}'
+    body = b'\xef\xbb\xbf{"a": 1}\r\n\n[1]\n{"a": NaN}\n{"a": "\xff"}\n{"a": {"b": [2]}}\n{"a": ' + b"9" * 5000 + b"}"
 
     rows = read(tmp_path / "f.jsonl", body)
 
@@ -96,6 +96,7 @@ def test_ndjson_is_read_line_by_line(tmp_path: Path) -> None:
         (4, None, "not_json"),
         (5, None, "not_text"),
         (6, {"a": {"b": [2]}}, None),
+        (7, None, "not_json"),
     ]
 
 

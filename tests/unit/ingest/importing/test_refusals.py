@@ -60,3 +60,13 @@ def test_the_imported_file_is_never_written_to(tmp_path: Path) -> None:
         pass
 
     assert path.read_bytes() == b"a,b\n"
+
+
+def test_a_place_where_nobody_may_write_matters_only_when_something_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "no directory" / "refused.ndjson"
+
+    with (
+        refusals(path, of=tmp_path / "file.csv", keep_bytes=0) as refused,
+        pytest.raises(InvalidInput, match="--refused"),
+    ):
+        refused.add(ROW, None, REASON)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from services.ingest.importing.mapping import ImportMapping, parse_mapping
 from services.ingest.importing.translation import event_id, items_of
+from services.ingest.importing.values import Kind
 from shared.errors import InvalidInput
 from shared.events.json import Json
 
@@ -119,3 +120,20 @@ def test_a_row_that_lacks_something_is_refused_by_name() -> None:
     assert fault({}, type={"column": "won"}) == ("invalid_type", "type")
     assert fault({}, properties={"n": {"column": "city", "as": "number"}}) == ("invalid_value", "properties.n")
     assert fault({"mail": ["a"]}) == ("invalid_value", "lead.email")
+
+
+_JSON: st.SearchStrategy[Json] = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**80), 2**80) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b"]), inner, max_size=2),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["a", "b", "at", "mail"]), _JSON))
+def test_no_row_of_json_crashes_a_mapping(row: dict[str, Json]) -> None:
+    kinds: dict[str, Json] = {str(kind): {"column": "a.b", "as": str(kind)} for kind in Kind}
+    event: dict[str, Json] = {"properties": kinds, "type": {"column": "a", "as": "name"}, "id": ["a", "b"]}
+
+    elements = [item.element for item in items_of(row, a_mapping(event), NOW)]
+
+    assert [isinstance(element, InvalidInput | dict) for element in elements] == [True]
