@@ -4,16 +4,25 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
+from typing import cast
 
 import httpx
 import pytest
 import uvicorn
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from services.ingest.api.broken_off import BrokenOff
+from services.ingest.api.webhooks import webhooks_router
+from services.ingest.service import Ingest
+from services.ingest.settings import IngestSettings
+from services.ingest.source_book import SourceBook
+from shared.clock import ManualClock
+from shared.db.engine import Database
+from tests.support.deliveries import NOON
 
 # The second leaves the connection open, so that the client's patience ends it: lost all the same.
 PROTOCOLS = ("httptools", "h11")
@@ -63,3 +72,19 @@ async def test_its_head_says_what_is_the_matter_to_whoever_watches(protocol: str
         assert head.status_code == 503
         assert head.headers["Retry-After"] == "2"
         assert head.headers["Content-Length"] == str(len("in trouble") + 1)
+
+
+async def test_before_the_sources_are_read_nobody_is_answered_in_full() -> None:
+    sources = SourceBook(cast("Database", None))
+    app = FastAPI()
+    router = webhooks_router(
+        cast("Ingest", None), sources=sources, settings=IngestSettings(), clock=ManualClock(NOON)
+    )
+    app.include_router(router)
+    transport = httpx.ASGITransport(app=app)
+
+    async with httpx.AsyncClient(transport=transport, base_url="https://leadflow.test") as client:
+        answer = await client.post("/v1/webhooks/whose", content=b"{}")
+
+    assert answer.status_code == 503
+    assert int(answer.headers["Content-Length"]) == len(answer.content) + 1
