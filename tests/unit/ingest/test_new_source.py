@@ -1,5 +1,6 @@
 """Sources as somebody asks for them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -45,3 +46,20 @@ def test_an_exchange_during_another_ends_that_one() -> None:
 def test_one_secret_or_two_are_needed(secrets: tuple[str, ...]) -> None:
     with pytest.raises(InvalidInput):
         new_source(a_request(*secrets), workspace="acme", now=NOON)
+
+
+@pytest.mark.parametrize("seconds", [1, 120, 9 * 3600])
+def test_a_source_of_mailgun_may_say_how_old_a_time_stamp_may_be(seconds: int) -> None:
+    request = replace(a_request(), kind="mailgun", tolerance_seconds=seconds)
+
+    assert new_source(request, workspace="acme", now=NOON).tolerance_seconds == seconds
+
+
+@pytest.mark.parametrize(("kind", "seconds"), [("mailgun", 0), ("mailgun", 9 * 3600 + 1), ("segment", 120)])
+def test_a_tolerance_beyond_memory_or_where_it_is_fixed_is_refused(kind: str, seconds: int) -> None:
+    request = replace(a_request(), kind=kind, tolerance_seconds=seconds)
+
+    with pytest.raises(InvalidInput) as refusal:
+        new_source(request, workspace="acme", now=NOON)
+
+    assert refusal.value.field == "tolerance_seconds"
