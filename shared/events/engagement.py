@@ -63,5 +63,5 @@ def identity_digest(workspace: str, identities: Identities) -> str:
 
     A digest, because keys are seen by everybody who operates the log and must hold no personal data.
     """
-    kind, value = identities.keys()[0]
+    kind, value = ("email", identities.email) if identities.email else identities.keys()[0]
     return sha256(f"{workspace}\n{kind}\n{value}".encode()).hexdigest()[:32]

@@ -80,7 +80,14 @@ One event, an array of them, newline-delimited JSON, or CloudEvents 1.0 (structu
 
 **202**: every item that is `accepted` is durable and will count once; send an item again with the same `id`
 and `source` whenever you are not sure. **422** has the same body, when no item was accepted. **503** with
-`not_accepted`: nothing happened; with `outcome_unknown`: it may have. Repeat both, with the same ids.
+`not_accepted`: nothing happened; with `outcome_unknown`: it may have. Repeat both, with the same ids. **429**:
+the key is ahead of its pace; `Retry-After` says when to come again.
+
+Bodies may come as gzip or deflate; what they unpack to counts. A refused item is kept byte for byte, before
+the answer, and can be tried again: `GET /v1/parked`.
+
+An address that several people read (`info@`, `sales@` ...) names its lead only where nothing else does; beside
+another name it becomes the attribute `shared_mailbox`.
 
 `score_adjusted` needs `properties.score`, `points`, `reason` and `actor`; `score_reset` needs
 `properties.score`; `event_voided` needs `properties.event_id` and takes back that event of the same `source`.

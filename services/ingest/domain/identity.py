@@ -48,7 +48,7 @@ def identities(names: LeadNames) -> Identities:
         external_ids=_external_ids(names.external_ids),
         anonymous_id=_anonymous_id(names.anonymous_id),
     )
-    if not found.keys():
+    if not (found.email or found.external_ids or found.anonymous_id):
         raise InvalidInput(
             "names no lead: give email, external_ids or anonymous_id", code="no_identity", field="lead"
         )

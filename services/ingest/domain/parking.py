@@ -15,15 +15,7 @@ SOURCE = "/leadflow/ingest"
 Form = Literal["element", "body", "item", "cloud_event"]
 
 # What tells something about an element beside its body. Everything else may be a secret or is of one attempt.
-_KEPT_HEADERS = frozenset(
-    {
-        "content-type",
-        "webhook-id",
-        "x-pm-webhook-trace-id",
-        "x-origin-base-url",
-        "klaviyo-webhook-id",
-    }
-)
+_KEPT_HEADERS = frozenset({"content-type", "webhook-id"})
 _KEPT_PREFIX = "ce-"
 _MOST_HEADERS = 64
 _LONGEST_HEADER = 1_024

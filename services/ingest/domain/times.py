@@ -12,6 +12,8 @@ _FORM = re.compile(
     r"\s?(?P<zone>[Zz]|UTC|[+-]\d\d:?\d\d)?",
     re.ASCII,
 )
+# What nearly everybody sends, and Python reads by itself.
+_USUAL_FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.(\d{3}|\d{6}))?Z", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"\d{1,17}(\.\d{1,9})?", re.ASCII)
 _PER_SECOND = {"s": 1, "ms": 1000}
@@ -21,6 +23,8 @@ EpochUnit = Literal["s", "ms"]
 
 def parse_time(text: str) -> datetime:
     """An RFC 3339 moment with its zone. Raises InvalidInput, saying what is missing."""
+    if _USUAL_FORM.fullmatch(text) and (usual := _from_usual(text)) is not None:
+        return usual
     match = _FORM.fullmatch(text)
     if match is None or (match["zone"] or "").upper() == "UTC" or " " in text:
         raise InvalidInput("must be a time like 2026-01-31T09:30:00Z", code="invalid_time")
@@ -47,6 +51,15 @@ def platform_time(value: Json, *, unit: EpochUnit = "s", zone: tzinfo = UTC) -> 
         return _from_epoch(float(value) if "." in value else int(value), unit)
     match = _FORM.fullmatch(value.strip())
     return _moment(match, zone) if match else None
+
+
+def _from_usual(text: str) -> datetime | None:
+    """None for a moment that does not exist, or lies before 1970."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment >= _EPOCH else None
 
 
 def _from_epoch(value: float, unit: EpochUnit) -> datetime | None:
