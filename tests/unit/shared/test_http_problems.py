@@ -64,6 +64,8 @@ async def raised(client: httpx.AsyncClient, error: Exception, method: str = "POS
         (InvalidInput("x", code="too_large"), 413, "too_large"),
         (InvalidInput("x", code="unsupported_media_type"), 415, "unsupported_media_type"),
         (Refused("x", code="stage_is_terminal"), 409, "stage_is_terminal"),
+        (InvalidInput("x", code="bad_encoding"), 400, "bad_encoding"),
+        (errors.RateLimited("x", retry_after_seconds=0.1), 429, "rate_limited"),
         (LogUnavailable("x", outcome_unknown=False), 503, "not_accepted"),
         (LogUnavailable("x", outcome_unknown=True), 503, "outcome_unknown"),
         (errors.DatabaseUnavailable("x"), 503, "outcome_unknown"),
@@ -80,7 +82,7 @@ async def test_an_error_has_a_status_and_a_stable_code(
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert "1234" not in answer.text
-    assert ("retry-after" in answer.headers) is (status == 503)
+    assert ("retry-after" in answer.headers) is (status in {429, 503})
 
 
 def all_errors(base: type[LeadflowError]) -> list[type[LeadflowError]]:
@@ -94,6 +96,7 @@ async def test_no_error_of_leadflow_is_left_to_chance(client: httpx.AsyncClient)
         error = kind.__new__(kind)
         Exception.__init__(error, "x")
         error.__dict__ |= {"code": "c", "field": None, "faults": (), "scope": "s", "outcome_unknown": True}
+        error.__dict__["retry_after_seconds"] = 1.0
         assert (await raised(client, error)).status_code != 500, kind
 
 
