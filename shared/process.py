@@ -8,6 +8,7 @@ signal ends the process at once.
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -19,6 +20,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp
 
+from shared.errors import Misconfigured
 from shared.http import install_problem_handlers
 from shared.http.health import Health, health_router
 from shared.http.observed import Observed
@@ -54,7 +56,9 @@ async def run(services: Sequence[Service], settings: Settings, *, companion: Com
     """Serve until a signal, until `companion` returns, or until a task dies (and then raise what killed it).
 
     `companion` is called with the base URL once requests are answered, and an event that is set at the end.
+    Raises Misconfigured when the port is taken.
     """
+    listener = _listen(settings)
     health = Health(services)
     server = _Server(Observed(create_app(services, health)), settings)
     stop = asyncio.Event()
@@ -64,7 +68,7 @@ async def run(services: Sequence[Service], settings: Settings, *, companion: Com
         for name, task in service.tasks.items()
     ]
     tasks.append(asyncio.create_task(_watch_loop_lag(stop), name="loop lag"))
-    serving = asyncio.create_task(server.serve(), name="http")
+    serving = asyncio.create_task(server.serve([listener]), name="http")
     accompanied = asyncio.create_task(_accompany(server, companion, stop), name="companion")
     with _signals(server, health):
         await asyncio.wait([serving, accompanied, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -80,6 +84,18 @@ async def run(services: Sequence[Service], settings: Settings, *, companion: Com
         raise RuntimeError(f"the task {died[0].get_name()} ended while it was needed")
 
 
+def _listen(settings: Settings) -> socket.socket:
+    """Bound before anything starts: uvicorn would end the process on its own, in the middle of it."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise Misconfigured(
+            f"cannot listen on {settings.host}, port {settings.port} ({reason}): LEADFLOW_PORT names another port"
+        ) from error
+
+
 class _Server(uvicorn.Server):
     """uvicorn without signal handlers of its own: the end is ours to order."""
 
@@ -87,8 +103,6 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                host=settings.host,
-                port=settings.port,
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -110,7 +124,7 @@ class _Server(uvicorn.Server):
 
     def base_url(self) -> str:
         host, port = self.servers[0].sockets[0].getsockname()[:2]
-        return f"http://{host}:{port}"
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 @contextlib.contextmanager

@@ -8,13 +8,10 @@ from services.pipeline.service import PipelineService, Received
 from shared.clock import Clock
 from shared.errors import InvalidInput
 from shared.events.codec import decode
-from shared.events.json import JsonLimits, json_faults, parse_json
+from shared.events.json import STORABLE, json_faults, parse_json
 from shared.events.scores import LeadEventsRecorded, LeadMerged, LeadScoreChanged
-from shared.log.dead_letter import DeadLetter, publish_dead_letters
+from shared.log.dead_letter import publish_dead_letters, sort_out
 from shared.log.protocol import Log, ReceivedRecord
-from shared.observability.metrics import DEAD_LETTERS
-
-_STORABLE = JsonLimits(depth=100, keys=10_000, items=10_000, string_length=1_000_000)
 
 
 class Handlers:
@@ -27,19 +24,10 @@ class Handlers:
 
     async def handle(self, records: Sequence[ReceivedRecord]) -> None:
         """Take in a batch. Raises TransientError when it has to come again."""
-        batch: list[Received] = []
-        letters: list[DeadLetter] = []
-        for record in records:
-            try:
-                batch.append(read(record))
-            except InvalidInput as error:
-                letters.append(DeadLetter(record, error.code))
+        batch, letters = sort_out(records, read)
         await self._service.take_in(batch)
-        if letters:
-            await publish_dead_letters(self._log, letters, now=self._clock.now())
-        for letter in letters:
-            metrics.MESSAGES.labels("dead_lettered").inc()
-            DEAD_LETTERS.labels(letter.record.partition.topic, letter.reason).inc()
+        await publish_dead_letters(self._log, letters, now=self._clock.now())
+        metrics.MESSAGES.labels("dead_lettered").inc(len(letters))
 
 
 def read(record: ReceivedRecord) -> Received:
@@ -52,7 +40,7 @@ def read(record: ReceivedRecord) -> Received:
     facts = {} if isinstance(message, LeadMerged) else dict(message.data.attributes)
     events = message.data.events if isinstance(message, LeadEventsRecorded) else ()
     for document in (facts, *(dict(event.properties) for event in events)):
-        for path, reason in json_faults(document, _STORABLE):
+        for path, reason in json_faults(document, STORABLE):
             raise InvalidInput(f"{path}: {reason}", code="not_storable", field=path)
     return Received(message, record.value)
 
@@ -60,7 +48,7 @@ def read(record: ReceivedRecord) -> Received:
 def _check_text(body: bytes) -> None:
     """PostgreSQL cannot store NUL. It comes only as this escape, so the full look is taken hardly ever."""
     if rb"\u0000" in body:
-        for path, reason in json_faults(parse_json(body), _STORABLE):
+        for path, reason in json_faults(parse_json(body), STORABLE):
             raise InvalidInput(f"{path}: {reason}", code="not_storable", field=path)
 
 

@@ -126,7 +126,9 @@ def _take_in(work: Work, received: Received) -> str:
             _take_in_events(work, row, message)
         case LeadScoreChanged():
             _take_in_score(work, row, message, received.body)
-            work.fan_out.add(message, received.body)
+            # What another model merely recomputed is no news to subscribers; the thresholds it crosses are.
+            if message.data.cause != "model":
+                work.fan_out.add(message, received.body)
         case LeadMerged():
             _take_in_merge(work, row, message)
             work.fan_out.add(message, received.body)

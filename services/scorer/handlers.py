@@ -8,13 +8,9 @@ from shared.clock import Clock
 from shared.errors import InvalidInput
 from shared.events.codec import decode
 from shared.events.engagement import EngagementAccepted
-from shared.events.json import JsonLimits, json_faults
-from shared.log.dead_letter import DeadLetter, publish_dead_letters
+from shared.events.json import STORABLE, json_faults
+from shared.log.dead_letter import publish_dead_letters, sort_out
 from shared.log.protocol import Log, ReceivedRecord
-from shared.observability.metrics import DEAD_LETTERS
-
-# Wider than ingest's door: whoever else writes the topic is only held to what can be stored at all.
-_STORABLE = JsonLimits(depth=100, keys=10_000, items=10_000, string_length=1_000_000)
 
 
 class Handlers:
@@ -27,19 +23,10 @@ class Handlers:
 
     async def handle(self, records: Sequence[ReceivedRecord]) -> None:
         """Count a batch. Raises TransientError when it has to come again."""
-        messages: list[EngagementAccepted] = []
-        letters: list[DeadLetter] = []
-        for record in records:
-            try:
-                messages.append(read(record))
-            except InvalidInput as error:
-                letters.append(DeadLetter(record, error.code))
+        messages, letters = sort_out(records, read)
         await self._scorer.count(messages)
-        if letters:
-            await publish_dead_letters(self._log, letters, now=self._clock.now())
-        for letter in letters:
-            metrics.EVENTS.labels("dead_lettered").inc()
-            DEAD_LETTERS.labels(letter.record.partition.topic, letter.reason).inc()
+        await publish_dead_letters(self._log, letters, now=self._clock.now())
+        metrics.EVENTS.labels("dead_lettered").inc(len(letters))
 
 
 def read(record: ReceivedRecord) -> EngagementAccepted:
@@ -51,6 +38,6 @@ def read(record: ReceivedRecord) -> EngagementAccepted:
     if not event.lead.keys():
         raise InvalidInput("the event names nobody", code="no_identity", field="lead")
     document = event.model_dump(mode="json")
-    for path, reason in json_faults(document, _STORABLE):
+    for path, reason in json_faults(document, STORABLE):
         raise InvalidInput(f"{path}: {reason}", code="not_storable", field=path)
     return message

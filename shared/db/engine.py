@@ -76,7 +76,7 @@ class Database:
                 yield connection
         except Exception as error:
             if is_transient(error) and not isinstance(error, DatabaseUnavailable):
-                raise DatabaseUnavailable(f"PostgreSQL: {type(error).__name__}") from error
+                raise DatabaseUnavailable(f"PostgreSQL does not answer: {type(error).__name__}") from error
             raise
 
     async def check(self) -> None:

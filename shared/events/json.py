@@ -29,6 +29,10 @@ class JsonLimits:
     string_length: int = 8192
 
 
+# What PostgreSQL and arithmetic bear, however it came onto the log; ingest's own door is much narrower.
+STORABLE = JsonLimits(depth=100, keys=10_000, items=10_000, string_length=1_000_000)
+
+
 def parse_json(body: bytes) -> Json:
     """The value of a UTF-8 JSON text. Raises InvalidInput for NaN, lone surrogates, deep nesting."""
     try:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from shared.access.errors import Forbidden, Unauthenticated
 from shared.errors import (
@@ -138,10 +139,20 @@ async def _on_validation_error(request: Request, error: Exception) -> Response: 
     return _response(_Answer(status, code, "the request is not valid", faults=faults))
 
 
-async def _on_http_exception(request: Request, error: Exception) -> Response:  # noqa: ARG001
+async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = _CODE_BY_STATUS.get(error.status_code, "refused")
-    return _response(_Answer(error.status_code, code, str(error.detail), headers=error.headers))
+    headers = _allowed(request) if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED else error.headers
+    return _response(_Answer(error.status_code, code, str(error.detail), headers=headers))
+
+
+def _allowed(request: Request) -> dict[str, str]:
+    """Every method of the path; the router names only those of the first route that has it."""
+    paths = request.app.openapi()["paths"]
+    path = request.url.path
+    found = [path] if path in paths else [known for known in paths if compile_path(known)[0].fullmatch(path)]
+    methods = {method.upper() for known in found for method in paths[known]}
+    return {"Allow": ", ".join(sorted(methods))}
 
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:  # noqa: ARG001

@@ -1,10 +1,13 @@
 """Where records go that can never be handled: their own bytes, with the reason beside them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
+from shared.errors import InvalidInput
 from shared.log.protocol import MAX_RECORD_BYTES, Log, ReceivedRecord, Record, size_of
+from shared.observability.metrics import DEAD_LETTERS
 
 _PREFIX = "dead-letter-"
 _REASON_CHARACTERS = 500
@@ -16,6 +19,23 @@ class DeadLetter:
 
     record: ReceivedRecord
     reason: str
+
+
+Message = TypeVar("Message")
+
+
+def sort_out(
+    records: Sequence[ReceivedRecord], read: Callable[[ReceivedRecord], Message]
+) -> tuple[list[Message], list[DeadLetter]]:
+    """What `read` makes of each record, and those for which it raises InvalidInput."""
+    messages: list[Message] = []
+    letters: list[DeadLetter] = []
+    for record in records:
+        try:
+            messages.append(read(record))
+        except InvalidInput as error:
+            letters.append(DeadLetter(record, error.code))
+    return messages, letters
 
 
 def topic_of_dead_letters(topic: str) -> str:
@@ -33,6 +53,8 @@ async def publish_dead_letters(log: Log, letters: Sequence[DeadLetter], *, now: 
         by_topic.setdefault(topic, []).append(_enveloped(letter, now))
     for topic, records in by_topic.items():
         await log.publish(topic, records)
+    for letter in letters:
+        DEAD_LETTERS.labels(letter.record.partition.topic, letter.reason).inc()
 
 
 def _enveloped(letter: DeadLetter, now: datetime) -> Record:

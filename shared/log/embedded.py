@@ -239,12 +239,16 @@ class EmbeddedLog:
     async def _listen_until_lost(self, listener: Database) -> None:
         lost = asyncio.Event()
         async with listener.engine.connect() as connection:
-            raw = await connection.get_raw_connection()
-            driver: Any = raw.driver_connection
-            driver.add_termination_listener(lambda *_: lost.set())
-            await driver.add_listener(CHANNEL, self._wake)
-            self._wake_all()
-            await lost.wait()
+            try:
+                raw = await connection.get_raw_connection()
+                driver: Any = raw.driver_connection
+                driver.add_termination_listener(lambda *_: lost.set())
+                await driver.add_listener(CHANNEL, self._wake)
+                self._wake_all()
+                await lost.wait()
+            finally:
+                # The driver is used past the pool, which would give out a dead connection again.
+                await connection.invalidate()
 
     def _wake(self, _connection: object, _pid: int, _channel: str, about: object) -> None:
         self._wake_all(str(about))

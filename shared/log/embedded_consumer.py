@@ -265,8 +265,11 @@ class EmbeddedConsumer:
             await self._take_share()
 
     async def _take_share(self) -> bool:
-        """Whether this member is one of the group's: if so, it holds its share of the present generation."""
-        self._give_up_share()
+        """Whether this member is one of the group's: if so, it holds its share of the present generation.
+
+        A look that finds the generation unchanged changes nothing: what was polled is not polled again.
+        """
+        held, self._generation = self._generation, None
         # Before the look: what changes during it shall be noticed again.
         self._group_changed = False
         async with self._database.transaction() as connection:
@@ -276,6 +279,10 @@ class EmbeddedConsumer:
             wanted = sorted(frozenset[str]().union(*topics.values()))
             rows = (await connection.execute(_PARTITIONS, {"group": self._group, "topics": wanted})).all()
         mine = members.get(self._member)
+        if mine is not None and mine.token == self._token and generation == held:
+            self._generation = held
+            return True
+        self._give_up_share()
         if mine is None:
             return False
         if mine.token != self._token:

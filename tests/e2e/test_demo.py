@@ -92,7 +92,7 @@ def test_the_demo_adds_up_and_a_second_run_of_the_same_bytes_counts_nothing(tmp_
 @pytest.mark.timeout(_LONGEST_RUN_SECONDS)
 async def test_an_interrupted_demo_ends_in_good_order_and_keeps_its_story(tmp_path: Path) -> None:
     with a_demo(tmp_path) as demo:
-        await demo.until_printed("serves on")
+        await demo.until_printed("leadflow serves on")
         assert demo.end() == 130
 
     with a_demo(tmp_path, "--exit", "--seed", "4") as other:
@@ -106,7 +106,7 @@ async def test_a_taken_port_is_said_and_the_next_free_one_used(tmp_path: Path) -
         port = taken.getsockname()[1]
 
         with a_demo(tmp_path, port=port) as demo:
-            await demo.until_printed("serves on")
+            await demo.until_printed("leadflow serves on")
             demo.end()
 
     assert f"Port {port} is taken" in demo.output()

@@ -90,6 +90,10 @@ class Running:
 
         await wait_until(is_ready, f"leadflow {self._command} is ready", timeout_seconds=_READY_SECONDS)
 
+    def wait_until_ready_in_a_loop_of_its_own(self) -> None:
+        """The same for tests that have no event loop."""
+        asyncio.run(self.wait_until_ready())
+
     def kill(self) -> None:
         """kill -9, as a crash does."""
         assert self._process is not None

@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline import hot_list, lead_repository, views
 from services.pipeline.api.cursors import cursor_of, place_of
-from services.pipeline.api.inputs import PlainText
 from services.pipeline.api.schemas import (
     ForecastView,
     History,
@@ -40,6 +39,7 @@ from shared.errors import InvalidInput
 from shared.events.curve import published
 from shared.events.json import Json
 from shared.events.scores import ScoreChange
+from shared.http.inputs import PlainText
 from shared.http.problems import problem_responses
 from shared.service import Context
 
@@ -145,7 +145,7 @@ def leads_router(context: Context, keys: KeyRing, service: PipelineService) -> A
         "/{lead_id}/stage",
         summary="Move a lead to a stage",
         description="Passes the same guards as rules and CRMs; 409 with the guard's code when one refuses.",
-        responses=problem_responses(404, 409),
+        responses=problem_responses(400, 404, 409),
     )
     async def move_lead(lead_id: UUID, body: MoveRequest, caller: writer) -> LeadDetail:
         move = Move(body.to, "person", actor=body.actor, reason=body.reason, override=body.override)

@@ -7,13 +7,13 @@ from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.pipeline import documents
-from services.pipeline.api.inputs import JsonDocument
 from services.pipeline.document_repository import PublishedDocument
 from services.pipeline.domain.document import parse_pipeline
 from shared.access.guard import require
 from shared.access.keyring import KeyRing
 from shared.access.principal import Principal, Scope
 from shared.events.json import Json
+from shared.http.inputs import JsonDocument
 from shared.http.problems import problem_responses
 from shared.service import Context
 
@@ -72,7 +72,7 @@ def pipelines_router(context: Context, keys: KeyRing) -> APIRouter:
         status_code=201,
         summary="Publish a pipeline",
         description="The new version counts from now on; it moves nobody by itself.",
-        responses=problem_responses(422),
+        responses=problem_responses(400, 422),
     )
     async def publish(body: PipelineDraft, caller: writer) -> PipelineDetail:
         published = await documents.publish(
@@ -80,7 +80,7 @@ def pipelines_router(context: Context, keys: KeyRing) -> APIRouter:
         )
         return _detail(published)
 
-    @router.post("/validate", summary="Check a pipeline without publishing it", responses=problem_responses(422))
+    @router.post("/validate", summary="Check a pipeline without publishing it", responses=problem_responses(400, 422))
     async def validate(body: PipelineDraft, caller: writer) -> ValidPipeline:  # noqa: ARG001 - the guard is its use
         pipeline = parse_pipeline(body.document)
         return ValidPipeline(
@@ -94,7 +94,7 @@ def pipelines_router(context: Context, keys: KeyRing) -> APIRouter:
     async def list_pipelines(caller: reader) -> list[PipelineSummary]:
         return [_summary(item) for item in await documents.versions(context.database, caller.workspace)]
 
-    @router.get("/{version}", summary="One version", responses=problem_responses(404))
+    @router.get("/{version:int}", summary="One version", responses=problem_responses(404, 422))
     async def get_pipeline(
         version: Annotated[int, Path(ge=1, le=2**31 - 1, description="Version of the workspace's pipeline.")],
         caller: reader,

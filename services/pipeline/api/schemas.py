@@ -5,12 +5,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.pipeline.api.inputs import PlainText
 from services.pipeline.domain.lead import Lead
 from services.pipeline.views import AgedEntry, HistoryLine, LeadView, ledger_at
 from shared.events.json import Json
 from shared.events.scores import EventReference, ScoreChange, Standing, ThresholdPosition
 from shared.events.stages import Evidence
+from shared.http.inputs import PlainText
 
 
 class StageView(BaseModel):

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.pipeline import subscriptions
-from services.pipeline.api.inputs import JsonDocument, PlainText
 from services.pipeline.delivery.address import AddressGuard
 from services.pipeline.fanout import DELIVERED_TYPES
 from services.pipeline.subscription_repository import Subscription
@@ -17,6 +16,7 @@ from shared.access.guard import require
 from shared.access.keyring import KeyRing
 from shared.access.principal import Principal, Scope
 from shared.events.json import Json
+from shared.http.inputs import JsonDocument, PlainText
 from shared.http.problems import problem_responses
 from shared.service import Context
 
@@ -98,7 +98,7 @@ def subscriptions_router(context: Context, keys: KeyRing, guard: AddressGuard) -
     )
     owner = Annotated[Principal, Depends(require(Scope.SUBSCRIPTIONS_WRITE, keys))]
 
-    @router.post("", status_code=201, summary="Subscribe a URL to messages")
+    @router.post("", status_code=201, summary="Subscribe a URL to messages", responses=problem_responses(400))
     async def create(body: NewSubscription, caller: owner) -> CreatedSubscription:
         wish = Wish(body.url, body.event_types, body.filter, body.description)
         created = await subscriptions.create(context.database, context.clock, guard, caller.workspace, wish)

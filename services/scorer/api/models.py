@@ -14,11 +14,12 @@ from shared.access.keyring import KeyRing
 from shared.access.principal import Principal, Scope
 from shared.errors import InvalidInput
 from shared.events.json import Json
+from shared.http.inputs import JsonDocument, PlainText
 from shared.http.problems import problem_responses
 from shared.service import Context
 
 Version = Annotated[int, Path(ge=1, le=2**31 - 1, description="Version of the workspace's model.")]
-Reason = Annotated[str, Field(min_length=1, max_length=500, description="Why, for the history.")]
+Reason = Annotated[PlainText, Field(min_length=1, max_length=500, description="Why, for the history.")]
 
 
 class _Request(BaseModel):
@@ -28,7 +29,7 @@ class _Request(BaseModel):
 class Publication(_Request):
     """A model document to publish."""
 
-    document: dict[str, Json] = Field(description="The model document, as the scoring page describes it.")
+    document: JsonDocument = Field(description="The model document, as the scoring page describes it.")
     reason: Reason = "published by API"
     activate: bool = Field(True, description="Let it count at once.")
 
@@ -36,7 +37,7 @@ class Publication(_Request):
 class Validation(_Request):
     """A model document to check."""
 
-    document: dict[str, Json] = Field(description="The model document.")
+    document: JsonDocument = Field(description="The model document.")
 
 
 class Activation(_Request):
@@ -77,7 +78,7 @@ def models_router(context: Context, keys: KeyRing) -> APIRouter:
     reader = Annotated[Principal, Depends(require(Scope.LEADS_READ, keys))]
     writer = Annotated[Principal, Depends(require(Scope.MODELS_WRITE, keys))]
 
-    @router.post("", status_code=201, summary="Publish a model", responses=problem_responses(422))
+    @router.post("", status_code=201, summary="Publish a model", responses=problem_responses(400, 422))
     async def publish(body: Publication, caller: writer) -> ModelDetail:
         published = await models.publish(
             context.database,
@@ -90,7 +91,7 @@ def models_router(context: Context, keys: KeyRing) -> APIRouter:
         )
         return await _detail(caller.workspace, published.version)
 
-    @router.post("/validate", summary="Check a model without publishing it", responses=problem_responses(422))
+    @router.post("/validate", summary="Check a model without publishing it", responses=problem_responses(400, 422))
     async def validate(body: Validation, caller: writer) -> Valid:  # noqa: ARG001 - the guard is its use
         model = parse_model(body.document)
         rules = sum(len(getattr(score, "rules", ())) for score in model.scores.values())
@@ -103,12 +104,14 @@ def models_router(context: Context, keys: KeyRing) -> APIRouter:
             found = await model_repository.models_of(connection, caller.workspace)
         return [_summary(model, active.get(caller.workspace)) for model in found]
 
-    @router.get("/{version}", summary="One version", responses=problem_responses(404))
+    @router.get("/{version:int}", summary="One version", responses=problem_responses(404, 422))
     async def get_model(version: Version, caller: reader) -> ModelDetail:
         return await _detail(caller.workspace, version)
 
     @router.post(
-        "/{version}/activate", summary="Let a version count (also to go back)", responses=problem_responses(404)
+        "/{version:int}/activate",
+        summary="Let a version count (also to go back)",
+        responses=problem_responses(400, 404, 422),
     )
     async def activate(version: Version, body: Activation, caller: writer) -> ModelDetail:
         await models.activate(

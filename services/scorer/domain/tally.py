@@ -308,7 +308,10 @@ def _attribute_lines(score: AttributeScore, state: LeadState) -> Iterable[Line]:
 
 
 def _moments(state: LeadState) -> list[_Moment]:
-    """The attributes at each moment at which any was written, the last writing of a moment standing."""
+    """The attributes at each moment at which any became another, the last writing of a moment standing.
+
+    Forms and webhooks repeat the same facts with every event; only what changes one can change a rule's mind.
+    """
     attributes: dict[str, Json] = {}
     moments = [_Moment(BEGINNING_US, {}, None)]
     writings = sorted(
@@ -316,6 +319,8 @@ def _moments(state: LeadState) -> list[_Moment]:
         key=lambda writing: writing[:2],
     )
     for _, name, fact in writings:
+        if name in attributes and repr(attributes[name]) == repr(fact.value):
+            continue
         attributes[name] = fact.value
         if moments[-1].at_us == fact.at_us:
             moments.pop()

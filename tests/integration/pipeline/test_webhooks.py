@@ -8,7 +8,7 @@ from random import Random
 from uuid import UUID, uuid4
 
 import pytest
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 from sqlalchemy import text
 from standardwebhooks import Webhook
 
@@ -120,6 +120,20 @@ async def test_what_the_scorer_says_is_delivered_byte_for_byte(hooked: PipelineH
         await wait_until(lambda: bool(receiver.requests), "the score")
 
     assert [request.body for request in receiver.requests] == [body]
+
+
+async def test_what_another_model_recomputed_is_no_news_but_the_threshold_it_crosses_is(
+    hooked: PipelineHarness,
+) -> None:
+    async with receiving() as receiver, dispatching(hooked):
+        await subscribe(hooked, receiver.url, ["lead.score_changed", "lead.threshold_entered"])
+        await hooked.take_in(a_score_change(1, cause="model", thresholds={"mql": a_position("reached")}))
+        await wait_until(lambda: bool(receiver.requests), "the threshold")
+        await hooked.take_in(a_score_change(2))
+        await wait_until(lambda: len(receiver.requests) > 1, "the next score")
+
+    types = [from_json(request.body)["type"] for request in receiver.requests]
+    assert types == ["lead.threshold_entered", "lead.score_changed"]
 
 
 async def test_a_filter_lets_only_what_is_wanted_through(hooked: PipelineHarness) -> None:

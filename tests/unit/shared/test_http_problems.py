@@ -7,6 +7,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 
+from services.scorer.domain.tally import HistoryNeeded
 from shared import errors
 from shared.access.errors import Forbidden, Unauthenticated
 from shared.db.snapshot import NotLoaded
@@ -25,7 +26,7 @@ RAISED: dict[str, Exception] = {}
 def application() -> FastAPI:
     app = FastAPI()
 
-    @app.api_route("/raise/{name}", methods=["GET", "POST"])
+    @app.api_route("/raise/{name}", methods=["GET", "POST"], include_in_schema=False)
     async def raise_it(name: str) -> None:
         raise RAISED[name]
 
@@ -90,7 +91,8 @@ def all_errors(base: type[LeadflowError]) -> list[type[LeadflowError]]:
 
 
 async def test_no_error_of_leadflow_is_left_to_chance(client: httpx.AsyncClient) -> None:
-    on_purpose = {errors.LeadflowError, errors.CommitRejected, errors.Misconfigured}
+    # HistoryNeeded never leaves the scorer, which answers it by computing the lead anew.
+    on_purpose = {errors.LeadflowError, errors.CommitRejected, errors.Misconfigured, HistoryNeeded}
 
     for kind in set(all_errors(LeadflowError)) - on_purpose:
         error = kind.__new__(kind)
@@ -129,3 +131,9 @@ async def test_fastapis_own_refusals_have_the_same_form(client: httpx.AsyncClien
     assert [answer.status_code for answer in answers] == [404, 405, 422, 400, 400, 422]
     assert {answer.headers["content-type"] for answer in answers} == {"application/problem+json"}
     assert [error["field"] for error in answers[2].json()["errors"]] == ["names[0]", "more"]
+
+
+async def test_a_wrong_method_is_told_every_right_one(client: httpx.AsyncClient) -> None:
+    answer = await client.delete("/typed")
+
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
