@@ -4,6 +4,7 @@ from services.ingest.api.decoding import CLOUD_EVENT, CLOUD_EVENTS_BATCH, JSON
 
 FORM = "application/x-www-form-urlencoded"
 _TEXT = {"type": "string"}
+_OPTIONAL = {"type": ["string", "null"]}
 _OBJECT = {"type": "object", "additionalProperties": True}
 ITEM_SCHEMA: dict[str, object] = {
     "type": "object",
@@ -11,10 +12,10 @@ ITEM_SCHEMA: dict[str, object] = {
     "required": ["id", "type", "lead"],
     "properties": {
         "id": {**_TEXT, "minLength": 1, "maxLength": 512, "description": "Unique within its source, for ever."},
-        "source": {**_TEXT, "default": "api", "maxLength": 128, "description": "Whose id it is."},
+        "source": {**_OPTIONAL, "default": "api", "maxLength": 128, "description": "Whose id it is."},
         "type": {**_TEXT, "pattern": "^[a-z][a-z0-9_]{0,63}$", "description": "What happened."},
         "occurred_at": {
-            **_TEXT,
+            **_OPTIONAL,
             "format": "date-time",
             "description": "When, with its zone; default and latest: the time of receipt.",
         },
@@ -24,9 +25,9 @@ ITEM_SCHEMA: dict[str, object] = {
             "minProperties": 1,
             "description": "Who: at least one name.",
             "properties": {
-                "email": {"type": ["string", "null"]},
-                "external_ids": {"type": "object", "additionalProperties": _TEXT},
-                "anonymous_id": {"type": ["string", "null"]},
+                "email": _OPTIONAL,
+                "external_ids": {"type": ["object", "null"], "additionalProperties": _TEXT},
+                "anonymous_id": _OPTIONAL,
             },
         },
         "properties": {**_OBJECT, "description": "Facts about the event."},
@@ -41,8 +42,8 @@ _CLOUD_EVENT_SCHEMA: dict[str, object] = {
         "id": _TEXT,
         "source": _TEXT,
         "type": _TEXT,
-        "time": {**_TEXT, "format": "date-time"},
-        "subject": {"type": ["string", "null"]},
+        "time": {**_OPTIONAL, "format": "date-time"},
+        "subject": _OPTIONAL,
         "data": _OBJECT,
     },
 }

@@ -8,7 +8,7 @@ from services.demo.diary import Channel, Deed
 from services.demo.posting import posts_of
 from services.demo.webhooks import EVENT_NAMES, SOURCES
 from services.ingest.domain.draft import Draft
-from services.ingest.sources.kind import Delivery, Parked, Source
+from services.ingest.sources.kind import Delivery, Parked, Source, Translated
 from services.ingest.sources.registry import KINDS
 from shared.events.json import parse_json
 from tests.unit.demo.stories import SEED, the_posts, the_story
@@ -26,6 +26,7 @@ def drafts(channel: Channel) -> list[tuple[Deed, Draft | Parked]]:
             assert isinstance(element, dict)
             delivery = Delivery("POST", {"webhook-id": f"msg_{deed.id}"}, b"", NOW)
             translated = KINDS[channel.value].translate(element, delivery, source)
+            assert isinstance(translated, Parked | Translated)
             found.append((deed, translated if isinstance(translated, Parked) else translated.draft))
     return found
 
