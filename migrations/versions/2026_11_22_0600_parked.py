@@ -35,6 +35,7 @@ def upgrade() -> None:
         )
     """)
     op.execute("CREATE INDEX parked_by_age ON ingest.parked (workspace, received_at DESC, id DESC)")
+    op.execute("CREATE INDEX parked_oldest ON ingest.parked (received_at)")
     op.execute("CREATE INDEX parked_waiting ON ingest.parked (workspace, source, code) WHERE state = 'parked'")
 
 

@@ -1,5 +1,7 @@
 """The composition root of ingest: the only place that wires it."""
 
+import logging
+from datetime import timedelta
 from functools import partial
 
 from services.ingest.api.events import events_router
@@ -17,10 +19,15 @@ from services.ingest.source_book import SourceBook
 from shared.access import KeyRing
 from shared.consumer import ConsumerTask
 from shared.events.topics import ENGAGEMENT_EVENTS, PARKED_ELEMENTS
+from shared.periodic import every
 from shared.service import Context, Service
 
 GROUP = "ingest"
 _PARKED_PER_BATCH = 200
+_FORGET_EVERY_SECONDS = 600.0
+_FORGOTTEN_AT_ONCE = 1_000
+
+logger = logging.getLogger(__name__)
 
 
 def build(context: Context, settings: IngestSettings, keys: KeyRing) -> Service:
@@ -36,6 +43,14 @@ def build(context: Context, settings: IngestSettings, keys: KeyRing) -> Service:
         handle=Handlers(parked, context.log, clock).handle,
         max_records=_PARKED_PER_BATCH,
     )
+
+    async def forget() -> int:
+        before = clock.now() - timedelta(days=settings.parked_days)
+        forgotten = await parked.forget(before=before, limit=_FORGOTTEN_AT_ONCE)
+        if forgotten:
+            logger.info("old parked elements deleted", extra={"elements": forgotten})
+        return forgotten
+
     return Service(
         name="ingest",
         routers=(
@@ -44,7 +59,11 @@ def build(context: Context, settings: IngestSettings, keys: KeyRing) -> Service:
             sources_router(SourceRepository(context.database), keys=keys, sources=sources, clock=clock),
             parked_router(parked, replay_of(context, settings, ingest), keys=keys, clock=clock),
         ),
-        tasks={"source refresh": sources.snapshot.run, "parked elements": consumer.run},
+        tasks={
+            "source refresh": sources.snapshot.run,
+            "parked elements": consumer.run,
+            "old parked elements": every(_FORGET_EVERY_SECONDS, forget, name="old parked elements"),
+        },
         ready={"log": context.log.check, "keys": keys.loaded, "sources": sources.loaded},
         live={"parked elements": consumer.stuck},
     )

@@ -48,6 +48,10 @@ _SETTLED = text(
     "UPDATE ingest.parked SET state = :state, changed_at = :now"
     " WHERE id = ANY(:ids) AND workspace = :workspace AND state = 'parked' RETURNING id"
 )
+_FORGOTTEN = text(
+    "DELETE FROM ingest.parked WHERE id IN ("
+    "SELECT id FROM ingest.parked WHERE received_at < :before ORDER BY received_at LIMIT :limit)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,11 @@ class ParkedRepository:
         async with self._database.transaction() as connection:
             rows = await connection.execute(_SETTLED, {**_of(workspace, ids), "state": state, "now": now})
             return sorted(row.id for row in rows)
+
+    async def forget(self, *, before: datetime, limit: int) -> int:
+        """Delete up to `limit` elements that came before then, the oldest first; returns how many."""
+        async with self._database.transaction() as connection:
+            return (await connection.execute(_FORGOTTEN, {"before": before, "limit": limit})).rowcount
 
 
 def _of(workspace: str, ids: Sequence[str]) -> dict[str, object]:

@@ -14,6 +14,7 @@ from shared.clock import Clock
 from shared.errors import InvalidInput
 
 MOST_AT_ONCE = 200
+_FOUND_A_PLACE = frozenset({"replayed", "resolved"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Replay:
         if missing := set(ids) - {one.id for one in found}:
             raise InvalidInput(f"no element {min(missing)[:64]} here", code="not_found", field="ids")
         settled = [
-            Attempt(one.id, one.event_ids, None if one.event_ids else one.reason)
+            Attempt(one.id, one.event_ids, None if one.state in _FOUND_A_PLACE else one.reason)
             for one in found
             if one.state != "parked"
         ]

@@ -33,6 +33,9 @@ class IngestSettings(EnvironmentSettings):
         le=512 * 1024,
         description="Most bytes kept of an element that became no event; a longer one cannot be replayed.",
     )
+    parked_days: _Count = Field(
+        90, description="Days for which an element that became no event is kept, whatever became of it since."
+    )
     key_requests_per_second: _Pace = Field(
         2_000, description="Requests to the events API that one key may send for ever, per process; else 429."
     )

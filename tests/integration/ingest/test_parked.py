@@ -4,10 +4,14 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from services.ingest.domain.outcome import parked as parked_outcome
+from services.ingest.domain.parking import Origin, element_parked
+from services.ingest.parked_repository import ParkedRepository
 from services.ingest.settings import IngestSettings
 from shared.access import Scope
 from shared.db.engine import Database
@@ -16,6 +20,7 @@ from tests.support.ingesting import NOON, Ingesting, an_item, ingesting, problem
 from tests.support.waiting import wait_until
 from tests.support.webhooks import Signed, as_json, hubspot, segment, typeform
 
+FORM = "application/x-www-form-urlencoded"
 SIGNED_UP = {"type": "track", "event": "Signed Up", "messageId": "m-1", "userId": "u-1"}
 
 
@@ -306,3 +311,43 @@ async def test_an_element_of_hubspot_without_a_contact_is_kept_with_its_neighbou
     (element,) = await parked(ingest, 1)
     assert parse_json(await bytes_of(ingest, element)) == deal
     assert len(await ingest.published(1)) == 1
+
+
+async def test_an_element_is_kept_for_so_many_days_and_no_longer(database: Database) -> None:
+    repository = ParkedRepository(database)
+    async with ingesting(database) as ingest:
+        await ingest.allow(Scope.EVENTS_WRITE, Scope.SOURCES_WRITE)
+        for day in range(3):
+            ingest.clock.move_to(NOON + timedelta(days=day))
+            await ingest.client.post("/v1/events", json=an_item(type="Not Snake", id=str(day)))
+        await parked(ingest, 3)
+
+        first = await repository.forget(before=NOON + timedelta(days=2), limit=1)
+        rest = await repository.forget(before=NOON + timedelta(days=2), limit=10)
+
+        assert (first, rest) == (1, 1)
+        assert [element["element_id"] for element in await parked(ingest, 1)] == ["2"]
+
+    async with ingesting(database, IngestSettings(parked_days=1)) as later:
+        # Its clock says the day of the first one, and what it does at its start leaves the newer one.
+        await later.allow(Scope.SOURCES_WRITE)
+        assert len(await parked(later, 1)) == 1
+
+
+async def test_an_element_that_turns_out_to_need_no_event_is_resolved(ingest: Ingesting) -> None:
+    campaign = b"type=campaign&fired_at=2026-03-02+12:00:00&data[id]=1&data[subject]=x"
+    await ingest.add_source("mailchimp", ["a token of ours"])
+    message = element_parked(
+        parked_outcome("unknown_type", "not known yet"),
+        campaign,
+        Origin("default", "mailchimp", "mailchimp", "body", NOON, {"content-type": FORM}),
+        most_bytes=1000,
+    )
+    await ParkedRepository(ingest.database).store([message])
+
+    first = await replay(ingest, ids=[message.id])
+    second = await replay(ingest, ids=[message.id])
+
+    (element,) = await parked(ingest, 1)
+    assert (first["replayed"], second["replayed"]) == (1, 1)
+    assert (element["state"], element["event_ids"]) == ("resolved", [])
