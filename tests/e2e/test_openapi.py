@@ -33,6 +33,12 @@ def key(installation: Installation, running: Running) -> str:
     return installation.run("keys", "create", "--scope", "admin")
 
 
+@schemathesis.serializer("application/x-ndjson")
+def as_lines(_: Any, value: Any) -> bytes:
+    """Lines come as the text they are."""
+    return value.encode() if isinstance(value, str) else str(value).encode()
+
+
 # What the server answers at /openapi.json; docs/generate.py holds the two together.
 document = schemathesis.openapi.from_path(Path(__file__).resolve().parents[2] / "docs" / "reference" / "openapi.json")
 # A document's meaning has rules that no schema tells (a model's scores, a cursor): 422 is an honest answer to them.
