@@ -10,7 +10,7 @@ from services.command.main import COMMANDS, subcommands
 from shared.events.json import parse_json
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs" / "adr").glob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "adr").glob("*.md")])
 # A path by which the repository could be meant; `<kind>` and the like stand for many.
 _PATH = re.compile(r"`((?:services|shared|tests|docs|deploy|migrations|\.ci)/[\w./-]*|[\w-]+\.(?:toml|yml|lock))`")
 # Written by the tools as they run, or about other projects.
