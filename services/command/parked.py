@@ -43,12 +43,10 @@ def list_parked(
         async with database(Settings()) as opened:
             return await ParkedRepository(opened).page(workspace, which, limit=limit)
 
-    id_column = Column("id", no_wrap=True, min_width=40)
-    table = Table(id_column, "received", "source", "told", "code", "field", "message", "state", "tries")
+    table = Table(Column("id", no_wrap=True, min_width=40), "received", "source", "reason", "state")
     for one in run_async(work()):
-        told = (one.reason.code, one.reason.field or "", one.reason.message)
         received = f"{one.origin.received_at:%Y-%m-%d %H:%M}"
-        table.add_row(one.id, received, one.origin.source, one.disposition, *told, one.state, str(one.attempts))
+        table.add_row(one.id, received, one.origin.source, one.reason.code, one.state)
     Console().print(table)
 
 
@@ -63,7 +61,7 @@ def show(
             return await ParkedRepository(opened).find(workspace, element_id)
 
     one = run_async(work())
-    print(f"{one.id}: {one.state}, {one.attempts} tries; {one.disposition} as a {one.origin.form}")
+    print(f"{one.id}: {one.state}, {one.attempts} tries; {one.disposition} ({one.origin.form})")
     print(f"from {one.origin.source} ({one.origin.kind}) at {one.origin.received_at:%Y-%m-%d %H:%M:%S} UTC")
     print(f"{one.reason.code}{f' at {one.reason.field}' if one.reason.field else ''}: {one.reason.message}")
     for name, value in one.origin.headers.items():
