@@ -43,7 +43,8 @@ def list_parked(
         async with database(Settings()) as opened:
             return await ParkedRepository(opened).page(workspace, which, limit=limit)
 
-    table = Table(Column("id", no_wrap=True, min_width=40), "received", "source", "reason", "state")
+    folded = [Column(name, overflow="fold") for name in ("received", "source", "reason", "state")]
+    table = Table(Column("id", no_wrap=True, min_width=40), *folded)
     for one in run_async(work()):
         received = f"{one.origin.received_at:%Y-%m-%d %H:%M}"
         table.add_row(one.id, received, one.origin.source, one.reason.code, one.state)
