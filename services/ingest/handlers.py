@@ -8,9 +8,8 @@ from shared.errors import InvalidInput
 from shared.events.codec import decode
 from shared.events.json import JsonLimits, json_faults
 from shared.events.parked import ElementParked
-from shared.log.dead_letter import DeadLetter, publish_dead_letters
+from shared.log.dead_letter import publish_dead_letters, sort_out
 from shared.log.protocol import Log, ReceivedRecord
-from shared.observability.metrics import DEAD_LETTERS
 
 _STORABLE = JsonLimits(depth=8, keys=1_000, items=1_000, string_length=100_000)
 
@@ -25,19 +24,10 @@ class Handlers:
 
     async def handle(self, records: Sequence[ReceivedRecord]) -> None:
         """Store a batch. Raises TransientError when it has to come again."""
-        messages: list[ElementParked] = []
-        letters: list[DeadLetter] = []
-        for record in records:
-            try:
-                messages.append(read(record))
-            except InvalidInput as error:
-                letters.append(DeadLetter(record, error.code))
+        messages, letters = sort_out(records, read)
         if messages:
             await self._parked.store(messages)
-        if letters:
-            await publish_dead_letters(self._log, letters, now=self._clock.now())
-        for letter in letters:
-            DEAD_LETTERS.labels(letter.record.partition.topic, letter.reason).inc()
+        await publish_dead_letters(self._log, letters, now=self._clock.now())
 
 
 def read(record: ReceivedRecord) -> ElementParked:
