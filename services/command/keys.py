@@ -13,7 +13,7 @@ from shared.access.repository import StoredKey
 from shared.clock import SystemClock
 from shared.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="API keys: create, list, revoke.")
 
 Workspace = Annotated[str, typer.Option(help="Workspace; created with its first key.")]
 

@@ -20,7 +20,7 @@ from shared.errors import InvalidInput, LeadflowError
 from shared.events.json import Json
 from shared.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Scoring models: validate, publish, list, show.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Scoring models: validate, publish, list, show.")
 
 File = Annotated[Path, typer.Argument(help="Model document, YAML or JSON.", exists=True, dir_okay=False)]
 Workspace = Annotated[str, typer.Option(help="Workspace.")]

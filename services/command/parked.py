@@ -20,7 +20,7 @@ from shared.log.connect import open_log
 from shared.service import Context
 from shared.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="What became no event: list, show, replay.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="What became no event: list, show, replay.")
 
 Workspace = Annotated[str, typer.Option(help="Workspace.")]
 OfSource = Annotated[str | None, typer.Option("--source", help="Of this source only.")]

@@ -11,13 +11,17 @@ from rich.table import Table
 from services.command.runtime import database, run_async
 from services.ingest.new_source import SourceChange, SourceRequest, changed_source, new_source, with_new_secret
 from services.ingest.repository import SourceRepository
+from services.ingest.source_file import applied, parse_source_file
 from services.ingest.sources.kind import Source
 from services.ingest.sources.registry import KINDS
 from shared.clock import SystemClock
+from shared.documents.yaml_text import read_yaml
 from shared.errors import InvalidInput
 from shared.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Webhook sources: create, change, list.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Webhook sources: create, apply a file, change, rotate, list."
+)
 
 SecretFile = Annotated[
     Path | None,
@@ -110,6 +114,31 @@ def rotate(
     print(f"{source_id} takes the new secret within 2 s, and the old one for {keep_old_hours} h")
 
 
+@app.command()
+def apply(
+    file: Annotated[
+        Path,
+        typer.Argument(help="YAML: a list `sources`; files of secrets lie beside it.", exists=True, dir_okay=False),
+    ],
+    workspace: Workspace = "default",
+) -> None:
+    """Create or change sources as a file describes them. Applying it again changes nothing."""
+
+    def read_secret(name: str) -> str:
+        try:
+            return (file.parent / name).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{name} cannot be read: {type(error).__name__}") from error
+
+    async def work() -> list[str]:
+        requests = parse_source_file(read_yaml(file.read_text("utf-8")), read_secret)
+        async with database(Settings()) as opened:
+            return [await _apply(SourceRepository(opened), request, workspace) for request in requests]
+
+    for line in run_async(work()):
+        print(line)
+
+
 @app.command("list")
 def list_sources(workspace: Workspace = "default") -> None:
     """The webhook sources of a workspace, without their secrets."""
@@ -123,6 +152,19 @@ def list_sources(workspace: Workspace = "default") -> None:
         row = (str(len(one.secrets)), str(len(one.event_names)), one.public_url or "")
         table.add_row(one.id, one.kind, f"/v1/webhooks/{one.id}", *row)
     Console().print(table)
+
+
+async def _apply(sources: SourceRepository, request: SourceRequest, workspace: str) -> str:
+    now = SystemClock().now()
+    known = {source.id: source for source in await sources.of_workspace(workspace)}.get(request.id)
+    wanted = applied(request, known, workspace=workspace, now=now)
+    if known is None:
+        await sources.create(wanted, now=now)
+        return f"{wanted.id} is new: /v1/webhooks/{wanted.id}"
+    if wanted == known:
+        return f"{wanted.id} is as it was"
+    await sources.replace(wanted)
+    return f"{wanted.id} has changed"
 
 
 def _secret(file: Path | None) -> str:

@@ -18,7 +18,7 @@ from shared.errors import InvalidInput
 from shared.events.json import Json
 from shared.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Outgoing webhooks: create, list, delete.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Outgoing webhooks: create, list, delete.")
 
 Workspace = Annotated[str, typer.Option(help="Workspace.")]
 

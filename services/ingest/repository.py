@@ -9,6 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Row, text
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ingest.sources.kind import Secret, Source
 from shared.db.engine import Database
@@ -59,31 +60,22 @@ class SourceRepository:
     async def change_secrets(self, source_id: str, workspace: str, change: Callable[[Source], Source]) -> Source:
         """Store the secrets that `change` gives a source. Raises InvalidInput(not_found), and what it raises."""
         async with self._database.transaction() as connection:
-            rows = await connection.execute(_LOCKED, {"id": source_id, "workspace": workspace})
-            row = rows.one_or_none()
-            if row is None:
-                raise InvalidInput("no such source in this workspace", code="not_found", field="source")
-            changed = change(_source(row))
-            secrets = json.dumps([_secret_row(secret) for secret in changed.secrets])
-            await connection.execute(_UPDATE_SECRETS, {"id": source_id, "secrets": secrets})
+            changed = change(await _locked(connection, source_id, workspace))
+            await connection.execute(_UPDATE_SECRETS, _secrets_row(changed))
         return changed
 
     async def change_meaning(self, source_id: str, workspace: str, change: Callable[[Source], Source]) -> Source:
         """Store the names, URL and zone that `change` gives a source. Raises InvalidInput(not_found), and its own."""
         async with self._database.transaction() as connection:
-            rows = await connection.execute(_LOCKED, {"id": source_id, "workspace": workspace})
-            row = rows.one_or_none()
-            if row is None:
-                raise InvalidInput("no such source in this workspace", code="not_found", field="source")
-            changed = change(_source(row))
-            values = {
-                "id": source_id,
-                "event_names": json.dumps(dict(changed.event_names)),
-                "public_url": changed.public_url,
-                "time_zone": changed.time_zone,
-            }
-            await connection.execute(_UPDATE_MEANING, values)
+            changed = change(await _locked(connection, source_id, workspace))
+            await connection.execute(_UPDATE_MEANING, _meaning_row(changed))
         return changed
+
+    async def replace(self, source: Source) -> None:
+        """Store the meaning and the secrets of a source that exists."""
+        async with self._database.transaction() as connection:
+            await connection.execute(_UPDATE_MEANING, _meaning_row(source))
+            await connection.execute(_UPDATE_SECRETS, _secrets_row(source))
 
     async def of_workspace(self, workspace: str) -> Sequence[Source]:
         """The sources of one workspace, by id."""
@@ -94,6 +86,27 @@ class SourceRepository:
         """Every source, by id: what the snapshot holds."""
         async with self._database.transaction() as connection:
             return {row.id: _source(row) for row in await connection.execute(_ALL)}
+
+
+async def _locked(connection: AsyncConnection, source_id: str, workspace: str) -> Source:
+    rows = await connection.execute(_LOCKED, {"id": source_id, "workspace": workspace})
+    row = rows.one_or_none()
+    if row is None:
+        raise InvalidInput("no such source in this workspace", code="not_found", field="source")
+    return _source(row)
+
+
+def _meaning_row(source: Source) -> dict[str, str | None]:
+    return {
+        "id": source.id,
+        "event_names": json.dumps(dict(source.event_names)),
+        "public_url": source.public_url,
+        "time_zone": source.time_zone,
+    }
+
+
+def _secrets_row(source: Source) -> dict[str, str]:
+    return {"id": source.id, "secrets": json.dumps([_secret_row(secret) for secret in source.secrets])}
 
 
 def _secret_row(secret: Secret) -> dict[str, str | None]:

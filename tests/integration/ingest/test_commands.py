@@ -8,6 +8,7 @@ from typer import Typer
 from typer.testing import CliRunner, Result
 
 from services.command import keys, sources
+from services.ingest.repository import SourceRepository
 from shared.access import KeyRing, Scope
 from shared.clock import SystemClock
 from shared.db.engine import Database
@@ -72,3 +73,33 @@ async def test_a_source_is_created_from_a_secret_file_and_listed_without_it(tmp_
     assert "segment" in listed.stdout
     assert "kept to oneself" not in listed.stdout
     assert (again.exit_code, "taken" in again.stderr) == (1, True)
+
+
+async def test_sources_are_applied_from_a_file_as_often_as_one_likes(tmp_path: Path, database: Database) -> None:
+    (tmp_path / "first").write_text("the first secret")
+    (tmp_path / "second").write_text("the second secret")
+    file = tmp_path / "sources.yaml"
+    file.write_text("sources: [{id: web, kind: segment, secret_files: [first], event_names: {Signed Up: signed_up}}]")
+    repository = SourceRepository(database)
+
+    assert "web is new" in (await run(sources.app, "apply", str(file))).stdout
+    assert "as it was" in (await run(sources.app, "apply", str(file))).stdout
+    file.write_text("sources: [{id: web, kind: segment, secret_files: [second], time_zone: Europe/Berlin}]")
+    assert "has changed" in (await run(sources.app, "apply", str(file))).stdout
+
+    [source] = await repository.of_workspace("default")
+    assert (source.event_names, source.time_zone) == ({}, "Europe/Berlin")
+    now = SystemClock().now()
+    assert source.live_secrets(now) == ("the second secret", "the first secret")
+
+
+async def test_a_file_of_sources_that_is_wrong_is_refused_with_every_fault(tmp_path: Path) -> None:
+    file = tmp_path / "sources.yaml"
+    file.write_text("sources: [{id: a, kind: segment, secret_files: [nowhere]}, {id: a, kind: segment, colour: red}]")
+
+    answer = await run(sources.app, "apply", str(file))
+
+    assert answer.exit_code == 1
+    assert "sources[0].secret_files: nowhere cannot be read" in answer.stderr
+    assert "sources[1].colour: unknown key" in answer.stderr
+    assert "a is there twice" in answer.stderr
