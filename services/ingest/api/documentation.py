@@ -70,7 +70,7 @@ REQUEST_BODY: dict[str, object] = {
             "schema": {"oneOf": [ITEM_SCHEMA, {"type": "array", "items": ITEM_SCHEMA}]},
             "examples": {"one": {"value": _EXAMPLE}, "several": {"value": [_EXAMPLE]}},
         },
-        "application/x-ndjson": {"schema": {**_TEXT, "description": "One such object a line."}},
+        "application/x-ndjson": {"schema": {**_TEXT, "pattern": r"^\{", "description": "One such object a line."}},
         CLOUD_EVENT: {"schema": _CLOUD_EVENT_SCHEMA, "example": _CLOUD_EXAMPLE},
         CLOUD_EVENTS_BATCH: {"schema": {"type": "array", "items": _CLOUD_EVENT_SCHEMA}},
     },
