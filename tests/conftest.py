@@ -25,6 +25,7 @@ async def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIter
         if url is None:
             data_dir: Path = tmp_path_factory.mktemp("postgres")
             url = await stack.enter_async_context(EmbeddedPostgres(data_dir).running())
+            await PostgresServer(url).trade_durability_for_speed()
         server = PostgresServer(url)
         await server.make_template()
         stack.push_async_callback(server.drop_template)
