@@ -20,6 +20,8 @@ from aiokafka.errors import KafkaError
 
 _HERE = Path(__file__).resolve().parent
 _JARS = _HERE.parents[2] / ".cache" / "kafka-jars"
+# Sixteen bytes in base64, always the same: a random one begins with "-" now and then, which Kafka takes for an option.
+_CLUSTER_ID = base64.urlsafe_b64encode(b"leadflow's tests").decode().rstrip("=")
 _DOWNLOAD_SECONDS = 300
 _FORMAT_SECONDS = 60
 _START_SECONDS = 60.0
@@ -147,9 +149,8 @@ class LocalBroker(KafkaBroker):
         self._process = None
 
     def _format(self) -> None:
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         command = ["java", "-cp", self._classpath, "kafka.tools.StorageTool", "format", "--standalone"]
-        _run([*command, "-t", cluster_id, "-c", str(self._properties)], timeout_seconds=_FORMAT_SECONDS)
+        _run([*command, "-t", _CLUSTER_ID, "-c", str(self._properties)], timeout_seconds=_FORMAT_SECONDS)
 
 
 @contextmanager
