@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError
 
 _HERE = Path(__file__).resolve().parent
 _JARS = _HERE.parents[2] / ".cache" / "kafka-jars"
-# Sixteen bytes in base64, always the same: a random one begins with "-" now and then, which Kafka takes for an option.
+# Sixteen bytes in base64, always the same: a random one may begin with "-", which Kafka takes for an option.
 _CLUSTER_ID = base64.urlsafe_b64encode(b"leadflow's tests").decode().rstrip("=")
 _DOWNLOAD_SECONDS = 300
 _FORMAT_SECONDS = 60
