@@ -49,7 +49,7 @@ class _Place:
 
 
 class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
-    """Joins on entering, leaves on exit. A broken aiokafka consumer is replaced at the next poll."""
+    """Begins to join on entering, leaves on exit. A broken aiokafka consumer is replaced at the next poll."""
 
     def __init__(
         self,
@@ -201,14 +201,19 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         return Partition(partition.topic.removeprefix(self._prefix), partition.partition)
 
     async def _open(self) -> AIOKafkaConsumer:
+        """Connect, and begin to join.
+
+        Joining waits for members that died until their session ends, which may be longer than any call:
+        giving up on it would only leave one more dead member to wait for. So it goes on behind the polls.
+        """
         consumer = AIOKafkaConsumer(**self._options)
-        consumer.subscribe(self._topics, listener=self)
         try:
             async with asyncio.timeout(self._call_timeout_seconds):
                 await consumer.start()
         except (KafkaError, TimeoutError, OSError) as error:
             await _stop_consumer(consumer)
             raise LogUnavailable(f"Kafka does not answer: {error!r}", outcome_unknown=False) from error
+        consumer.subscribe(self._topics, listener=self)
         self._consumer = consumer
         return consumer
 

@@ -381,6 +381,11 @@ class TestDeath:
 
         assert values(records) == values(numbered(40))
         async with log.consume([topic.name], group=topic.name, member="heir") as heir:
+            await wait_until(
+                lambda: holds(heir, 4),
+                "the partitions of a group of nobody",
+                timeout_seconds=2 * engine.session_timeout_seconds + MARGIN_SECONDS,
+            )
             await read_nothing(heir)
 
     async def test_readers_skip_nothing_of_concurrent_publishers(self, engine: LogEngine, topic: TopicSpec) -> None:
