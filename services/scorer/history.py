@@ -1,0 +1,315 @@
+"""Stored histories, lead by lead: what recomputing, comparing and testing models read.
+
+Everything read through one `Snapshot` is of one moment, in this process and in its workers, however long it
+takes and whatever is counted meanwhile. An open snapshot keeps PostgreSQL from vacuuming what is newer.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from multiprocessing import connection as pipes
+from multiprocessing.util import Finalize
+from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.scorer import stored_leads
+from shared.db.engine import Database
+from shared.errors import TransientError
+from shared.events.engagement import EngagementEvent
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+CHUNK_LEADS: Final = 200
+_LONGEST_SECONDS = 3600.0
+# Chunks handed out per worker: one in work, one waiting, so that none idles while its result travels.
+_AHEAD = 2
+
+
+class LeadHistory(NamedTuple):
+    """A surviving lead and every event that counts for it, those of leads it absorbed included.
+
+    In the order in which they count as having happened. Retracted events are not among them.
+    """
+
+    lead_id: UUID
+    events: tuple[EngagementEvent, ...]
+
+
+class Progress(NamedTuple):
+    """How many of the workspace's leads are done."""
+
+    done: int
+    leads: int
+
+
+# Built once per process from a picklable argument; then given one chunk of histories after the other.
+Work: TypeAlias = Callable[[Sequence[LeadHistory]], Result]
+Prepare: TypeAlias = Callable[[Argument], Work[Result]]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One moment of the database. Another session reads the same with `SET TRANSACTION SNAPSHOT id`."""
+
+    connection: AsyncConnection
+    id: str
+
+
+class WorkerDied(TransientError):
+    """A worker process ended before its work: killed, or out of memory."""
+
+
+@asynccontextmanager
+async def snapshot(database: Database) -> AsyncIterator[Snapshot]:
+    """Hold one moment of the database, for reading alone."""
+    async with _reading(database.url) as connection:
+        exported = await connection.execute(text("SELECT pg_export_snapshot()"))
+        yield Snapshot(connection, str(exported.scalar_one()))
+
+
+async def lead_ids(
+    connection: AsyncConnection, workspace: str, *, after: UUID | None = None, upto: UUID | None = None, limit: int
+) -> list[UUID]:
+    """The first `limit` surviving leads after `after` and up to `upto`, by id."""
+    rows = await connection.execute(
+        text("""
+            SELECT id FROM scorer.lead
+            WHERE workspace = :workspace AND merged_into IS NULL
+              AND (CAST(:after AS uuid) IS NULL OR id > :after) AND (CAST(:upto AS uuid) IS NULL OR id <= :upto)
+            ORDER BY id LIMIT :limit
+        """),
+        {"workspace": workspace, "after": after, "upto": upto, "limit": limit},
+    )
+    return [row.id for row in rows]
+
+
+async def count_leads(connection: AsyncConnection, workspace: str) -> int:
+    """How many leads the workspace has; those that were merged into another are not counted."""
+    rows = await connection.execute(
+        text("SELECT count(*) FROM scorer.lead WHERE workspace = :workspace AND merged_into IS NULL"),
+        {"workspace": workspace},
+    )
+    return int(rows.scalar_one())
+
+
+async def pages(
+    connection: AsyncConnection, workspace: str, *, limit: int = CHUNK_LEADS
+) -> AsyncIterator[list[UUID]]:
+    """All surviving leads of the workspace by id, `limit` at a time."""
+    after: UUID | None = None
+    while page := await lead_ids(connection, workspace, after=after, limit=limit):
+        yield page
+        after = page[-1]
+
+
+async def histories_of(connection: AsyncConnection, leads: Sequence[UUID]) -> list[LeadHistory]:
+    """The histories of these leads, in the order given."""
+    found = await stored_leads.histories(connection, leads)
+    return [LeadHistory(lead, tuple(sorted(found[lead], key=_order))) for lead in leads]
+
+
+async def histories(
+    connection: AsyncConnection, workspace: str, *, limit: int = CHUNK_LEADS
+) -> AsyncIterator[LeadHistory]:
+    """Every surviving lead of the workspace with its history, by id; `limit` leads are in memory at a time."""
+    async for page in pages(connection, workspace, limit=limit):
+        for history in await histories_of(connection, page):
+            yield history
+
+
+async def map_histories(
+    database: Database,
+    workspace: str,
+    prepare: Prepare[Argument, Result],
+    argument: Argument,
+    *,
+    processes: int,
+    chunk_leads: int = CHUNK_LEADS,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> list[Result]:
+    """What `prepare(argument)` makes of each chunk of the workspace's histories, in the order of lead ids.
+
+    With `processes` the work is done by as many new ones, each with a connection of its own: then `prepare` must
+    be a function of a module, and argument and results must pickle. With 0 it is done here, and holds up the
+    loop. All read one snapshot. Raises WorkerDied if a worker was killed, and what the work itself raises.
+    """
+    async with snapshot(database) as taken:
+        leads = await count_leads(taken.connection, workspace)
+        round_ = _Round(taken.connection, workspace, chunk_leads, _Bar(leads, on_progress))
+        if not processes:
+            return await _mapped_here(round_, prepare(argument))
+        setup = _Setup(database.url, taken.id, prepare, argument)
+        async with worker_processes(processes, _open_worker, setup) as pool:
+            return await _mapped(round_, pool, ahead=processes * _AHEAD)
+
+
+@asynccontextmanager
+async def worker_processes(
+    number: int, prepare: Callable[..., None], *arguments: object
+) -> AsyncIterator[ProcessPoolExecutor]:
+    """`number` new processes, each set up by `prepare(*arguments)`, that end with this one whatever ends it."""
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(number, spawn, initializer=_begin, initargs=(prepare, arguments))
+    try:
+        yield pool
+    finally:
+        await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
+
+
+async def result_of(pool: Executor, work: Callable[..., Result], *arguments: object) -> Result:
+    """What `work(*arguments)` returns in a worker. Raises WorkerDied."""
+    try:
+        return await asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
+    except BrokenProcessPool as error:
+        raise WorkerDied("a worker process was killed; start the command again") from error
+
+
+class _Bar:
+    """Counts what is done, and tells whoever wants to know."""
+
+    def __init__(self, leads: int, told: Callable[[Progress], None] | None) -> None:
+        self._leads, self._told, self._done = leads, told, 0
+        self.advance(0)
+
+    def advance(self, leads: int) -> None:
+        self._done += leads
+        if self._told is not None:
+            self._told(Progress(self._done, self._leads))
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """One pass over all leads of a workspace."""
+
+    connection: AsyncConnection
+    workspace: str
+    chunk_leads: int
+    bar: _Bar
+
+    def pages(self) -> AsyncIterator[list[UUID]]:
+        return pages(self.connection, self.workspace, limit=self.chunk_leads)
+
+
+async def _mapped_here(round_: _Round, work: Work[Result]) -> list[Result]:
+    results: list[Result] = []
+    async for page in round_.pages():
+        results.append(work(await histories_of(round_.connection, page)))
+        round_.bar.advance(len(page))
+    return results
+
+
+async def _mapped(round_: _Round, pool: Executor, *, ahead: int) -> list[Result]:
+    turns = asyncio.Semaphore(ahead)
+
+    async def chunk(page: list[UUID]) -> Result:
+        try:
+            result: Result = await result_of(pool, _work_chunk, page)
+        finally:
+            turns.release()
+        round_.bar.advance(len(page))
+        return result
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = []
+            async for page in round_.pages():
+                await turns.acquire()
+                tasks.append(group.create_task(chunk(page)))
+    except ExceptionGroup as errors:
+        raise _first(errors) from None
+    return [task.result() for task in tasks]
+
+
+def _first(errors: ExceptionGroup[Exception]) -> Exception:
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, ExceptionGroup) else first
+
+
+@dataclass(frozen=True, slots=True)
+class _Setup(Generic[Argument, Result]):
+    """What a worker needs to begin."""
+
+    url: str
+    snapshot: str
+    prepare: Prepare[Argument, Result]
+    argument: Argument
+
+
+class _Worker:
+    """A worker's loop, connection and work, for as long as its process lives."""
+
+    def __init__(self, setup: _Setup[Any, Any]) -> None:
+        self._runner = asyncio.Runner()
+        self._stack = AsyncExitStack()
+        self._work = setup.prepare(setup.argument)
+        self._connection = self._runner.run(self._open(setup))
+
+    def do(self, page: list[UUID]) -> object:
+        return self._work(self._runner.run(histories_of(self._connection, page)))
+
+    def close(self) -> None:
+        self._runner.run(self._stack.aclose())
+        self._runner.close()
+
+    async def _open(self, setup: _Setup[Any, Any]) -> AsyncConnection:
+        return await self._stack.enter_async_context(_reading(setup.url, setup.snapshot))
+
+
+_worker: _Worker | None = None
+
+
+def _open_worker(setup: _Setup[Any, Any]) -> None:
+    global _worker  # noqa: PLW0603 - the only place a pool leaves for what a process keeps between calls
+    _worker = _Worker(setup)
+    Finalize(_worker, _worker.close, exitpriority=1)
+
+
+def _work_chunk(page: list[UUID]) -> Any:
+    assert _worker is not None, "the initializer ran"
+    return _worker.do(page)
+
+
+def _begin(prepare: Callable[..., None], arguments: tuple[object, ...]) -> None:
+    """Every worker's beginning. Ctrl-C is the parent's to obey; and a parent that was killed can tell nobody."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    prepare(*arguments)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a worker is started by somebody"
+    pipes.wait([parent.sentinel])
+    os._exit(1)
+
+
+@asynccontextmanager
+async def _reading(url: str, snapshot_id: str | None = None) -> AsyncIterator[AsyncConnection]:
+    """A connection that reads one moment only, on a pool of its own: it may take longer than a service may."""
+    patient = Database(url, pool_size=1, timeout_seconds=_LONGEST_SECONDS)
+    try:
+        async with patient.engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            async with connection.begin():
+                if snapshot_id is not None:
+                    # The id is PostgreSQL's own; the statement takes no parameters.
+                    await connection.exec_driver_sql(f"SET TRANSACTION SNAPSHOT '{snapshot_id}'")
+                yield connection
+    finally:
+        await patient.close()
+
+
+def _order(event: EngagementEvent) -> tuple[datetime, str, str]:
+    return min(event.occurred_at, event.received_at), event.id, event.source
