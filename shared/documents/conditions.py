@@ -1,7 +1,8 @@
-"""Conditions of rules: checked and compiled once, when a model is loaded, into plain functions.
+"""Conditions of rules: checked once, when a document is read, and then plain values that can be asked.
 
 A condition sees one mapping, an event's fields or a lead's attributes, and can neither fail nor run away:
-kinds that do not fit are false, and patterns are RE2, whose time is linear in the text.
+kinds that do not fit are false, and patterns are RE2, whose time is linear in the text. `condition_source`
+writes the same conditions out as functions, for those who ask them of every event.
 """
 
 import operator
@@ -26,6 +27,62 @@ class Missing:
 MISSING: Final = Missing()
 Found: TypeAlias = "Json | Missing"
 Test: TypeAlias = "Callable[[Found], bool]"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operator with its argument; `test` says whether a value passes."""
+
+    operator: str
+    argument: Json
+    test: Test
+
+
+@dataclass(frozen=True, slots=True)
+class FieldTest:
+    """Holds where the value that `steps` lead to passes every operation."""
+
+    steps: tuple[str, ...]
+    operations: tuple[Operation, ...]
+
+    def __call__(self, fields: Fields) -> bool:
+        value = value_at(fields, self.steps)
+        return all(operation.test(value) for operation in self.operations)
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Holds where every part does."""
+
+    parts: "tuple[Clause, ...]"
+
+    def __call__(self, fields: Fields) -> bool:
+        return all(part(fields) for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Holds where one part does; without parts, never."""
+
+    parts: "tuple[Clause, ...]"
+
+    def __call__(self, fields: Fields) -> bool:
+        return any(part(fields) for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """Holds where `part` does not."""
+
+    part: "Clause"
+
+    def __call__(self, fields: Fields) -> bool:
+        return not self.part(fields)
+
+
+Clause: TypeAlias = FieldTest | AllOf | AnyOf | Not
+
+NEVER: Final = AnyOf(())
 
 
 class _Pattern(Protocol):
@@ -58,39 +115,42 @@ class ConditionCompiler:
         self._vocabulary = vocabulary
         self._faults = faults
 
-    def compile(self, document: Json, path: str, depth: int = 0) -> Condition:
+    def compile(self, document: Json, path: str, depth: int = 0) -> Clause:
         """The condition in `document`; one that is never true where there are faults."""
         if not isinstance(document, dict) or not document:
             return self._fault(path, "must be a mapping of fields to tests")
         if depth > _DEEPEST:
             return self._fault(path, f"nested deeper than {_DEEPEST}")
-        return _all([self._clause(key, value, f"{path}.{key}", depth) for key, value in document.items()])
+        clauses = tuple(self._clause(key, value, f"{path}.{key}", depth) for key, value in document.items())
+        return clauses[0] if len(clauses) == 1 else AllOf(clauses)
 
-    def _clause(self, key: str, value: Json, path: str, depth: int) -> Condition:
+    def _clause(self, key: str, value: Json, path: str, depth: int) -> Clause:
         match key:
             case "all":
-                return _all(self._list(value, path, depth))
+                return AllOf(self._list(value, path, depth))
             case "any":
-                return _any(self._list(value, path, depth))
+                return AnyOf(self._list(value, path, depth))
             case "not":
-                return _not(self.compile(value, path, depth + 1))
+                return Not(self.compile(value, path, depth + 1))
             case _ if not self._vocabulary.allows(key):
                 return self._fault(path, f"unknown field; a rule here sees {_described(self._vocabulary)}")
             case _:
                 return self._field_test(key, value, path)
 
-    def _list(self, value: Json, path: str, depth: int) -> list[Condition]:
+    def _list(self, value: Json, path: str, depth: int) -> tuple[Clause, ...]:
         if not isinstance(value, list) or not value:
-            return [self._fault(path, "must be a list of conditions, at least one")]
-        return [self.compile(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
+            return (self._fault(path, "must be a list of conditions, at least one"),)
+        return tuple(self.compile(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value))
 
-    def _field_test(self, field: str, value: Json, path: str) -> Condition:
+    def _field_test(self, field: str, value: Json, path: str) -> Clause:
         operators = value if isinstance(value, dict) else {"eq": value}
         if not operators:
             return self._fault(path, "must have at least one operator")
-        steps = tuple(field.split("."))
-        tests = [self._operator(name, argument, f"{path}.{name}") for name, argument in operators.items()]
-        return lambda fields: _holds(tests, value_at(fields, steps))
+        operations = [
+            Operation(name, argument, self._operator(name, argument, f"{path}.{name}"))
+            for name, argument in operators.items()
+        ]
+        return FieldTest(tuple(field.split(".")), tuple(operations))
 
     def _operator(self, name: str, argument: Json, path: str) -> Test:
         if name not in OPERATORS:
@@ -103,9 +163,9 @@ class ConditionCompiler:
             return _never
         return build(argument)
 
-    def _fault(self, path: str, message: str) -> Condition:
+    def _fault(self, path: str, message: str) -> Clause:
         self._faults.append(Fault(path, message))
-        return _never
+        return NEVER
 
 
 def value_at(fields: Fields, steps: Sequence[str]) -> Found:
@@ -126,24 +186,6 @@ def equal(left: Found, right: Found) -> bool:
 def kind(value: Found) -> type:
     """What a value can be compared with: numbers with numbers, text with text."""
     return float if isinstance(value, int) and not isinstance(value, bool) else type(value)
-
-
-def _all(conditions: Sequence[Condition]) -> Condition:
-    if len(conditions) == 1:
-        return conditions[0]
-    return lambda fields: all(condition(fields) for condition in conditions)
-
-
-def _any(conditions: Sequence[Condition]) -> Condition:
-    return lambda fields: any(condition(fields) for condition in conditions)
-
-
-def _not(condition: Condition) -> Condition:
-    return lambda fields: not condition(fields)
-
-
-def _holds(tests: Sequence[Test], value: Found) -> bool:
-    return all(test(value) for test in tests)
 
 
 def _never(_: object) -> bool:
@@ -198,6 +240,8 @@ def _words(error: Exception) -> str:
 def _pattern(source: str) -> _Pattern:
     options = re2.Options()
     options.log_errors = False
+    # Only whether it is found matters, and looking for groups takes half as long again.
+    options.never_capture = True
     return cast("_Pattern", re2.compile(source, options))
 
 

@@ -6,6 +6,7 @@ The form of the document is the contract's; an unknown key is a fault, because i
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar, get_args
 
+from services.scorer.domain.compiling import matcher
 from services.scorer.domain.limits import Limit, Per
 from services.scorer.domain.model import (
     AttributeRule,
@@ -24,7 +25,7 @@ from services.scorer.domain.model import (
 from shared.documents.conditions import (
     ATTRIBUTE_FIELDS,
     EVENT_FIELDS,
-    Condition,
+    Clause,
     ConditionCompiler,
     Vocabulary,
 )
@@ -57,6 +58,7 @@ def _model(section: Section) -> Model:
     cells = None if section.has("grade") and grade is None else _cells(grade, bands)
     thresholds = _thresholds(section.section("thresholds"), scores, cells)
     section.finish()
+    rules_by_type = _by_type(scores)
     return Model(
         name=name,
         description=description,
@@ -64,7 +66,8 @@ def _model(section: Section) -> Model:
         bands=bands,
         grade=grade,
         thresholds=thresholds,
-        rules_by_type=_by_type(scores),
+        rules_by_type=rules_by_type,
+        matchers={event_type: matcher(event_type, rules) for event_type, rules in rules_by_type.items()},
     )
 
 
@@ -156,7 +159,7 @@ def _attribute_rule(section: Section, groups: Mapping[str, Bounds]) -> Attribute
     return rule
 
 
-def _condition(section: Section, vocabulary: Vocabulary) -> Condition:
+def _condition(section: Section, vocabulary: Vocabulary) -> Clause:
     compiler = ConditionCompiler(vocabulary, section.faults)
     return compiler.compile(section.value("if"), f"{section.path}.if")
 

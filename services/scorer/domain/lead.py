@@ -27,7 +27,9 @@ class ActiveModel:
 # The model of a workspace that has published none: events and attributes are kept, nothing is scored.
 NO_MODEL = ActiveModel(
     version=0,
-    model=Model(name="", description="", scores={}, bands={}, grade=None, thresholds={}, rules_by_type={}),
+    model=Model(
+        name="", description="", scores={}, bands={}, grade=None, thresholds={}, rules_by_type={}, matchers={}
+    ),
 )
 
 

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 
 from services.scorer.domain.event import Event
-from services.scorer.domain.limits import canonical
-from services.scorer.domain.model import AttributeScore, EventRule, EventScore, Model
+from services.scorer.domain.model import AttributeScore, EventScore, Model
 from services.scorer.domain.state import (
     Adjustment,
     EventKey,
@@ -14,7 +13,6 @@ from services.scorer.domain.state import (
     Occurrence,
     Reset,
 )
-from shared.documents.conditions import Fields, value_at
 from shared.documents.durations import NONE, duration_us, whole_days
 from shared.documents.reading import as_number
 from shared.events.engagement import EVENT_VOIDED, SCORE_ADJUSTED, SCORE_RESET
@@ -45,22 +43,9 @@ def adjustment_faults(model: Model, event: Event) -> str | None:
     return None
 
 
-def _matched(model: Model, event: Event) -> tuple[LimitKey, ...]:
-    rules = model.rules_by_type.get(event.type)
-    if not rules:
-        return ()
-    fields: Fields = {"type": event.type, "source": event.source, "properties": dict(event.properties)}
-    return tuple(
-        LimitKey(score, rule.id, _limited_by(rule, fields))
-        for score, rule in rules
-        if rule.condition is None or rule.condition(fields)
-    )
-
-
-def _limited_by(rule: EventRule, fields: Fields) -> str:
-    if rule.limit is None or rule.limit.by is None:
-        return ""
-    return canonical(value_at(fields, rule.limit.by))
+def _matched(model: Model, event: Event) -> list[LimitKey]:
+    matcher = model.matchers.get(event.type)
+    return matcher(event.source, event.properties) if matcher else []
 
 
 def _adjustments(model: Model, event: Event, origin: tuple[int, str, str, str]) -> tuple[Adjustment, ...]:

@@ -1,11 +1,16 @@
 """A model, compiled: what a published document means to the core. Immutable, and built only by `document`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from services.scorer.domain.limits import Limit
-from shared.documents.conditions import Condition
+from services.scorer.domain.state import LimitKey
+from shared.documents.conditions import Clause
+from shared.events.json import Json
+
+# From an event's source and properties to the rules that it matches, each with what its limit counts apart.
+Matcher: TypeAlias = Callable[[str, Mapping[str, Json]], list[LimitKey]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +27,7 @@ class EventRule:
 
     id: str
     event_types: tuple[str, ...]
-    condition: Condition | None
+    condition: Clause | None
     points: float
     description: str
     group: str | None
@@ -36,7 +41,7 @@ class AttributeRule:
     """Points while `condition` holds for the lead's attributes."""
 
     id: str
-    condition: Condition
+    condition: Clause
     points: float
     description: str
     group: str | None
@@ -110,7 +115,7 @@ class Model:
     """One version of a model. `scores` come in an order in which each follows what it combines.
 
     `bands` are by score, greatest lower bound first; `grade` names two banded scores.
-    `rules_by_type` is the index that makes an event cost only its own type's rules.
+    `rules_by_type` lists the rules that look at events of a type; `matchers` asks them all, in that order.
     """
 
     name: str
@@ -120,6 +125,7 @@ class Model:
     grade: tuple[str, str] | None
     thresholds: Mapping[str, Threshold]
     rules_by_type: Mapping[str, tuple[tuple[str, EventRule], ...]]
+    matchers: Mapping[str, Matcher]
 
     def limited(self, score: str, rule: str) -> bool:
         """Whether a rule of an event-built score has a limit."""
