@@ -48,7 +48,8 @@ CREATE TABLE scorer.shadow_lead (
     scores jsonb NOT NULL,
     bands jsonb NOT NULL,
     grades text[] NOT NULL,
-    thresholds jsonb NOT NULL
+    thresholds jsonb NOT NULL,
+    widest double precision NOT NULL
 ) WITH (fillfactor = 80);
 CREATE INDEX shadow_lead_by_shadow ON scorer.shadow_lead (shadow_id);
 CREATE INDEX shadow_lead_by_moment ON scorer.shadow_lead (due_at) WHERE due_at IS NOT NULL;
