@@ -8,7 +8,7 @@ from shared.errors import InvalidInput
 from shared.events.engagement import EngagementAccepted
 from shared.events.envelope import Message
 from shared.events.parked import ElementParked
-from shared.events.scores import LeadEventsRecorded, LeadMerged, LeadScoreChanged
+from shared.events.scores import LeadEventsRecorded, LeadMerged, LeadScoreChanged, LeadUnmerged
 from shared.events.stages import LeadDisqualified, LeadQualified, LeadStageChanged, LeadStalled
 from shared.events.thresholds import LeadThresholdEntered, LeadThresholdLeft
 from shared.events.topics import (
@@ -25,6 +25,7 @@ AnyMessage: TypeAlias = Annotated[
     | LeadEventsRecorded
     | LeadScoreChanged
     | LeadMerged
+    | LeadUnmerged
     | LeadThresholdEntered
     | LeadThresholdLeft
     | LeadQualified
@@ -37,7 +38,7 @@ AnyMessage: TypeAlias = Annotated[
 
 MESSAGES: dict[TopicSpec, tuple[type[Message], ...]] = {
     ENGAGEMENT_EVENTS: (EngagementAccepted,),
-    LEAD_SCORES: (LeadEventsRecorded, LeadScoreChanged, LeadMerged),
+    LEAD_SCORES: (LeadEventsRecorded, LeadScoreChanged, LeadMerged, LeadUnmerged),
     LEAD_THRESHOLDS: (LeadThresholdEntered, LeadThresholdLeft),
     LEAD_STAGES: (LeadQualified, LeadDisqualified, LeadStageChanged, LeadStalled),
     PARKED_ELEMENTS: (ElementParked,),

@@ -52,6 +52,11 @@ class LedgerEntry(Frozen):
     expires_at: AwareDatetime | None = Field(description="When the next part of it expires.")
     latest: EventReference | None = Field(description="The newest event that contributed.")
     reason: str = Field(description="The same in words for people.")
+    withheld: int = Field(0, description="Occurrences that do not count, because the rule's limit withholds them.")
+    withheld_worth: float = Field(0.0, description="Points that those would be worth now; no part of the score.")
+    earliest_at: AwareDatetime | None = Field(
+        None, description="When the oldest of the occurrences that count happened; null where that is not kept."
+    )
 
 
 class ThresholdPosition(Frozen):
@@ -86,7 +91,7 @@ class ScoreChange(Frozen):
     at: AwareDatetime = Field(description="The moment for which everything here holds.")
     current: Standing
     previous: Standing | None = Field(description="As last published; null for a new lead.")
-    cause: Literal["events", "time", "merge", "model"] = Field(description="What made it change.")
+    cause: Literal["events", "time", "merge", "unmerge", "model"] = Field(description="What made it change.")
     events: tuple[EventReference, ...] = Field(description="The events that caused it, if events did.")
     ledger: dict[str, tuple[LedgerEntry, ...]] = Field(description="Per score, the reasons.")
     thresholds: dict[str, ThresholdPosition] = Field(description="Position to each threshold of the model.")
@@ -111,6 +116,19 @@ class Merge(Frozen):
     absorbed: str = Field(description="Id of the lead that is no more; its history is the survivor's now.")
 
 
+class Unmerge(Frozen):
+    """Two leads that had been taken for one are two again; each of them is told so."""
+
+    lead: LeadReference = Field(description="The lead, with the names that are its own now.")
+    sequence: Sequence
+    other: str = Field(description="Id of the lead that it is not.")
+    role: Literal["restored", "survivor"] = Field(
+        description="`restored`: it had been absorbed and is back; `survivor`: it had absorbed the other."
+    )
+    actor: str = Field(description="Who decided so.")
+    reason: str = Field(description="Why.")
+
+
 class LeadEventsRecorded(Message):
     """The scorer has counted events for a lead."""
 
@@ -130,3 +148,10 @@ class LeadMerged(Message):
 
     type: Literal["lead.merged"] = Field("lead.merged", description="Message type.")
     data: Merge
+
+
+class LeadUnmerged(Message):
+    """Two leads that had been taken for one are two again."""
+
+    type: Literal["lead.unmerged"] = Field("lead.unmerged", description="Message type.")
+    data: Unmerge

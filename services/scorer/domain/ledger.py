@@ -49,6 +49,7 @@ def _reasons(lines: Iterable[Line], at_us: int) -> Iterator[LedgerEntry]:
 
 
 def _reason(line: Line, live: list[Portion], at_us: int) -> LedgerEntry:
+    withheld = _live(line.withheld, at_us)
     counted = sum(portion.occurrences for portion in live)
     ends = [portion.term.ends_us for portion in live if portion.term.ends_us is not None]
     return LedgerEntry(
@@ -61,8 +62,17 @@ def _reason(line: Line, live: list[Portion], at_us: int) -> LedgerEntry:
         half_life_seconds=None if line.half_life_us is None else line.half_life_us / _SECOND_US,
         expires_at=moment(min(ends)) if ends and line.kind != "attribute" else None,
         latest=_reference(line.latest, at_us),
-        reason=_words(line, counted, _live(line.withheld, at_us)),
+        reason=_words(line, counted, withheld),
+        withheld=sum(portion.occurrences for portion in withheld),
+        withheld_worth=_worth(withheld, at_us),
+        earliest_at=_earliest(line, live),
     )
+
+
+def _earliest(line: Line, live: list[Portion]) -> datetime | None:
+    if line.kind == "attribute" or line.is_folded:
+        return None
+    return moment(min(portion.term.from_us for portion in live))
 
 
 def _live(portions: Iterable[Portion], at_us: int) -> list[Portion]:

@@ -52,7 +52,10 @@ class HistoryNeeded(LeadflowError):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One reason for points: a rule or an adjustment, with the terms that count and those withheld."""
+    """One reason for points: a rule or an adjustment, with the terms that count and those withheld.
+
+    Where `is_folded`, some terms stand for more than one occurrence, and begin later than those happened.
+    """
 
     kind: Literal["rule", "attribute", "adjustment"]
     name: str | None
@@ -64,6 +67,7 @@ class Line:
     withheld: tuple[Portion, ...]
     latest: Origin | None
     note: str
+    is_folded: bool = False
 
 
 Tally: TypeAlias = Mapping[str, tuple[Line, ...]]
@@ -214,7 +218,8 @@ def _event_line(
             *(_portion(rule, occurrence, resets) for part in recent for occurrence in part.withheld),
         ),
         latest=_newest([*counted, *([past.latest] if past.latest else [])]),
-        note=_in_words(rule),
+        note=title(rule),
+        is_folded=bool(past.counted),
     )
 
 
@@ -353,11 +358,12 @@ def _attribute_line(rule: AttributeRule, spans: Sequence[tuple[_Moment, int | No
         counted=tuple(Portion(Term(rule.points, since.at_us, None, ends), 1) for since, ends in spans),
         withheld=(),
         latest=spans[-1][0].cause,
-        note=_in_words(rule),
+        note=title(rule),
     )
 
 
-def _in_words(rule: EventRule | AttributeRule) -> str:
+def title(rule: EventRule | AttributeRule) -> str:
+    """What a rule is called: its description, or its id as words."""
     return rule.description or rule.id.replace("_", " ").replace("-", " ").capitalize()
 
 
