@@ -19,7 +19,7 @@ SCORE_CHANGES = Counter(
 RECOMPUTES = Counter(
     "leadflow_scoring_recomputes_total",
     "Leads computed anew from their stored events: because the folded state could not answer (`history`), "
-    "or because another model version counts (`model`).",
+    "because another model version counts (`model`), or for a version in the shadow (`shadow`).",
     ["reason"],
 )
 MERGES = Counter("leadflow_scoring_merges_total", "Leads that turned out to be another one.")
@@ -29,9 +29,24 @@ DUE_DELAY = Histogram(
     buckets=LATENCY_BUCKETS,
 )
 
+SHADOW_DIFFERENCE = Histogram(
+    "leadflow_scoring_shadow_difference_points",
+    "How far the scores of a lead are from those under the version in the shadow (the widest of them), each time "
+    "that they are compared. The sum by the count is the mean difference.",
+    buckets=(0.0, 0.01, 0.1, 1, 2, 5, 10, 20, 50, 100),
+)
+SHADOW_DIFFERENCES = Counter(
+    "leadflow_scoring_shadow_differences_total",
+    "Comparisons with the version in the shadow that differ, by what differs; their rate by that of "
+    "`leadflow_scoring_shadow_difference_points_count` is the share.",
+    ["kind"],
+)
+
 for _outcome in ("scored", "duplicate", "conflict", "retracted", "dead_lettered"):
     EVENTS.labels(_outcome)
 for _cause in ("events", "time", "merge", "model"):
     SCORE_CHANGES.labels(_cause)
-for _reason in ("history", "model"):
+for _reason in ("history", "model", "shadow"):
     RECOMPUTES.labels(_reason)
+for _kind in ("band", "grade", "threshold"):
+    SHADOW_DIFFERENCES.labels(_kind)
