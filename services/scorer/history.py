@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -29,6 +29,7 @@ from shared.errors import TransientError
 from shared.events.engagement import EngagementEvent
 
 Argument = TypeVar("Argument")
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 CHUNK_LEADS: Final = 200
@@ -54,9 +55,11 @@ class Progress(NamedTuple):
     leads: int
 
 
-# Built once per process from a picklable argument; then given one chunk of histories after the other.
-Work: TypeAlias = Callable[[Sequence[LeadHistory]], Result]
-Prepare: TypeAlias = Callable[[Argument], Work[Result]]
+# Reads what the work needs of these leads, within the snapshot.
+Read: TypeAlias = Callable[[AsyncConnection, Sequence[UUID]], Awaitable[list[Item]]]
+# Built once per process from a picklable argument; then given one chunk of leads after the other.
+Work: TypeAlias = Callable[[Sequence[Item]], Result]
+Prepare: TypeAlias = Callable[[Argument], Work[Item, Result]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Snapshot:
 
     connection: AsyncConnection
     id: str
+    url: str
 
 
 class WorkerDied(TransientError):
@@ -76,7 +80,7 @@ async def snapshot(database: Database) -> AsyncIterator[Snapshot]:
     """Hold one moment of the database, for reading alone."""
     async with _reading(database.url) as connection:
         exported = await connection.execute(text("SELECT pg_export_snapshot()"))
-        yield Snapshot(connection, str(exported.scalar_one()))
+        yield Snapshot(connection, str(exported.scalar_one()), database.url)
 
 
 async def lead_ids(
@@ -132,27 +136,55 @@ async def histories(
 async def map_histories(
     database: Database,
     workspace: str,
-    prepare: Prepare[Argument, Result],
+    prepare: Prepare[Argument, LeadHistory, Result],
     argument: Argument,
     *,
     processes: int,
     chunk_leads: int = CHUNK_LEADS,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> list[Result]:
-    """What `prepare(argument)` makes of each chunk of the workspace's histories, in the order of lead ids.
-
-    With `processes` the work is done by as many new ones, each with a connection of its own: then `prepare` must
-    be a function of a module, and argument and results must pickle. With 0 it is done here, and holds up the
-    loop. All read one snapshot. Raises WorkerDied if a worker was killed, and what the work itself raises.
-    """
+    """What `prepare(argument)` makes of the workspace's histories now: `map_leads` on a snapshot of its own."""
+    tuning = Tuning(processes, chunk_leads, on_progress)
     async with snapshot(database) as taken:
-        leads = await count_leads(taken.connection, workspace)
-        round_ = _Round(taken.connection, workspace, chunk_leads, _Bar(leads, on_progress))
-        if not processes:
-            return await _mapped_here(round_, prepare(argument))
-        setup = _Setup(database.url, taken.id, prepare, argument)
-        async with worker_processes(processes, _open_worker, setup) as pool:
-            return await _mapped(round_, pool, ahead=processes * _AHEAD)
+        return await map_leads(taken, workspace, Task(histories_of, prepare, argument), tuning)
+
+
+@dataclass(frozen=True, slots=True)
+class Task(Generic[Argument, Item, Result]):
+    """What to read of leads, and what to make of it.
+
+    For other processes `read` and `prepare` must be functions of a module, and argument and results pickle.
+    """
+
+    read: Read[Item]
+    prepare: Prepare[Argument, Item, Result]
+    argument: Argument
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """How a pass over all leads is done. With 0 `processes` it is done in this one, and holds up the loop."""
+
+    processes: int
+    chunk_leads: int = CHUNK_LEADS
+    on_progress: Callable[[Progress], None] | None = None
+
+
+async def map_leads(
+    taken: Snapshot, workspace: str, task: Task[Argument, Item, Result], tuning: Tuning
+) -> list[Result]:
+    """What the task makes of each chunk of the workspace's leads, in the order of their ids.
+
+    All processes read the snapshot, each by a connection of its own. Raises WorkerDied if one was killed, and
+    what the work itself raises.
+    """
+    bar = _Bar(await count_leads(taken.connection, workspace), tuning.on_progress)
+    found = pages(taken.connection, workspace, limit=tuning.chunk_leads)
+    if not tuning.processes:
+        return await _mapped_here(taken.connection, found, task, bar)
+    setup = _Setup(taken.url, taken.id, task)
+    async with worker_processes(tuning.processes, _open_worker, setup) as pool:
+        return await _mapped(found, pool, bar, ahead=tuning.processes * _AHEAD)
 
 
 @asynccontextmanager
@@ -189,42 +221,35 @@ class _Bar:
             self._told(Progress(self._done, self._leads))
 
 
-@dataclass(frozen=True, slots=True)
-class _Round:
-    """One pass over all leads of a workspace."""
-
-    connection: AsyncConnection
-    workspace: str
-    chunk_leads: int
-    bar: _Bar
-
-    def pages(self) -> AsyncIterator[list[UUID]]:
-        return pages(self.connection, self.workspace, limit=self.chunk_leads)
-
-
-async def _mapped_here(round_: _Round, work: Work[Result]) -> list[Result]:
+async def _mapped_here(
+    connection: AsyncConnection,
+    found: AsyncIterator[list[UUID]],
+    task: Task[Argument, Item, Result],
+    bar: _Bar,
+) -> list[Result]:
+    work = task.prepare(task.argument)
     results: list[Result] = []
-    async for page in round_.pages():
-        results.append(work(await histories_of(round_.connection, page)))
-        round_.bar.advance(len(page))
+    async for page in found:
+        results.append(work(await task.read(connection, page)))
+        bar.advance(len(page))
     return results
 
 
-async def _mapped(round_: _Round, pool: Executor, *, ahead: int) -> list[Result]:
+async def _mapped(found: AsyncIterator[list[UUID]], pool: Executor, bar: _Bar, *, ahead: int) -> list[Any]:
     turns = asyncio.Semaphore(ahead)
 
-    async def chunk(page: list[UUID]) -> Result:
+    async def chunk(page: list[UUID]) -> object:
         try:
-            result: Result = await result_of(pool, _work_chunk, page)
+            result = await result_of(pool, _work_chunk, page)
         finally:
             turns.release()
-        round_.bar.advance(len(page))
+        bar.advance(len(page))
         return result
 
     try:
         async with asyncio.TaskGroup() as group:
             tasks = []
-            async for page in round_.pages():
+            async for page in found:
                 await turns.acquire()
                 tasks.append(group.create_task(chunk(page)))
     except ExceptionGroup as errors:
@@ -238,39 +263,39 @@ def _first(errors: ExceptionGroup[Exception]) -> Exception:
 
 
 @dataclass(frozen=True, slots=True)
-class _Setup(Generic[Argument, Result]):
+class _Setup:
     """What a worker needs to begin."""
 
     url: str
     snapshot: str
-    prepare: Prepare[Argument, Result]
-    argument: Argument
+    task: Task[Any, Any, Any]
 
 
 class _Worker:
     """A worker's loop, connection and work, for as long as its process lives."""
 
-    def __init__(self, setup: _Setup[Any, Any]) -> None:
+    def __init__(self, setup: _Setup) -> None:
         self._runner = asyncio.Runner()
         self._stack = AsyncExitStack()
-        self._work = setup.prepare(setup.argument)
-        self._connection = self._runner.run(self._open(setup))
+        self._read = setup.task.read
+        self._work = setup.task.prepare(setup.task.argument)
+        self._connection = self._runner.run(self._stack.enter_async_context(_reading(setup.url, setup.snapshot)))
 
     def do(self, page: list[UUID]) -> object:
-        return self._work(self._runner.run(histories_of(self._connection, page)))
+        return self._work(self._runner.run(self._read_page(page)))
+
+    async def _read_page(self, page: list[UUID]) -> list[Any]:
+        return await self._read(self._connection, page)
 
     def close(self) -> None:
         self._runner.run(self._stack.aclose())
         self._runner.close()
 
-    async def _open(self, setup: _Setup[Any, Any]) -> AsyncConnection:
-        return await self._stack.enter_async_context(_reading(setup.url, setup.snapshot))
-
 
 _worker: _Worker | None = None
 
 
-def _open_worker(setup: _Setup[Any, Any]) -> None:
+def _open_worker(setup: _Setup) -> None:
     global _worker  # noqa: PLW0603 - the only place a pool leaves for what a process keeps between calls
     _worker = _Worker(setup)
     Finalize(_worker, _worker.close, exitpriority=1)

@@ -131,6 +131,28 @@ async def lock_leads(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[U
     return {row.id: _lead(row) for row in rows}
 
 
+async def read_leads(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, LeadRow]:
+    """The leads, not locked."""
+    rows = await connection.execute(
+        text("""
+            SELECT id, workspace, merged_into, model_version, state::text, published::text, sequence, due_at
+            FROM scorer.lead LEFT JOIN scorer.due ON due.lead_id = lead.id
+            WHERE id = ANY(CAST(:ids AS uuid[]))
+        """),
+        {"ids": list(ids)},
+    )
+    return {row.id: _lead(row) for row in rows}
+
+
+async def lead_marks(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, str]:
+    """For each lead a mark that is another after every change to it: the transaction that wrote its row."""
+    rows = await connection.execute(
+        text("SELECT id, xmin::text AS mark FROM scorer.lead WHERE id = ANY(CAST(:ids AS uuid[]))"),
+        {"ids": list(ids)},
+    )
+    return {row.id: row.mark for row in rows}
+
+
 async def merge_leads(
     connection: AsyncConnection, workspace: str, survivor: UUID, absorbed: Sequence[UUID], merged_at: datetime
 ) -> None:

@@ -34,6 +34,21 @@ async def lock(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, L
     return {id_: _lead(row, names.get(id_, ())) for id_, row in rows.items()}
 
 
+async def read(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, Lead]:
+    """These leads as they are now, for looking alone: nothing keeps them from changing."""
+    names = await repository.names_of(connection, ids)
+    return {
+        id_: _lead(row, names.get(id_, ())) for id_, row in (await repository.read_leads(connection, ids)).items()
+    }
+
+
+async def find(connection: AsyncConnection, lead_id: UUID) -> Lead:
+    """One lead that exists, as it is, without a lock."""
+    row = (await repository.read_leads(connection, [lead_id]))[lead_id]
+    names = await repository.names_of(connection, [lead_id])
+    return _lead(row, names.get(lead_id, ()))
+
+
 async def histories(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, list[EngagementEvent]]:
     """Every event that counts for each of these leads."""
     found = await repository.history(connection, ids)
