@@ -185,7 +185,7 @@ def _rule_lines(
     if isinstance(score, AttributeScore):
         yield from _attribute_lines(score, state)
         return
-    resets = _reset_times(score.name, state)
+    resets = reset_times(score.name, state)
     for rule in score.rules.values():
         key = RuleKey(score.name, rule.id)
         found = occurrences.get(key, {})
@@ -202,7 +202,7 @@ def _event_line(
     settled: Settled | None,
     resets: Sequence[int],
 ) -> Line:
-    recent = [_split(rule, limit, found, settled=settled) for limit, found in occurrences.items()]
+    recent = [split_of(rule, limit, found, settled=settled) for limit, found in occurrences.items()]
     past = _past(key, settled, resets)
     counted = [occurrence for part in recent for occurrence in part.counted]
     return Line(
@@ -212,10 +212,10 @@ def _event_line(
         points=rule.points,
         half_life_us=rule.half_life_us,
         limit=rule.limit,
-        counted=(*past.counted, *(_portion(rule, occurrence, resets) for occurrence in counted)),
+        counted=(*past.counted, *(portion_of(rule, occurrence, resets) for occurrence in counted)),
         withheld=(
             *past.withheld,
-            *(_portion(rule, occurrence, resets) for part in recent for occurrence in part.withheld),
+            *(portion_of(rule, occurrence, resets) for part in recent for occurrence in part.withheld),
         ),
         latest=_newest([*counted, *([past.latest] if past.latest else [])]),
         note=title(rule),
@@ -223,13 +223,17 @@ def _event_line(
     )
 
 
-def _split(rule: EventRule, key: LimitKey, occurrences: tuple[Occurrence, ...], *, settled: Settled | None) -> Split:
+def split_of(
+    rule: EventRule, key: LimitKey, occurrences: tuple[Occurrence, ...], *, settled: Settled | None
+) -> Split:
+    """Occurrences of one limit, sorted, as the rule's limit splits them."""
     if rule.limit is None:
         return Split(occurrences, ())
     return split(occurrences, rule.limit, key=key, already=settled.limits if settled else {})
 
 
-def _portion(rule: EventRule, occurrence: Occurrence, resets: Sequence[int]) -> Portion:
+def portion_of(rule: EventRule, occurrence: Occurrence, resets: Sequence[int]) -> Portion:
+    """What one occurrence that counts is worth over time."""
     ends = _ends(occurrence.at_us, rule.expires_after_days, resets)
     return Portion(Term(rule.points, occurrence.at_us, rule.half_life_us, ends), 1)
 
@@ -260,7 +264,8 @@ def _earlier(one: int | None, other: int | None) -> int | None:
     return other if one is None else one if other is None else min(one, other)
 
 
-def _reset_times(score: str, state: LeadState) -> list[int]:
+def reset_times(score: str, state: LeadState) -> list[int]:
+    """When the slate of `score` was wiped, ascending."""
     applied = (reset for settled in state.settled for reset in settled.resets)
     return sorted({reset.at_us for reset in (*state.resets, *applied) if reset.score == score})
 
@@ -275,7 +280,7 @@ def _newest(origins: Sequence[Origin]) -> Origin | None:
 
 
 def _adjustment_lines(score: str, state: LeadState) -> Iterable[Line]:
-    resets = _reset_times(score, state)
+    resets = reset_times(score, state)
     return (_adjustment_line(given, resets) for given in state.adjustments if given.score == score)
 
 
