@@ -11,6 +11,7 @@ from services.scorer.domain.matching import state_of
 from services.scorer.domain.model import Model
 from services.scorer.domain.standing import standing_of
 from services.scorer.domain.state import LeadState, combine, combine_all
+from services.scorer.domain.tally import HistoryNeeded
 from services.scorer.domain.telling import Cause, Teller
 from shared.events.engagement import EngagementEvent
 from shared.events.envelope import LeadReference, Message
@@ -94,15 +95,17 @@ def rebuilt(active: ActiveModel, lead: Lead, history: Sequence[EngagementEvent])
 def happen(
     active: ActiveModel, lead: Lead, happening: Happening, now: datetime, *, is_rebuilt: bool = False
 ) -> Outcome:
-    """What becomes of `lead`. Raises HistoryNeeded when its folded state cannot answer.
+    """What becomes of `lead`. Raises HistoryNeeded when its folded state, or that of one it absorbs, cannot answer.
 
-    Then, or if it is outdated, call again with the `rebuilt` lead, whose state holds the new events already.
+    Then, or if it is outdated, call again with the `rebuilt` lead, whose state holds all that happened already.
     """
+    if not is_rebuilt and any(is_outdated(active, absorbed) for absorbed in happening.absorbed):
+        raise HistoryNeeded("an absorbed lead is of another model version")
     teller = Teller(lead.reference, lead.workspace, lead.sequence)
     told = lead.told
     if told is not None and _is_due(lead, now) and not is_rebuilt and not happening.absorbed:
         told = _tell_what_time_did(active, lead, told, teller, until=now)
-    state = _state_after(active, lead, happening)
+    state = _state_after(active, lead, happening, is_rebuilt=is_rebuilt)
     assessment = assess(active.model, state, _moment(now, told, happening.events))
     for absorbed in happening.absorbed:
         teller.merged(absorbed.reference.id, assessment.at)
@@ -169,8 +172,9 @@ def _tell(
     )
 
 
-def _state_after(active: ActiveModel, lead: Lead, happening: Happening) -> LeadState:
-    before = combine_all(each.state for each in (lead, *happening.absorbed))
+def _state_after(active: ActiveModel, lead: Lead, happening: Happening, *, is_rebuilt: bool) -> LeadState:
+    # A history holds that of the absorbed leads; their folded states would count it a second time.
+    before = lead.state if is_rebuilt else combine_all(each.state for each in (lead, *happening.absorbed))
     new = (*happening.events, *happening.retractions)
     return combine(before, combine_all(state_of(active.model, as_event(event)) for event in new))
 

@@ -3,9 +3,13 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import pytest
+
 from services.scorer.domain.document import parse_model
 from services.scorer.domain.lead import ActiveModel, Happening, Lead, happen, is_outdated, pass_time, rebuilt
+from services.scorer.domain.standing import standing_of
 from services.scorer.domain.state import EMPTY
+from services.scorer.domain.tally import HistoryNeeded
 from shared.events.engagement import EngagementEvent
 from shared.events.envelope import LeadReference, Message
 from shared.events.scores import LeadScoreChanged, ScoreChange
@@ -105,6 +109,34 @@ def test_a_merge_adds_up_what_both_did() -> None:
     assert [message.type for message in outcome.messages] == ["lead.merged", "lead.score_changed"]
     (change,) = changes(outcome.messages)
     assert (change.cause, change.current.scores) == ("merge", {"total": 80})
+
+
+def test_a_merge_with_a_lead_of_another_model_version_is_told_from_the_history_of_both() -> None:
+    other = replace(
+        happen(replace(ACTIVE, version=2), NOBODY, Happening(events=(a_page_view("e2"),)), NOON).lead,
+        reference=LeadReference(id="8", emails=(), external_ids={}),
+    )
+    lead = happen(ACTIVE, NOBODY, Happening(events=(a_page_view(),)), NOON).lead
+    with pytest.raises(HistoryNeeded):
+        happen(ACTIVE, lead, Happening(absorbed=(other,)), NOON)
+
+    again = rebuilt(ACTIVE, lead, [a_page_view(), a_page_view("e2")])
+    outcome = happen(ACTIVE, again, Happening(absorbed=(other,)), NOON, is_rebuilt=True)
+
+    assert changes(outcome.messages)[0].current.scores == {"total": 80}
+
+
+def test_a_rebuilt_survivor_does_not_count_folded_history_of_the_absorbed_twice() -> None:
+    views = [a_page_view(f"e{n}", at=NOON - timedelta(hours=24 + n)) for n in range(300)]
+    other = happen(ACTIVE, NOBODY, Happening(events=tuple(views)), NOON).lead
+    assert other.state.settled
+
+    again = rebuilt(ACTIVE, NOBODY, views)
+    outcome = happen(ACTIVE, again, Happening(absorbed=(other,)), NOON, is_rebuilt=True)
+
+    expected = standing_of(ACTIVE.model, other.state, NOON)
+    assert expected.scores["total"] > 0
+    assert standing_of(ACTIVE.model, outcome.lead.state, NOON) == expected
 
 
 def test_a_rebuilt_lead_equals_one_that_was_counted_event_by_event() -> None:
