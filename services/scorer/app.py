@@ -30,6 +30,9 @@ def build(context: Context, settings: ScorerSettings, keys: KeyRing) -> Service:
     async def follow_active_models() -> int:
         return await scorer.follow_active_models(settings.catch_up_batch_size)
 
+    async def follow_shadows() -> int:
+        return await scorer.follow_shadows(settings.catch_up_batch_size)
+
     return Service(
         name="scorer",
         routers=(models_router(context, keys),),
@@ -38,6 +41,7 @@ def build(context: Context, settings: ScorerSettings, keys: KeyRing) -> Service:
             **outbox.tasks(context.database, context.log),
             "due moments": every(settings.due_poll_seconds, tell_what_time_did, name="due moments"),
             "active models": every(_FOLLOW_SECONDS, follow_active_models, name="active models"),
+            "shadows": every(_FOLLOW_SECONDS, follow_shadows, name="shadows"),
         },
         ready={"database": context.database.check, "log": context.log.check},
         live={"consumer": consumer.stuck},

@@ -4,6 +4,7 @@ Each is one transaction: what was stored, what the state became, and what is to 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from uuid import UUID, uuid4
@@ -26,6 +27,7 @@ from services.scorer.domain.lead import (
 from services.scorer.domain.tally import HistoryNeeded
 from services.scorer.models import ModelBook
 from services.scorer.repository import EventKey, StoredEvent
+from services.scorer.shadows import Changed, Shadows
 from services.scorer.stored_leads import Contended
 from shared.clock import Clock
 from shared.db.engine import Database
@@ -50,6 +52,7 @@ class Scorer:
         self._clock = clock
         self._new_id = new_id
         self._models = ModelBook()
+        self._shadows = Shadows(database, clock, self._models)
 
     async def count(self, messages: Sequence[EngagementAccepted]) -> None:
         """Count each event once, whoever brings it how often."""
@@ -66,9 +69,14 @@ class Scorer:
         async with self._database.transaction() as connection:
             due = await repository.leads_due(connection, now, limit)
             leads = await stored_leads.lock(connection, due)
-            told = await self._update(
-                connection, leads, lambda active, lead, _id, _rebuilt: pass_time(active, lead, now)
-            )
+
+            def update(active: ActiveModel, lead: Lead, id_: UUID, _is_rebuilt: bool) -> Outcome:
+                # What was due under another version never comes; that another one counts now is the news.
+                if is_outdated(active, leads[id_]):
+                    return happen(active, lead, Happening(), now, is_rebuilt=True)
+                return pass_time(active, lead, now)
+
+            told = await self._update(connection, leads, update, {})
         self._committed(told)
         return len(due)
 
@@ -80,6 +88,10 @@ class Scorer:
             told = await self._let_happen(connection, leads, {})
         self._committed(told)
         return len(behind)
+
+    async def follow_shadows(self, limit: int) -> int:
+        """What versions in the shadow need behind the events, up to `limit` leads of each kind; returns how many."""
+        return await self._shadows.work(limit)
 
     async def _without_duplicates(
         self, connection: AsyncConnection, messages: Sequence[EngagementAccepted]
@@ -162,13 +174,14 @@ class Scorer:
         def update(active: ActiveModel, lead: Lead, id_: UUID, is_rebuilt: bool) -> Outcome:
             return happen(active, lead, happenings.get(id_, Happening()), now, is_rebuilt=is_rebuilt)
 
-        return await self._update(connection, leads, update)
+        return await self._update(connection, leads, update, happenings)
 
     async def _update(
         self,
         connection: AsyncConnection,
         leads: Mapping[UUID, Lead],
         update: Callable[[ActiveModel, Lead, UUID, bool], Outcome],
+        happenings: Mapping[UUID, Happening],
     ) -> list[Outgoing]:
         """Apply `update` to each lead, on its folded state where that can answer, else on its whole history.
 
@@ -176,11 +189,17 @@ class Scorer:
         """
         if not leads:
             return []
-        models = await self._models.active(connection, (lead.workspace for lead in leads.values()))
+        chosen = await self._models.chosen(connection, (lead.workspace for lead in leads.values()))
+        apart = [lead for id_, lead in leads.items() if id_ not in happenings or not happenings[id_].absorbed]
+        inherited = await self._shadows.inherited(connection, chosen, apart)
         outcomes: dict[UUID, Outcome] = {}
         for id_, lead in leads.items():
-            active = models[lead.workspace]
+            active = chosen[lead.workspace].active
             try:
+                if id_ in inherited:
+                    translated = replace(lead, version=active.version, state=inherited[id_])
+                    outcomes[id_] = update(active, translated, id_, True)
+                    continue
                 if is_outdated(active, lead):
                     raise HistoryNeeded("another model version counts now")
                 outcomes[id_] = update(active, lead, id_, False)
@@ -188,9 +207,10 @@ class Scorer:
                 metrics.RECOMPUTES.labels("model" if is_outdated(active, lead) else "history").inc()
         unanswered = [id_ for id_ in leads if id_ not in outcomes]
         for id_, history in (await stored_leads.histories(connection, unanswered)).items():
-            active = models[leads[id_].workspace]
+            active = chosen[leads[id_].workspace].active
             outcomes[id_] = update(active, rebuilt(active, leads[id_], history), id_, True)
         await stored_leads.save(connection, outcomes)
+        await self._shadows.follow(connection, chosen, _changed(leads, outcomes, happenings))
         told = _outgoing(outcomes)
         await self._outbox.append(connection, told)
         return told
@@ -225,6 +245,17 @@ def _happening(person: Person, fresh: Sequence[EngagementAccepted], leads: Mappi
         events=tuple(fresh[index].data for index in person.mentions),
         absorbed=tuple(leads[known.id] for known in person.leads[1:]),
     )
+
+
+def _changed(
+    leads: Mapping[UUID, Lead], outcomes: Mapping[UUID, Outcome], happenings: Mapping[UUID, Happening]
+) -> dict[UUID, Changed]:
+    """What a shadow has to follow: leads to whom something happened, and those that another version has now."""
+    return {
+        id_: Changed(outcome.lead, happenings.get(id_, Happening()), is_new=leads[id_].version is None)
+        for id_, outcome in outcomes.items()
+        if id_ in happenings or leads[id_].version != outcome.lead.version
+    }
 
 
 def _outgoing(outcomes: Mapping[UUID, Outcome]) -> list[Outgoing]:

@@ -27,7 +27,7 @@ class Seen(NamedTuple):
     state: LeadState
 
 
-Pair: TypeAlias = "tuple[str | None, str | None]"
+Pair: TypeAlias = tuple[str | None, str | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,6 +186,22 @@ async def test_another_model_is_followed_from_history(bench: Bench) -> None:
     assert await bench.scorer.follow_active_models(10) == 0
 
 
+async def test_another_model_is_told_though_a_moment_of_the_old_one_comes_first(bench: Bench) -> None:
+    told = await bench.count(*(an_event(f"e{n}") for n in range(4)))
+    due = changes(told)[0].data.forecast.changes_at
+    assert due is not None
+    await bench.publish(
+        {"model": "other", "scores": {"total": {"rules": [{"id": "page", "on": "page_viewed", "points": 20}]}}}
+    )
+
+    bench.clock.move_to(due + timedelta(hours=3))
+    assert await bench.scorer.tell_what_time_did(10) == 1
+
+    change = changes(await bench.told())[0].data
+    assert (change.cause, change.at, change.current.scores) == ("model", bench.clock.now(), {"total": 80})
+    assert await bench.scorer.follow_active_models(10) == 0
+
+
 async def test_without_a_model_events_are_kept_and_scored_when_one_comes(database: Database) -> None:
     bench = Bench(database)
     told = await bench.count(an_event(attributes={"title": "boss"}))
