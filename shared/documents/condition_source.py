@@ -5,13 +5,16 @@ fixed here are written. An operator without a shape of its own is asked as `cond
 gives what asking the conditions one by one gives, which tests assert for every operator and kind of value.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias, cast
 
 from shared.documents.conditions import MISSING, AllOf, AnyOf, Clause, FieldTest, Not, Operation
 from shared.events.json import Json
 
 _COMPARISONS: Final = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+
+_Identity: TypeAlias = tuple[tuple[str, ...], str, str]
 
 
 class FunctionSource:
@@ -25,6 +28,8 @@ class FunctionSource:
         self._constants: dict[str, object] = {"MISSING": MISSING}
         self._fields: dict[tuple[str, ...], str] = {(name,): name for name in parameters}
         self._fields.update({(name,): self.constant(value) for name, value in known.items()})
+        self._flags: set[str] = set()
+        self._shared: dict[_Identity, str] = {}
         self._reads: list[str] = []
         self._lines: list[str] = []
 
@@ -49,12 +54,35 @@ class FunctionSource:
             self._fields[path] = name
         return self._fields[path]
 
+    def is_text(self, value: str) -> str:
+        """The local name of whether the field `value` is text: asked once, however many tests depend on it."""
+        return self._flag(f"{value}_is_text", f"type({value}) is str")
+
+    def is_number(self, value: str) -> str:
+        """The local name of whether the field `value` is a number; truth is none."""
+        return self._flag(f"{value}_is_number", f"type({value}) is int or type({value}) is float")
+
+    def _flag(self, name: str, meaning: str) -> str:
+        if name not in self._flags:
+            self._flags.add(name)
+            self._reads.append(f"{name} = {meaning}")
+        return name
+
+    def share(self, clauses: Iterable[Clause]) -> None:
+        """Let tests that stand more than once in `clauses`, which this function will hold, be asked once."""
+        asked = [each for clause in clauses for each in _field_operations(clause)]
+        times = Counter(_identity(steps, operation) for steps, operation in asked)
+        for steps, operation in asked:
+            identity = _identity(steps, operation)
+            if times[identity] > 1 and identity not in self._shared:
+                test = self._operation(operation, self.field(steps))
+                self._shared[identity] = self._flag(f"shared{len(self._shared)}", test)
+
     def condition(self, clause: Clause) -> str:
         """An expression that is true where `clause` holds."""
         match clause:
             case FieldTest(steps, operations):
-                value = self.field(steps)
-                return _joined("and", [self._operation(operation, value) for operation in operations])
+                return _joined("and", [self._field_operation(steps, operation) for operation in operations])
             case AllOf(parts):
                 return _joined("and", [self.condition(part) for part in parts])
             case AnyOf(parts):
@@ -75,9 +103,29 @@ class FunctionSource:
         exec(compile(source, "<rules>", "exec"), namespace)  # noqa: S102
         return cast("Callable[..., object]", namespace["generated"])
 
+    def _field_operation(self, steps: tuple[str, ...], operation: Operation) -> str:
+        shared = self._shared.get(_identity(steps, operation))
+        return shared or self._operation(operation, self.field(steps))
+
     def _operation(self, operation: Operation, value: str) -> str:
         shape = _SHAPES.get(operation.operator, _as_asked)
         return shape(self, operation, value)
+
+
+def _field_operations(clause: Clause) -> Iterator[tuple[tuple[str, ...], Operation]]:
+    match clause:
+        case FieldTest(steps, operations):
+            yield from ((steps, operation) for operation in operations)
+        case AllOf(parts) | AnyOf(parts):
+            for part in parts:
+                yield from _field_operations(part)
+        case Not(part):
+            yield from _field_operations(part)
+
+
+def _identity(steps: tuple[str, ...], operation: Operation) -> _Identity:
+    # As text, 1 and true and 1.0 are three arguments.
+    return steps, operation.operator, repr(operation.argument)
 
 
 _Shape: TypeAlias = Callable[[FunctionSource, Operation, str], str]
@@ -89,7 +137,7 @@ def _as_asked(source: FunctionSource, operation: Operation, value: str) -> str:
 
 def _of_text(source: FunctionSource, operation: Operation, value: str) -> str:
     """Tests that only text can pass are not asked of anything else."""
-    return f"(type({value}) is str and {_as_asked(source, operation, value)})"
+    return f"({source.is_text(value)} and {_as_asked(source, operation, value)})"
 
 
 def _equals(source: FunctionSource, operation: Operation, value: str) -> str:
@@ -114,7 +162,7 @@ def _among(source: FunctionSource, operation: Operation, value: str) -> str:
     members = cast("list[Json]", operation.argument)
     texts = frozenset(member for member in members if isinstance(member, str))
     others = [_same(source, member, value) for member in members if not isinstance(member, str)]
-    among_texts = [f"(type({value}) is str and {value} in {source.constant(texts)})"] if texts else []
+    among_texts = [f"({source.is_text(value)} and {value} in {source.constant(texts)})"] if texts else []
     return _joined("or", among_texts + others)
 
 
@@ -140,15 +188,15 @@ def _contains(source: FunctionSource, operation: Operation, value: str) -> str:
     if not isinstance(operation.argument, str):
         return _as_asked(source, operation, value)
     within = f"{source.constant(operation.argument)} in {value}"
-    return f"({within} if type({value}) is str else {_as_asked(source, operation, value)})"
+    return f"({within} if {source.is_text(value)} else {_as_asked(source, operation, value)})"
 
 
 def _starts(source: FunctionSource, operation: Operation, value: str) -> str:
-    return f"(type({value}) is str and {value}.startswith({source.constant(operation.argument)}))"
+    return f"({source.is_text(value)} and {value}.startswith({source.constant(operation.argument)}))"
 
 
 def _ends(source: FunctionSource, operation: Operation, value: str) -> str:
-    return f"(type({value}) is str and {value}.endswith({source.constant(operation.argument)}))"
+    return f"({source.is_text(value)} and {value}.endswith({source.constant(operation.argument)}))"
 
 
 _SHAPES: Final[Mapping[str, _Shape]] = {

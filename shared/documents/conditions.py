@@ -8,6 +8,7 @@ writes the same conditions out as functions, for those who ask them of every eve
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Protocol, TypeAlias, cast
 
 import re2
@@ -106,6 +107,10 @@ EVENT_FIELDS = Vocabulary(names=frozenset({"type", "source"}), roots=frozenset({
 ATTRIBUTE_FIELDS = Vocabulary(names=frozenset(), roots=frozenset({"attributes"}))
 
 _DEEPEST = 16
+
+# Bounds what the answers of one pattern take: a quarter of a megabyte at the very most.
+_REMEMBERED_TEXTS = 512
+_REMEMBERED_LENGTH = 128
 
 
 class ConditionCompiler:
@@ -308,7 +313,18 @@ def _ends_with(argument: Json) -> Test:
 
 def _matches(argument: Json) -> Test:
     pattern = _pattern(cast("str", argument))
-    return lambda value: isinstance(value, str) and pattern.search(value) is not None
+
+    # Job titles and campaign addresses are few and come again; searching them takes twenty times a look-up.
+    @lru_cache(_REMEMBERED_TEXTS)
+    def is_found(text: str) -> bool:
+        return pattern.search(text) is not None
+
+    def test(value: Found) -> bool:
+        if not isinstance(value, str):
+            return False
+        return is_found(value) if len(value) <= _REMEMBERED_LENGTH else pattern.search(value) is not None
+
+    return test
 
 
 OPERATORS: Final[Mapping[str, tuple[Callable[[Json], str | None], Callable[[Json], Test]]]] = {

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from json.encoder import encode_basestring
 from typing import Literal, NamedTuple, TypeAlias, assert_never
 
 from services.scorer.domain.state import LimitKey, Occurrence, PeriodKey
@@ -73,9 +74,14 @@ def canonical(value: Found) -> str:
 
     A missing value is the empty text. Long values are told apart by their digest, so that state stays small.
     """
-    if isinstance(value, Missing):
+    if isinstance(value, str):
+        text = encode_basestring(value)
+    elif type(value) is int:
+        text = repr(value)
+    elif isinstance(value, Missing):
         return ""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    else:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return text if len(text) <= _LONGEST_TEXT else sha256(text.encode()).hexdigest()

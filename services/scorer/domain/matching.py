@@ -23,7 +23,7 @@ def state_of(model: Model, event: Event) -> LeadState:
     """The state of a lead to whom nothing but `event` ever happened."""
     origin = (event.at_us, event.id, event.source, event.type)
     return LeadState(
-        occurrences={key: (Occurrence(*origin),) for key in _matched(model, event)},
+        occurrences={key: (Occurrence(*origin),) for key in matched(model, event)},
         adjustments=_adjustments(model, event, origin),
         facts={name: (Fact(*origin, value),) for name, value in event.attributes.items()},
         resets=_resets(model, event, origin),
@@ -43,7 +43,8 @@ def adjustment_faults(model: Model, event: Event) -> str | None:
     return None
 
 
-def _matched(model: Model, event: Event) -> list[LimitKey]:
+def matched(model: Model, event: Event) -> list[LimitKey]:
+    """The rules that `event` matches, each with what its limit counts apart; only those of its type are asked."""
     matcher = model.matchers.get(event.type)
     return matcher(event.source, event.properties) if matcher else []
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.documents.conditions import ATTRIBUTE_FIELDS, EVENT_FIELDS, ConditionCompiler, Fields
+from shared.documents.conditions import ATTRIBUTE_FIELDS, EVENT_FIELDS, Clause, ConditionCompiler, Fields
 from shared.errors import Fault
 from shared.events.json import Json
 
@@ -21,11 +21,18 @@ EVENT: Fields = {
 }
 
 
-def holds(condition: Json, fields: Fields = EVENT) -> bool:
+TEXTS = [("/p", 10), ("/q", 10), ("/p", 200), ("/q", 200)]
+
+
+def read(condition: Json) -> Clause:
     faults: list[Fault] = []
-    compiled = ConditionCompiler(EVENT_FIELDS, faults).compile(condition, "if")
+    clause = ConditionCompiler(EVENT_FIELDS, faults).compile(condition, "if")
     assert faults == []
-    return compiled(fields)
+    return clause
+
+
+def holds(condition: Json, fields: Fields = EVENT) -> bool:
+    return read(condition)(fields)
 
 
 def faults_of(condition: Json) -> list[tuple[str, str]]:
@@ -103,8 +110,25 @@ def test_a_missing_field_fails_every_test_but_three(test: Json, expected: bool) 
     assert holds({"properties.absent": test}) is expected
 
 
-def test_a_pattern_that_backtracks_elsewhere_answers_at_once() -> None:
-    assert holds({"properties.path": {"matches": "(a+)+$"}}, {"properties": {"path": "a" * 8000 + "b"}}) is False
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|aa)+$", "(.*a){12}$", "((a?){20}){20}a{400}$", "(?i)(a*)*b$"])
+@pytest.mark.parametrize("length", [100, 8192])
+def test_a_pattern_that_backtracks_elsewhere_answers_at_once(pattern: str, length: int) -> None:
+    assert holds({"properties.path": {"matches": pattern}}, {"properties": {"path": "a" * length + "!"}}) is False
+
+
+def test_a_pattern_that_would_take_much_memory_is_refused() -> None:
+    ((path, message),) = faults_of({"properties.path": {"matches": "((a{100}){100}){100}"}})
+
+    assert path == "if.properties.path.matches"
+    assert "RE2" in message
+
+
+def test_answers_that_a_pattern_remembers_are_those_it_gave() -> None:
+    condition = read({"properties.path": {"matches": "^/p"}})
+
+    for _ in range(2):
+        answers = [condition({"properties": {"path": f"{start}{'x' * 200}"[:length]}}) for start, length in TEXTS]
+        assert answers == [True, False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What parts of leadflow cost, measured: run from the repository root, `python -m benchmarks.rules`."""
