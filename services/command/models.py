@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from services.command.backtest import backtest_
 from services.command.failure import fail
 from services.command.runtime import database, run_async
 from services.scorer import model_repository, models
@@ -21,6 +22,8 @@ from shared.events.json import Json
 from shared.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Scoring models: validate, publish, list, show.")
+
+app.command("backtest")(backtest_)
 
 File = Annotated[Path, typer.Argument(help="Model document, YAML or JSON.", exists=True, dir_okay=False)]
 Workspace = Annotated[str, typer.Option(help="Workspace.")]

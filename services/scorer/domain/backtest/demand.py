@@ -14,9 +14,8 @@ from typing import Final, Literal
 
 from services.scorer.domain.backtest.intervals import Estimate, rate, wilson
 from services.scorer.domain.backtest.observations import Observations
-from shared.documents.durations import DAY_US
+from shared.documents.durations import WEEK_US
 
-WEEK_US: Final = 7 * DAY_US
 # With fewer weeks nothing can be said about how much they differ.
 _WEEKS_TO_COMPARE: Final = 4
 

@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from services.scorer.domain.backtest.calibration import Bin, bins_of
-from services.scorer.domain.backtest.demand import WEEK_US, Advice, Demand
+from services.scorer.domain.backtest.demand import Advice, Demand
 from services.scorer.domain.backtest.discrimination import Comparison, discrimination_of
 from services.scorer.domain.backtest.intervals import Estimate, Share
 from services.scorer.domain.backtest.lift import Decile, deciles_of
 from services.scorer.domain.backtest.observations import Observations
 from services.scorer.domain.backtest.observing import Observed
 from services.scorer.domain.backtest.thresholds import Selection, levels_of, selections_of
+from shared.documents.durations import WEEK_US
 from shared.errors import InvalidInput
+from shared.events.curve import moment
 
 _FEWEST_LEADS: Final = 2
 
@@ -60,8 +63,8 @@ class Report:
     leads_won: int
     observations: int
     wins: Estimate
-    from_us: int
-    until_us: int
+    first_at: datetime
+    last_at: datetime
     weeks: float
     left_out: dict[str, int]
     events: int
@@ -76,16 +79,16 @@ def report_of(observed: Observed, contenders: Sequence[Contender], wish: Wish, *
     observations = observed.observations()
     _check(observed)
     discrimination = discrimination_of(observations)
-    from_us, until_us = min(observations.at_us), max(observations.at_us)
-    weeks = max(1.0, (until_us - from_us + (every_us or 0)) / WEEK_US)
+    first_us, last_us = min(observations.at_us), max(observations.at_us)
+    weeks = max(1.0, (last_us - first_us + (every_us or 0)) / WEEK_US)
     return Report(
         leads_seen=observed.seen,
         leads=len(set(observations.leads)),
         leads_won=len(_winners(observations)),
         observations=len(observations),
         wins=_wins(observations),
-        from_us=from_us,
-        until_us=until_us,
+        first_at=moment(first_us),
+        last_at=moment(last_us),
         weeks=weeks,
         left_out={str(why): number for why, number in sorted(observed.left_out.items())},
         events=observed.events,
