@@ -163,10 +163,8 @@ async def start_shadow(
             raise Refused(f"version {running.version} is in the shadow; stop it first", code="another_shadow")
         active = (await model_repository.choices(connection, [workspace]))[workspace].version
         if active is None or active == version:
-            wrong = (
-                "no version is active to compare with" if active is None else f"version {version} is the active one"
-            )
-            raise Refused(wrong, code="nothing_to_compare")
+            what = "no version is active" if active is None else f"version {version} is active itself"
+            raise Refused(f"there is nothing to compare with: {what}", code="nothing_to_compare")
         run = ShadowRun(0, workspace, version, clock.now(), by, reason)
         await shadow_repository.start(connection, run)
         started = await shadow_repository.running(connection, workspace)

@@ -107,7 +107,7 @@ async def states(connection: AsyncConnection, shadow_ids: Sequence[int], leads: 
     """The states that these shadows have of leads; those yet to be reached are left out."""
     rows = await connection.execute(
         text("""
-            SELECT lead_id, state::text FROM scorer.shadow_lead
+            SELECT lead_id, shadow_lead.state::text FROM scorer.shadow_lead
             JOIN scorer.lead ON lead.id = lead_id AND lead.shadow_id = shadow_lead.shadow_id
             WHERE lead_id = ANY(CAST(:leads AS uuid[])) AND shadow_lead.shadow_id = ANY(CAST(:ids AS bigint[]))
         """),

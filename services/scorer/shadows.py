@@ -12,10 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer import metrics, shadow_repository, stored_leads
 from services.scorer.domain.codec import decode_state, encode_state
-from services.scorer.domain.event import as_event
 from services.scorer.domain.folding import compact
-from services.scorer.domain.lead import Happening, Lead, rebuilt
-from services.scorer.domain.matching import state_of
+from services.scorer.domain.lead import Happening, Lead, added_by, rebuilt
 from services.scorer.domain.shadow import Comparison, Seen, compare
 from services.scorer.domain.state import EMPTY, LeadState, combine_all
 from services.scorer.domain.tally import HistoryNeeded
@@ -159,12 +157,10 @@ class Shadows:
 
 def _after(shadow: Shadow, happening: Happening, parts: Sequence[LeadState | None]) -> LeadState | None:
     """The state once `happening` is added to its parts; None where one is missing, and only history can tell."""
-    model = shadow.model.model
     known = [part for part in parts if part is not None]
     if len(known) < len(parts):
         return None
-    new = (*happening.events, *happening.retractions)
-    return combine_all([*known, *(state_of(model, as_event(event)) for event in new)])
+    return combine_all([*known, added_by(shadow.model.model, happening)])
 
 
 def _absorbed(happening: Happening) -> list[UUID]:

@@ -92,6 +92,13 @@ def rebuilt(active: ActiveModel, lead: Lead, history: Sequence[EngagementEvent])
     return replace(lead, version=active.version, state=state)
 
 
+def added_by(model: Model, happening: Happening) -> LeadState:
+    """What `happening` adds to the states that were: of a retraction, which may be another lead's, that alone."""
+    events = combine_all(state_of(model, as_event(event)) for event in happening.events)
+    retractions = combine_all(state_of(model, as_event(event)) for event in happening.retractions)
+    return replace(events, voided=events.voided | retractions.voided)
+
+
 def happen(
     active: ActiveModel, lead: Lead, happening: Happening, now: datetime, *, is_rebuilt: bool = False
 ) -> Outcome:
@@ -175,8 +182,7 @@ def _tell(
 def _state_after(active: ActiveModel, lead: Lead, happening: Happening, *, is_rebuilt: bool) -> LeadState:
     # A history holds that of the absorbed leads; their folded states would count it a second time.
     before = lead.state if is_rebuilt else combine_all(each.state for each in (lead, *happening.absorbed))
-    new = (*happening.events, *happening.retractions)
-    return combine(before, combine_all(state_of(active.model, as_event(event)) for event in new))
+    return combine(before, added_by(active.model, happening))
 
 
 def _moment(now: datetime, told: Told | None, events: Sequence[EngagementEvent]) -> datetime:

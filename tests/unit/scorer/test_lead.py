@@ -139,6 +139,16 @@ def test_a_rebuilt_survivor_does_not_count_folded_history_of_the_absorbed_twice(
     assert standing_of(ACTIVE.model, outcome.lead.state, NOON) == expected
 
 
+def test_a_retraction_by_another_lead_brings_none_of_its_attributes() -> None:
+    lead = happen(ACTIVE, NOBODY, Happening(events=(a_page_view(),)), NOON).lead
+    retraction = an_event("void", "event_voided", properties={"event_id": "e1"}, attributes={"size": 10}).data
+
+    outcome = happen(ACTIVE, lead, Happening(retractions=(retraction,)), NOON)
+
+    assert outcome.lead.state.facts == {}
+    assert changes(outcome.messages)[0].current.scores == {"total": 0}
+
+
 def test_a_rebuilt_lead_equals_one_that_was_counted_event_by_event() -> None:
     history = [a_page_view(f"e{hour}", at=NOON + timedelta(hours=hour)) for hour in range(5)]
     counted = NOBODY
