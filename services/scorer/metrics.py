@@ -19,10 +19,12 @@ SCORE_CHANGES = Counter(
 RECOMPUTES = Counter(
     "leadflow_scoring_recomputes_total",
     "Leads computed anew from their stored events: because the folded state could not answer (`history`), "
-    "because another model version counts (`model`), or for a version in the shadow (`shadow`).",
+    "because another model version counts (`model`), for a version in the shadow (`shadow`), or because somebody "
+    "asked what only they tell (`asked`).",
     ["reason"],
 )
 MERGES = Counter("leadflow_scoring_merges_total", "Leads that turned out to be another one.")
+UNMERGES = Counter("leadflow_scoring_unmerges_total", "Merges that a person has taken back.")
 DUE_DELAY = Histogram(
     "leadflow_scoring_due_delay_seconds",
     "From the moment at which a standing changes by itself to telling it.",
@@ -44,9 +46,9 @@ SHADOW_DIFFERENCES = Counter(
 
 for _outcome in ("scored", "duplicate", "conflict", "retracted", "dead_lettered"):
     EVENTS.labels(_outcome)
-for _cause in ("events", "time", "merge", "model"):
+for _cause in ("events", "time", "merge", "unmerge", "model"):
     SCORE_CHANGES.labels(_cause)
-for _reason in ("history", "model", "shadow"):
+for _reason in ("history", "model", "shadow", "asked"):
     RECOMPUTES.labels(_reason)
 for _kind in ("band", "grade", "threshold"):
     SHADOW_DIFFERENCES.labels(_kind)
