@@ -108,6 +108,19 @@ async def count_leads(connection: AsyncConnection, workspace: str) -> int:
     return int(rows.scalar_one())
 
 
+async def last_event_at(connection: AsyncConnection, workspace: str) -> datetime | None:
+    """When the last event of the workspace that counts happened; None if there is none."""
+    rows = await connection.execute(
+        text("""
+            SELECT max(least(occurred_at, received_at)) FROM scorer.event
+            WHERE workspace = :workspace AND NOT voided
+        """),
+        {"workspace": workspace},
+    )
+    found: datetime | None = rows.scalar_one()
+    return found
+
+
 async def pages(
     connection: AsyncConnection, workspace: str, *, limit: int = CHUNK_LEADS
 ) -> AsyncIterator[list[UUID]]:

@@ -153,6 +153,16 @@ async def lead_marks(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[U
     return {row.id: row.mark for row in rows}
 
 
+async def forget_shadows(connection: AsyncConnection, leads: Sequence[UUID]) -> None:
+    """Have these leads computed again in the shadow, and compared with what they are now."""
+    await connection.execute(
+        text(
+            "UPDATE scorer.lead SET shadow_id = NULL WHERE id = ANY(CAST(:ids AS uuid[])) AND shadow_id IS NOT NULL"
+        ),
+        {"ids": list(leads)},
+    )
+
+
 async def merge_leads(
     connection: AsyncConnection, workspace: str, survivor: UUID, absorbed: Sequence[UUID], merged_at: datetime
 ) -> None:
