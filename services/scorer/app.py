@@ -1,5 +1,6 @@
 """The composition root of the scorer: the only place that wires it."""
 
+from services.scorer.api.leads import scores_router
 from services.scorer.api.models import models_router
 from services.scorer.handlers import Handlers
 from services.scorer.service import Scorer
@@ -35,7 +36,7 @@ def build(context: Context, settings: ScorerSettings, keys: KeyRing) -> Service:
 
     return Service(
         name="scorer",
-        routers=(models_router(context, keys),),
+        routers=(models_router(context, keys), scores_router(context, keys, scorer)),
         tasks={
             "consumer": consumer.run,
             **outbox.tasks(context.database, context.log),

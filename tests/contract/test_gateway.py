@@ -56,6 +56,7 @@ async def test_every_route_goes_to_the_service_that_has_it(routes: dict[str, set
         ("/v1/events-of-another-kind", "pipeline"),
         ("/v1/webhooks/hubspot-main", "ingest"),
         ("/v1/models/b2b-default", "scorer"),
+        ("/v1/scores/5b0a3a52-6c1e-4d3f-9f0a-2f6f1f4f7a10/forecast", "scorer"),
         ("/v1/leads/v1/models", "pipeline"),
         ("/docs", "pipeline"),
     ],

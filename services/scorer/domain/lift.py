@@ -95,6 +95,12 @@ class Way:
         """How many events it takes."""
         return sum(step.count for step in self.steps if step.option.kind == "event")
 
+    def words(self) -> str:
+        """`2 x Webinar attended, Demo requested; learn: Decision maker (job_title matches ...)`."""
+        events = ", ".join(_step_words(step) for step in self.steps if step.option.kind == "event")
+        facts = ", ".join(_step_words(step) for step in self.steps if step.option.kind == "facts")
+        return "; ".join(part for part in (events, f"learn: {facts}" if facts else "") if part)
+
 
 @dataclass(frozen=True, slots=True)
 class Lift:
@@ -428,6 +434,12 @@ class _Search:
             else:
                 another: Assignment = dict.fromkeys(option.distinct, f"another {number}")
                 yield _event(option.event_types[0], {**option.assignment, **another}, at=self._at, number=number)
+
+
+def _step_words(step: Step) -> str:
+    times = f"{step.count} x " if step.count > 1 else ""
+    conditions = " and ".join(step.option.conditions)
+    return f"{times}{step.option.title}{f' ({conditions})' if conditions else ''}"
 
 
 def _steps(plan: _Plan) -> tuple[Step, ...]:
