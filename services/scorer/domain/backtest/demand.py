@@ -69,7 +69,7 @@ class Demand:
     @cached_property
     def _levels(self) -> list[float]:
         """Every threshold that makes a difference, the lowest first."""
-        return sorted(set(self._all))
+        return sorted({*self._all, *self._won})
 
     def _within(self, threshold: float, wanted: float, given: Callable[[float], Estimate]) -> Estimate:
         """All thresholds whose interval of what they give holds `wanted`; what they give falls as they rise."""

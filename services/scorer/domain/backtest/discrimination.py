@@ -136,7 +136,7 @@ def _separated(area: float, winning: int, losing: int) -> Estimate:
 
     Source: Newcombe, Statistics in Medicine 25 (2006) 559, method 5; with a count of leads, not of observations.
     """
-    low, high = 0.5, 1.0
+    low, high = 0.0, 1.0
     for _ in range(60):
         middle = (low + high) / 2
         more = (winning + losing) / 2 - 1
