@@ -42,13 +42,6 @@ async def read(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, L
     }
 
 
-async def find(connection: AsyncConnection, lead_id: UUID) -> Lead:
-    """One lead that exists, as it is, without a lock."""
-    row = (await repository.read_leads(connection, [lead_id]))[lead_id]
-    names = await repository.names_of(connection, [lead_id])
-    return _lead(row, names.get(lead_id, ()))
-
-
 async def histories(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, list[EngagementEvent]]:
     """Every event that counts for each of these leads."""
     found = await repository.history(connection, ids)
