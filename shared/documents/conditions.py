@@ -13,6 +13,7 @@ from typing import Final, Protocol, TypeAlias, cast
 
 import re2
 
+from shared.documents.reading import meant
 from shared.errors import Fault
 from shared.events.json import Json
 
@@ -138,7 +139,8 @@ class ConditionCompiler:
             case "not":
                 return Not(self.compile(value, path, depth + 1))
             case _ if not self._vocabulary.allows(key):
-                return self._fault(path, f"unknown field; a rule here sees {_described(self._vocabulary)}")
+                seen = f"a rule here sees {_described(self._vocabulary)}"
+                return self._fault(path, f"unknown field; {seen}{_meant(key, self._vocabulary)}")
             case _:
                 return self._field_test(key, value, path)
 
@@ -159,7 +161,7 @@ class ConditionCompiler:
 
     def _operator(self, name: str, argument: Json, path: str) -> Test:
         if name not in OPERATORS:
-            self._fault(path, f"unknown operator; there are {', '.join(OPERATORS)}")
+            self._fault(path, f"unknown operator; there are {', '.join(OPERATORS)}{meant(name, OPERATORS)}")
             return _never
         check, build = OPERATORS[name]
         wrong = check(argument)
@@ -195,6 +197,11 @@ def kind(value: Found) -> type:
 
 def _never(_: object) -> bool:
     return False
+
+
+def _meant(field: str, vocabulary: Vocabulary) -> str:
+    root = field.partition(".")[0]
+    return "" if root in vocabulary.roots else meant(root, vocabulary.names | vocabulary.roots)
 
 
 def _described(vocabulary: Vocabulary) -> str:

@@ -1,7 +1,8 @@
 """Reading documents: every wrong value becomes a fault with its path, and reading goes on."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from difflib import get_close_matches
 from typing import Final, TypeVar
 
 from shared.errors import Fault
@@ -11,7 +12,11 @@ Value = TypeVar("Value")
 
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", re.ASCII)
 
-_LARGEST_NUMBER: Final = 1e12
+LARGEST_NUMBER: Final = 10**12
+
+# Looking for what somebody meant is for people's mistakes: bounded, because documents come from anywhere.
+_LONGEST_NAME: Final = 64
+_MOST_COMPARED: Final = 50
 
 
 class Section:
@@ -114,7 +119,7 @@ class Section:
     def count(self, key: str) -> int:
         """A whole number above zero."""
         value = self.value(key)
-        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST_NUMBER:
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST_NUMBER:
             return value
         self.fault(key, "must be a whole number above zero" if self.has(key) else "is missing")
         return 1
@@ -142,14 +147,22 @@ class Section:
         """Fault every key that was not asked for."""
         for key in self._values:
             if key not in self._asked:
-                self.fault(key, f"unknown key; there are {', '.join(sorted(self._asked))}")
+                self.fault(key, f"unknown key; there are {', '.join(sorted(self._asked))}{meant(key, self._asked)}")
 
     def _path_of(self, key: str) -> str:
         return f"{self.path}.{key}" if self.path and key else self.path or key
+
+
+def meant(name: str, known: Collection[str]) -> str:
+    """A question to add to a message about `name`, if one of `known` is much like it."""
+    if len(name) > _LONGEST_NAME or len(known) > _MOST_COMPARED:
+        return ""
+    likely = get_close_matches(name, sorted(known), n=1, cutoff=0.7)
+    return f": did you mean {likely[0]}?" if likely else ""
 
 
 def as_number(value: Json) -> float | None:
     """`value` as a finite float of sensible size, or None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if abs(value) <= _LARGEST_NUMBER else None
+    return float(value) if abs(value) <= LARGEST_NUMBER else None

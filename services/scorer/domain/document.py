@@ -30,7 +30,7 @@ from shared.documents.conditions import (
     Vocabulary,
 )
 from shared.documents.durations import NONE, duration_us, whole_days
-from shared.documents.reading import Section
+from shared.documents.reading import Section, meant
 from shared.errors import Fault, InvalidDocument
 from shared.events.json import Json
 
@@ -169,7 +169,7 @@ def _group_of(section: Section, groups: Mapping[str, Bounds]) -> str | None:
         return None
     group = section.name("group")
     if group and group not in groups:
-        section.fault("group", "is not among the groups of its score")
+        section.fault("group", f"is not among the groups of its score{meant(group, groups)}")
     return group
 
 
@@ -210,7 +210,7 @@ def _unique(rules: Sequence[tuple[Rule, Section]]) -> dict[str, Rule]:
 def _check_weights(section: Section, score: CombinedScore, scores: Mapping[str, Score]) -> None:
     for part in score.weights:
         if part not in scores:
-            section.fault(f"{score.name}.combine.{part}", "is no score of this model")
+            section.fault(f"{score.name}.combine.{part}", f"is no score of this model{meant(part, scores)}")
 
 
 def _in_circles(scores: Mapping[str, Score]) -> list[str]:
@@ -247,7 +247,7 @@ def _bands(section: Section, scores: Mapping[str, Score]) -> dict[str, tuple[Ban
 
 def _bands_of(score: str, section: Section, scores: Mapping[str, Score]) -> tuple[Band, ...]:
     if score not in scores:
-        section.fault(score, "is no score of this model")
+        section.fault(score, f"is no score of this model{meant(score, scores)}")
     bounds = section.section(score)
     bands = [Band(name, bounds.number(name)) for name, _ in bounds.entries()]
     if len({band.at_least for band in bands}) < max(1, len(bands)):
@@ -304,7 +304,7 @@ def _score_threshold(
 ) -> ScoreThreshold:
     score = section.name("score")
     if score and score not in scores:
-        section.fault("score", "is no score of this model")
+        section.fault("score", f"is no score of this model{meant(score, scores)}")
     enter = section.number("enter")
     leave = section.number("exit", enter)
     if leave > enter:

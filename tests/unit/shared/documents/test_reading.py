@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.documents.reading import Section
+from shared.documents.reading import Section, meant
 from shared.errors import Fault
 from shared.events.json import Json
 
@@ -16,7 +16,7 @@ def test_a_key_that_nobody_asked_for_is_a_fault_that_lists_the_known_ones() -> N
     section.name("name")
     section.finish()
 
-    assert faults == [Fault("model.nmae", "unknown key; there are name")]
+    assert faults == [Fault("model.nmae", "unknown key; there are name: did you mean name?")]
 
 
 def test_faults_of_inner_sections_carry_the_whole_path() -> None:
@@ -51,3 +51,10 @@ def test_a_wrong_value_is_one_fault_and_no_error(read: Callable[[Section], objec
     read(Section({"key": value}, "", faults))
 
     assert [fault.path for fault in faults] == ["key"]
+
+
+def test_a_name_that_is_like_none_of_many_is_left_without_a_guess() -> None:
+    assert meant("engagment", ["engagement", "fit"]) == ": did you mean engagement?"
+    assert meant("total", ["engagement", "fit"]) == ""
+    assert meant("engagment" * 10, ["engagement"]) == ""
+    assert meant("name1", [f"name{number}" for number in range(1000)]) == ""
