@@ -54,7 +54,7 @@ async def known_identities(connection: AsyncConnection, names: Iterable[Identity
     workspaces, kinds, values = _columns(sorted(set(names)), 3)
     rows = await connection.execute(
         text("""
-            SELECT name.workspace, name.kind, name.value, lead.id, lead.created_at
+            SELECT name.workspace, name.kind, name.value, lead.id, lead.created_at, lead.partings
             FROM unnest(CAST(:workspaces AS text[]), CAST(:kinds AS text[]), CAST(:values AS text[]))
                  AS name (workspace, kind, value)
             JOIN scorer.identity USING (workspace, kind, value)
@@ -63,7 +63,7 @@ async def known_identities(connection: AsyncConnection, names: Iterable[Identity
         {"workspaces": workspaces, "kinds": kinds, "values": values},
     )
     return {
-        IdentityKey(row.workspace, row.kind, row.value): KnownLead(created_at=row.created_at, id=row.id)
+        IdentityKey(row.workspace, row.kind, row.value): KnownLead(row.created_at, row.id, row.partings)
         for row in rows
     }
 

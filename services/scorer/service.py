@@ -12,8 +12,8 @@ from uuid import UUID, uuid4
 from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scorer import metrics, repository, stored_leads
-from services.scorer.domain.identity import IdentityKey, Person, resolve
+from services.scorer import metrics, repository, separating, separation_repository, stored_leads
+from services.scorer.domain.identity import IdentityKey, KnownLead, Person, resolve
 from services.scorer.domain.lead import (
     ActiveModel,
     Happening,
@@ -21,12 +21,16 @@ from services.scorer.domain.lead import (
     Outcome,
     happen,
     is_outdated,
+    part,
     pass_time,
     rebuilt,
 )
+from services.scorer.domain.separation import partners
 from services.scorer.domain.tally import HistoryNeeded
 from services.scorer.models import ModelBook
 from services.scorer.repository import EventKey, StoredEvent
+from services.scorer.separating import Parted
+from services.scorer.separation_repository import Decision
 from services.scorer.shadows import Changed, Shadows
 from services.scorer.stored_leads import Contended
 from shared.clock import Clock
@@ -93,6 +97,26 @@ class Scorer:
         """What versions in the shadow need behind the events, up to `limit` leads of each kind; returns how many."""
         return await self._shadows.work(limit)
 
+    async def unmerge(self, workspace: str, lead_id: UUID, absorbed: UUID, *, actor: str, reason: str) -> Parted:
+        """Make two leads of one again: `absorbed`, which had become part of the lead, gets back what is its own.
+
+        Raises InvalidInput (`not_found`), Refused (`not_merged`).
+        """
+        now = self._clock.now()
+        async with self._database.transaction() as connection:
+            parted = await separating.part(connection, workspace, lead_id, absorbed, Decision(now, actor, reason))
+            leads = await stored_leads.lock(connection, (parted.survivor, parted.restored))
+
+            def update(active: ActiveModel, lead: Lead, id_: UUID, is_rebuilt: bool) -> Outcome:
+                if not is_rebuilt:
+                    raise HistoryNeeded("its events are others now")
+                return part(active, lead, parted.parting(id_), now)
+
+            told = await self._update(connection, leads, update, {})
+        self._committed(told)
+        metrics.UNMERGES.inc()
+        return parted
+
     async def _without_duplicates(
         self, connection: AsyncConnection, messages: Sequence[EngagementAccepted]
     ) -> tuple[list[EngagementAccepted], list[str]]:
@@ -113,7 +137,7 @@ class Scorer:
     async def _count_fresh(self, connection: AsyncConnection, fresh: Sequence[EngagementAccepted]) -> list[Outgoing]:
         now = self._clock.now()
         people = await self._who(connection, [_names(message) for message in fresh])
-        leads = await stored_leads.lock(connection, {known.id for person in people for known in person.leads})
+        leads = await self._lock(connection, [known for person in people for known in person.leads])
         survivors = await self._settle_identities(connection, people, now)
         owners = {index: survivors[place] for place, person in enumerate(people) for index in person.mentions}
         await _store(connection, [(message, owners[index]) for index, message in enumerate(fresh)])
@@ -129,12 +153,32 @@ class Scorer:
         names = {name for mention in mentions for name in mention}
         locked: set[IdentityKey] = set()
         while True:
-            people = resolve(mentions, await repository.known_identities(connection, names))
+            people = await self._resolve(connection, mentions, await repository.known_identities(connection, names))
             contested = {name for person in people if not person.is_settled for name in person.names}
             if contested <= locked:
                 return people
             await repository.lock_identities(connection, contested)
             locked |= contested
+
+    async def _resolve(
+        self,
+        connection: AsyncConnection,
+        mentions: Sequence[Sequence[IdentityKey]],
+        known: Mapping[IdentityKey, KnownLead],
+    ) -> tuple[Person, ...]:
+        """Who is who; leads that are set apart are looked for only where some would become one."""
+        people = resolve(mentions, known)
+        meeting = {lead.id for person in people if len(person.leads) > 1 for lead in person.leads}
+        apart = await separation_repository.separations(connection, meeting) if meeting else []
+        return resolve(mentions, known, partners(apart)) if apart else people
+
+    async def _lock(self, connection: AsyncConnection, known: Sequence[KnownLead]) -> dict[UUID, Lead]:
+        """The leads that names led to. Raises Contended if they may lead elsewhere by now."""
+        leads = await stored_leads.lock(connection, {lead.id for lead in known})
+        partings = await separation_repository.partings(connection, leads)
+        if any(partings[lead.id] != lead.partings for lead in known):
+            raise Contended("names of a lead were given to another one meanwhile")
+        return leads
 
     async def _settle_identities(
         self, connection: AsyncConnection, people: Sequence[Person], now: datetime

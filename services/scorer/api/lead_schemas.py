@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -222,6 +223,21 @@ class RetractionRequest(_Request):
     event_id: PlainText = Field(min_length=1, max_length=512, description="Id of the event within its source.")
     actor: Actor
     reason: Reason
+
+
+class UnmergeRequest(_Request):
+    """Two leads were taken for one, and are two."""
+
+    absorbed: UUID = Field(description="The lead that became part of this one, and is to be restored.")
+    actor: Actor
+    reason: Reason
+
+
+class Unmerged(BaseModel):
+    """Both leads, each on its own again; they never become one by themselves any more."""
+
+    survivor: ScoreExplanation
+    restored: ScoreExplanation
 
 
 class EventIdentity(BaseModel):

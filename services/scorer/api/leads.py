@@ -19,6 +19,8 @@ from services.scorer.api.lead_schemas import (
     ScoreCourse,
     ScoreExplanation,
     ScoreForecast,
+    Unmerged,
+    UnmergeRequest,
     event_view,
     lead_answer,
     lift_view,
@@ -191,6 +193,14 @@ def scores_router(context: Context, keys: KeyRing, scorer: Scorer) -> APIRouter:
     ) -> Correction:
         wish = corrections.Retraction(body.source, body.event_id, body.actor, body.reason)
         return _correction(await corrector.correct(caller.workspace, lead_id, wish, key=idempotency_key))
+
+    @router.post("/{lead_id}/unmerge", summary="Make two leads of one again", responses=problem_responses(400, 409))
+    async def unmerge(lead_id: UUID, body: UnmergeRequest, caller: writer) -> Unmerged:
+        parted = await scorer.unmerge(caller.workspace, lead_id, body.absorbed, actor=body.actor, reason=body.reason)
+        return Unmerged(
+            survivor=score_explanation(await explainer.explain(caller.workspace, parted.survivor)),
+            restored=score_explanation(await explainer.explain(caller.workspace, parted.restored)),
+        )
 
     return router
 

@@ -1,13 +1,18 @@
 """Who is who: events that share a name belong to one lead, and a name shared by two leads makes them one.
 
-The result is the transitive closure of "shares a name with", so it cannot depend on the order of events.
+The result is the transitive closure of "shares a name with", so it cannot depend on the order of events. The one
+exception are leads that a person has set apart: an event that names several of them is of the one that has its
+strongest name.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple
 from uuid import UUID
+
+_NOBODY: Final[frozenset[UUID]] = frozenset()
 
 
 class IdentityKey(NamedTuple):
@@ -20,10 +25,14 @@ class IdentityKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True, order=True)
 class KnownLead:
-    """A lead that exists; the oldest of several survives a merge, the smaller id on a tie."""
+    """A lead that exists; the oldest of several survives a merge, the smaller id on a tie.
+
+    `partings` is how often names were taken from it: names looked up before that are to be looked up again.
+    """
 
     created_at: datetime
     id: UUID
+    partings: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +54,36 @@ class Person:
         return len(self.leads) == 1 and not self.unknown
 
 
-def resolve(mentions: Sequence[Sequence[IdentityKey]], known: Mapping[IdentityKey, KnownLead]) -> tuple[Person, ...]:
-    """The persons behind `mentions`, each a non-empty list of names; ordered by their first mention."""
-    groups = _Groups()
+def resolve(
+    mentions: Sequence[Sequence[IdentityKey]],
+    known: Mapping[IdentityKey, KnownLead],
+    apart: Mapping[UUID, Collection[UUID]] = MappingProxyType({}),
+) -> tuple[Person, ...]:
+    """The persons behind `mentions`, each a non-empty list of names; ordered by their first mention.
+
+    Names come strongest first. `apart` are, per lead, those that it is never to become one with.
+    """
+    groups = _Groups(apart)
     for names in mentions:
-        groups.join([*names, *(known[name].id for name in names if name in known)])
+        for name in names:
+            if name in known:
+                groups.put(name, known[name].id)
+    for names in mentions:
+        groups.join(names)
     members: dict[object, list[int]] = {}
     for index, names in enumerate(mentions):
         members.setdefault(groups.root(names[0]), []).append(index)
-    return tuple(_person(mentions, indexes, known) for indexes in members.values())
+    return tuple(_person(mentions, indexes, known, groups) for indexes in members.values())
 
 
 def _person(
-    mentions: Sequence[Sequence[IdentityKey]], indexes: Sequence[int], known: Mapping[IdentityKey, KnownLead]
+    mentions: Sequence[Sequence[IdentityKey]],
+    indexes: Sequence[int],
+    known: Mapping[IdentityKey, KnownLead],
+    groups: "_Groups",
 ) -> Person:
-    names = frozenset(name for index in indexes for name in mentions[index])
+    root = groups.root(mentions[indexes[0]][0])
+    names = frozenset(name for index in indexes for name in mentions[index] if groups.root(name) == root)
     return Person(
         mentions=tuple(indexes),
         names=names,
@@ -69,10 +93,12 @@ def _person(
 
 
 class _Groups:
-    """Union-find over names and lead ids."""
+    """Union-find over names and lead ids, in which no group holds two leads that are apart."""
 
-    def __init__(self) -> None:
+    def __init__(self, apart: Mapping[UUID, Collection[UUID]]) -> None:
         self._parent: dict[object, object] = {}
+        self._apart = apart
+        self._leads: dict[object, frozenset[UUID]] = {}
 
     def root(self, item: object) -> object:
         parent = self._parent.setdefault(item, item)
@@ -81,7 +107,22 @@ class _Groups:
         self._parent[item] = parent
         return parent
 
-    def join(self, items: Iterable[object]) -> None:
-        first, *others = (self.root(item) for item in items)
-        for other in others:
-            self._parent[self.root(other)] = self.root(first)
+    def put(self, name: IdentityKey, lead: UUID) -> None:
+        """`name` is `lead`'s."""
+        root = self.root(lead)
+        self._parent[self.root(name)] = root
+        self._leads[root] = frozenset({lead})
+
+    def join(self, items: Sequence[object]) -> None:
+        """The items are one, as far as they may be: the first decides."""
+        for other in items[1:]:
+            first, second = self.root(items[0]), self.root(other)
+            if first != second and not self._are_apart(first, second):
+                self._parent[second] = first
+                self._leads[first] = self._leads.get(first, _NOBODY) | self._leads.get(second, _NOBODY)
+
+    def _are_apart(self, first: object, second: object) -> bool:
+        if not self._apart:
+            return False
+        others = self._leads.get(second, _NOBODY)
+        return any(other in self._apart.get(lead, ()) for lead in self._leads.get(first, _NOBODY) for other in others)

@@ -12,7 +12,7 @@ from services.scorer.domain.model import Model
 from services.scorer.domain.standing import standing_of
 from services.scorer.domain.state import LeadState, combine, combine_all
 from services.scorer.domain.tally import HistoryNeeded
-from services.scorer.domain.telling import Cause, Teller
+from services.scorer.domain.telling import Cause, Parting, Teller
 from shared.events.engagement import EngagementEvent
 from shared.events.envelope import LeadReference, Message
 
@@ -133,6 +133,24 @@ def happen(
         version=active.version,
         state=compact(active.model, state),
         told=told,
+        sequence=teller.sequence,
+        due_at=assessment.forecast.changes_at,
+    )
+    return Outcome(after, tuple(teller.messages))
+
+
+def part(active: ActiveModel, lead: Lead, parting: Parting, now: datetime) -> Outcome:
+    """What is told of a `rebuilt` lead that is another one's no more: always, because its names are others too."""
+    teller = Teller(lead.reference, lead.workspace, lead.sequence)
+    assessment = assess(active.model, lead.state, _moment(now, lead.told, ()))
+    teller.unmerged(parting, assessment.at)
+    if active.model.scores:
+        _tell(active, teller, assessment, told=lead.told, cause="unmerge")
+    after = replace(
+        lead,
+        version=active.version,
+        state=compact(active.model, lead.state),
+        told=told_by(assessment) if active.model.scores else lead.told,
         sequence=teller.sequence,
         due_at=assessment.forecast.changes_at,
     )

@@ -1,6 +1,7 @@
 """Facts about a lead as messages, numbered per lead without gaps, with ids that follow from the numbers."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias, TypedDict
 
@@ -14,16 +15,18 @@ from shared.events.scores import (
     LeadEventsRecorded,
     LeadMerged,
     LeadScoreChanged,
+    LeadUnmerged,
     Merge,
     RecordedEvent,
     ScoreChange,
     Standing,
+    Unmerge,
 )
 from shared.events.topics import LEAD_SCORES
 
 SOURCE = "/leadflow/scorer"
 
-Cause: TypeAlias = Literal["events", "time", "merge", "model"]
+Cause: TypeAlias = Literal["events", "time", "merge", "unmerge", "model"]
 
 
 class _Envelope(TypedDict):
@@ -32,6 +35,16 @@ class _Envelope(TypedDict):
     subject: str
     time: datetime
     workspace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """Two leads are two again: for the one that is told, who the other is, and which of them this is."""
+
+    other: str
+    role: Literal["restored", "survivor"]
+    actor: str
+    reason: str
 
 
 class Teller:
@@ -58,6 +71,18 @@ class Teller:
         """The lead `absorbed` is this one."""
         data = Merge(lead=self._lead, sequence=self._next(), absorbed=absorbed)
         self._write(LeadMerged(**self._envelope(at), data=data))
+
+    def unmerged(self, parting: Parting, at: datetime) -> None:
+        """The lead and another one are two again."""
+        data = Unmerge(
+            lead=self._lead,
+            sequence=self._next(),
+            other=parting.other,
+            role=parting.role,
+            actor=parting.actor,
+            reason=parting.reason,
+        )
+        self._write(LeadUnmerged(**self._envelope(at), data=data))
 
     def score_changed(
         self,

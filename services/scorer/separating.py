@@ -1,0 +1,68 @@
+"""Taking a merge back: the names, the events and the merge itself, in the transaction of the caller."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.scorer import record_repository, separation_repository
+from services.scorer.domain.separation import divide, leaving
+from services.scorer.domain.telling import Parting
+from services.scorer.separation_repository import Decision
+from services.scorer.stored_leads import Contended
+from shared.errors import InvalidInput, Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """Two leads that are two again; their states are still to be computed from their events."""
+
+    survivor: UUID
+    restored: UUID
+    decision: Decision
+
+    def parting(self, lead: UUID) -> Parting:
+        """What one of the two is told."""
+        is_survivor = lead == self.survivor
+        return Parting(
+            other=str(self.restored if is_survivor else self.survivor),
+            role="survivor" if is_survivor else "restored",
+            actor=self.decision.actor,
+            reason=self.decision.reason,
+        )
+
+
+async def part(
+    connection: AsyncConnection, workspace: str, lead_id: UUID, absorbed: UUID, decision: Decision
+) -> Parted:
+    """Give back to `absorbed`, which is part of the lead, what is its own. Both stay locked.
+
+    Raises InvalidInput (`not_found`) for leads there are not, Refused (`not_merged`) where there is nothing to undo.
+    """
+    survivor = await record_repository.survivor_of(connection, workspace, lead_id)
+    if survivor is None:
+        raise InvalidInput("there is no such lead", code="not_found", field="lead_id")
+    if await record_repository.survivor_of(connection, workspace, absorbed) is None:
+        raise InvalidInput("there is no such lead", code="not_found", field="absorbed")
+    family = await separation_repository.lock_family(connection, workspace, survivor)
+    if family.get(survivor, survivor) is not None:
+        raise Contended("the lead was merged into another one meanwhile")
+    if absorbed not in family or absorbed == survivor:
+        raise Refused("that lead is no part of this one", code="not_merged")
+    gone = leaving(await separation_repository.merges_among(connection, family), absorbed)
+    await _divide(connection, workspace, restored=absorbed, gone=gone, staying=family.keys() - gone)
+    await separation_repository.restore(connection, workspace, survivor, absorbed, with_it=gone)
+    await separation_repository.record(connection, workspace, survivor, absorbed, decision)
+    return Parted(survivor, absorbed, decision)
+
+
+async def _divide(
+    connection: AsyncConnection, workspace: str, *, restored: UUID, gone: frozenset[UUID], staying: set[UUID]
+) -> None:
+    own = await separation_repository.mentions(connection, workspace, gone)
+    shared = await separation_repository.mentions(connection, workspace, staying)
+    division = divide((names for _, names in own), [names for _, names in shared])
+    moved = set(division.mentions)
+    carrying = [text for text, names in shared if names in moved]
+    await separation_repository.move_events(connection, staying, carrying, restored)
+    await separation_repository.move_names(connection, division.names, restored)
