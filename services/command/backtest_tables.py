@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from services.scorer.domain.backtest.discrimination import Comparison
@@ -25,7 +26,7 @@ def named(matches: Sequence[EventMatch]) -> str:
 
 def print_report(console: Console, report: Report, question: Question) -> None:
     """Everything that a screen can hold; pictures and JSON have the rest."""
-    console.print(_asked(question), highlight=False)
+    console.print(escape(_asked(question)), highlight=False)
     console.print(
         f"{report.leads:,} leads, {report.leads_won:,} won; {report.observations:,} observations from "
         f"{report.first_at:%Y-%m-%d} to {report.last_at:%Y-%m-%d}, of which {_percent(report.wins)} won.",
@@ -37,7 +38,7 @@ def print_report(console: Console, report: Report, question: Question) -> None:
     console.print(_ranking(report))
     best = report.models[report.ranking[0]]
     if len(report.models) > 1:
-        console.print(f"\nOf [bold]{best.label}[/], the first of them (--json and --plot have the others):")
+        console.print(f"\nOf [bold]{escape(best.label)}[/], the first of them (--json and --plot have the others):")
     for table in (_deciles(best), _thresholds(best), _calibration(best)):
         console.print(table)
     if best.advice:
@@ -62,24 +63,24 @@ def _warn_of_unknown(console: Console, report: Report) -> None:
     sources = " ".join(f"--imported {source}" for source in report.unknown_events)
     console.print(
         f"[yellow]{unknown:,} of {report.events:,} events had happened and do not count: they were received later. "
-        f"If they are history that was imported since, give {sources}.",
+        f"If they are history that was imported since, give {escape(sources)}.",
         highlight=False,
     )
 
 
 def _ranking(report: Report) -> Table:
-    table = Table("", "model", "score", "AUC", "95 %", "behind the first", "within noise of", "best tenth wins")
+    scores = {model.score for model in report.models}
+    table = Table("", "model", "AUC", "95 %", "behind the first", "within noise of", "best tenth wins")
     for rank, place in enumerate(report.ranking, start=1):
         model = report.models[place]
         behind = _between(report.comparisons, report.ranking[0], place)
         table.add_row(
             str(rank),
-            model.label,
-            model.score,
+            escape(model.label if len(scores) == 1 else f"{model.label}: {model.score}"),
             f"{model.area.value:.3f}",
             f"{model.area.low:.3f} to {model.area.high:.3f}",
             "" if behind is None else _difference(behind),
-            ", ".join(_equals(report, place)),
+            escape(", ".join(_equals(report, place))),
             _percent(model.deciles[0].wins),
         )
     return table
@@ -123,7 +124,7 @@ def _thresholds(model: ModelReport) -> Table:
     )
     names = dict(reversed([(level, name) for name, level in model.levels]))
     for each in _steps(model.selections, set(names)):
-        name = names.get(each.threshold, "")
+        name = escape(names.get(each.threshold, ""))
         row = (f"{each.threshold:g}", name, f"{each.selected:,}", _percent(each.precision), _percent(each.recall))
         table.add_row(*row)
     return table
@@ -158,7 +159,7 @@ def _advice(report: Report) -> Table:
             per_week = each.wanted == "leads_per_week"
             wanted = f"{each.amount:g} leads a week" if per_week else f"{each.amount:.0%} of the wins"
             table.add_row(
-                report.models[place].label,
+                escape(report.models[place].label),
                 wanted,
                 _plain(each.threshold, ".2f"),
                 _plain(each.leads_per_week, ".1f"),

@@ -169,6 +169,7 @@ def _observe(question: Question, scorers: Sequence[Scorer], events: Sequence[Eve
     moments = _moments(question, in_order)
     if isinstance(moments, LeftOut):
         observed.left_out[moments] += 1
+        _count_unknown(question, in_order, question.until_us, observed)
         return
     times = [at_us for at_us, _ in moments]
     for at_us, won in moments:

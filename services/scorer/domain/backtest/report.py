@@ -110,9 +110,12 @@ def _check(observed: Observed) -> None:
     if min(len(winners), len(others)) >= _FEWEST_LEADS:
         return
     left_out = "; ".join(f"{number:,} {why}" for why, number in sorted(observed.left_out.items()))
+    late = " ".join(f"--imported {source}" for source in sorted(observed.unknown_events))
     raise InvalidInput(
         f"of {observed.seen:,} leads {len(winners):,} could be observed before a win and {len(others):,} otherwise, "
-        f"and it takes {_FEWEST_LEADS} of each" + (f" (left out: {left_out})" if left_out else "")
+        f"and it takes {_FEWEST_LEADS} of each"
+        + (f"; left out: {left_out}" if left_out else "")
+        + (f"; received too late to be known: {observed.unknown_events.total():,} events ({late}?)" if late else "")
     )
 
 
