@@ -39,11 +39,14 @@ def forecast_from(model: Model, curve: Curve) -> Forecast:
     return Forecast(curve=curve, changes_at=at, becomes=standing_at(model, curve, at))
 
 
-def next_change(model: Model, curve: Curve) -> int | None:
-    """The first microsecond after the curve's beginning at which the standing differs; None if never."""
+def next_change(model: Model, curve: Curve, *, before_us: int | None = None) -> int | None:
+    """The first microsecond after the curve's beginning at which the standing differs.
+
+    None if never, or not before `before_us`, which must be after the beginning.
+    """
     before = _signature(model, curve, curve.from_us)
     levels = _levels(model)
-    for start, end in pairwise(_edges(curve)):
+    for start, end in pairwise(_edges_before(curve, before_us)):
         if _signature(model, curve, start) != before:
             return start
         candidates = [start, *sorted(_candidates(curve, levels, start, end)), end]
@@ -94,6 +97,11 @@ def _edges(curve: Curve) -> list[int]:
     moments = {edge for term in terms for edge in (term.from_us, term.ends_us) if edge is not None}
     edges = [curve.from_us, *sorted(edge for edge in moments if edge > curve.from_us)]
     return [*edges, max((_silent_from(term) for term in terms), default=0) + edges[-1]]
+
+
+def _edges_before(curve: Curve, before_us: int | None) -> list[int]:
+    edges = _edges(curve)
+    return edges if before_us is None else [*(edge for edge in edges if edge < before_us), before_us]
 
 
 def _silent_from(term: Term) -> int:
