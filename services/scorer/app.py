@@ -1,7 +1,9 @@
 """The composition root of the scorer: the only place that wires it."""
 
+from services.scorer.api.drafts import drafts_router
 from services.scorer.api.leads import scores_router
 from services.scorer.api.models import models_router
+from services.scorer.api.shadows import shadows_router
 from services.scorer.handlers import Handlers
 from services.scorer.service import Scorer
 from services.scorer.settings import ScorerSettings
@@ -36,7 +38,12 @@ def build(context: Context, settings: ScorerSettings, keys: KeyRing) -> Service:
 
     return Service(
         name="scorer",
-        routers=(models_router(context, keys), scores_router(context, keys, scorer)),
+        routers=(
+            models_router(context, keys),
+            drafts_router(context, keys),
+            shadows_router(context, keys),
+            scores_router(context, keys, scorer),
+        ),
         tasks={
             "consumer": consumer.run,
             **outbox.tasks(context.database, context.log),

@@ -63,7 +63,7 @@ def compare(active: Seen, shadow: Seen, now: datetime) -> Comparison:
     `changes_at` is when the standing under either next changes by itself. Raises HistoryNeeded where a state
     cannot tell exactly.
     """
-    at = _moment(active, shadow, now)
+    at = moment_of(active, shadow, now)
     ours, theirs = _view(active, at), _view(shadow, at)
     scores = {
         name: (value, theirs.standing.scores[name])
@@ -97,7 +97,8 @@ class _View(NamedTuple):
     changes_us: int | None
 
 
-def _moment(active: Seen, shadow: Seen, now: datetime) -> datetime:
+def moment_of(active: Seen, shadow: Seen, now: datetime) -> datetime:
+    """`now`, or the first moment after it for which both states answer."""
     at_us = max(microseconds(now), settled_until(active.state), settled_until(shadow.state))
     return moment(at_us)
 
