@@ -16,6 +16,7 @@ from shared.events.json import Json
 DELIVERED_TYPES = (
     "lead.score_changed",
     "lead.merged",
+    "lead.unmerged",
     "lead.threshold_entered",
     "lead.threshold_left",
     "lead.qualified",

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from services.pipeline import metrics
-from services.pipeline.service import PipelineService, Received
+from services.pipeline.service import PipelineService, Received, ScorerMessage
 from shared.clock import Clock
 from shared.errors import InvalidInput
 from shared.events.codec import decode
 from shared.events.json import STORABLE, json_faults, parse_json
-from shared.events.scores import LeadEventsRecorded, LeadMerged, LeadScoreChanged
+from shared.events.scores import LeadEventsRecorded, LeadMerged, LeadScoreChanged, LeadUnmerged
 from shared.log.dead_letter import publish_dead_letters, sort_out
 from shared.log.protocol import Log, ReceivedRecord
 
@@ -33,11 +33,11 @@ class Handlers:
 def read(record: ReceivedRecord) -> Received:
     """The message in a record. Raises InvalidInput for what is none of the scorer's, or cannot be stored."""
     message = decode(record.value)
-    if not isinstance(message, LeadEventsRecorded | LeadScoreChanged | LeadMerged):
+    if not isinstance(message, LeadEventsRecorded | LeadScoreChanged | LeadMerged | LeadUnmerged):
         raise InvalidInput(f"{message.type} does not belong here", code="wrong_type", field="type")
     _check_ids(message)
     _check_text(record.value)
-    facts = {} if isinstance(message, LeadMerged) else dict(message.data.attributes)
+    facts = {} if isinstance(message, LeadMerged | LeadUnmerged) else dict(message.data.attributes)
     events = message.data.events if isinstance(message, LeadEventsRecorded) else ()
     for document in (facts, *(dict(event.properties) for event in events)):
         for path, reason in json_faults(document, STORABLE):
@@ -52,9 +52,10 @@ def _check_text(body: bytes) -> None:
             raise InvalidInput(f"{path}: {reason}", code="not_storable", field=path)
 
 
-def _check_ids(message: LeadEventsRecorded | LeadScoreChanged | LeadMerged) -> None:
-    absorbed = [message.data.absorbed] if isinstance(message, LeadMerged) else []
-    for lead_id in (message.data.lead.id, *absorbed):
+def _check_ids(message: ScorerMessage) -> None:
+    others = [message.data.absorbed] if isinstance(message, LeadMerged) else []
+    others += [message.data.other] if isinstance(message, LeadUnmerged) else []
+    for lead_id in (message.data.lead.id, *others):
         try:
             canonical = str(UUID(lead_id))
         except ValueError as error:

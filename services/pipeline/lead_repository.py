@@ -112,9 +112,10 @@ async def write_leads(connection: AsyncConnection, rows: Sequence[LeadRow]) -> N
             "external_ids": [_json(row.lead.external_ids) for row in rows],
             "attributes": [_json(row.lead.attributes) for row in rows],
             "states": [_STATE.dump_json(row.lead, exclude=_OWN_COLUMNS).decode() for row in rows],
-            "stages": [row.lead.stay.stage if row.lead.stay else None for row in rows],
-            "owners": [owner_of(row.lead) for row in rows],
-            "sources": [row.lead.first_touch.source if row.lead.first_touch else None for row in rows],
+            # Lists are of leads that are; one that was absorbed keeps where it stood in its state alone.
+            "stages": [row.lead.stay.stage if row.lead.stay and not row.lead.absorbed_by else None for row in rows],
+            "owners": [None if row.lead.absorbed_by else owner_of(row.lead) for row in rows],
+            "sources": [_source_of(row.lead) for row in rows],
             "absorbed": [UUID(row.lead.absorbed_by) if row.lead.absorbed_by else None for row in rows],
             "seen": [row.scores_seen for row in rows],
             "thresholds": [row.sequences.thresholds for row in rows],
@@ -247,7 +248,8 @@ async def hand_over(connection: AsyncConnection, absorbed: LeadKey, survivor: st
 async def write_due(connection: AsyncConnection, leads: Sequence[Lead]) -> None:
     """When these leads stall, in place of what was written before."""
     await _delete(connection, "due", [(lead.workspace, lead.id) for lead in leads])
-    due = [(lead, lead.stay.due_at) for lead in leads if lead.stay and lead.stay.due_at and not lead.stay.stalled_at]
+    staying = [(lead, lead.stay) for lead in leads if lead.stay and not lead.absorbed_by]
+    due = [(lead, stay.due_at) for lead, stay in staying if stay.due_at and not stay.stalled_at]
     await connection.execute(
         text("""
             INSERT INTO pipeline.due (workspace, lead_id, due_at)
@@ -304,6 +306,10 @@ def owner_of(lead: Lead) -> str | None:
     """Whose lead it is: as the CRM says of the deal, else as an attribute says."""
     owner = lead.deal["owner"].value if "owner" in lead.deal else lead.attributes.get("owner")
     return owner if isinstance(owner, str) else None
+
+
+def _source_of(lead: Lead) -> str | None:
+    return lead.first_touch.source if lead.first_touch and not lead.absorbed_by else None
 
 
 def _json(value: object) -> str:

@@ -19,9 +19,9 @@ from shared.clock import Clock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
 from shared.errors import InvalidInput, Refused
-from shared.events.scores import LeadEventsRecorded, LeadMerged, LeadScoreChanged
+from shared.events.scores import LeadEventsRecorded, LeadMerged, LeadScoreChanged, LeadUnmerged
 
-ScorerMessage = LeadEventsRecorded | LeadScoreChanged | LeadMerged
+ScorerMessage = LeadEventsRecorded | LeadScoreChanged | LeadMerged | LeadUnmerged
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +132,9 @@ def _take_in(work: Work, received: Received) -> str:
         case LeadMerged():
             _take_in_merge(work, row, message)
             work.fan_out.add(message, received.body)
+        case LeadUnmerged():
+            _take_in_unmerge(work, row, message)
+            work.fan_out.add(message, received.body)
     return "handled"
 
 
@@ -156,7 +159,7 @@ def _take_in_score(work: Work, row: LeadRow, message: LeadScoreChanged, body: by
 def _take_in_merge(work: Work, row: LeadRow, message: LeadMerged) -> None:
     absorbed = work.rows[message.workspace, message.data.absorbed]
     survivor = work.survivor_of(row.key)
-    if absorbed.lead.absorbed_by is not None or survivor is absorbed:
+    if absorbed.lead.absorbed_by is not None or survivor is absorbed or _is_undone(absorbed.lead, message):
         return
     active = work.pipeline_of(row)
     lead, facts = domain.after_merge(
@@ -164,6 +167,17 @@ def _take_in_merge(work: Work, row: LeadRow, message: LeadMerged) -> None:
     )
     work.absorb(absorbed, domain.gone(absorbed.lead, survivor.lead.id), survivor.lead.id)
     work.unfold(survivor, lead, facts)
+
+
+def _is_undone(absorbed: Lead, message: LeadMerged) -> bool:
+    """The two leads' messages come by different ways: a merge may be heard of after it has been taken back."""
+    return absorbed.restored_at is not None and message.time <= absorbed.restored_at
+
+
+def _take_in_unmerge(work: Work, row: LeadRow, message: LeadUnmerged) -> None:
+    lead, facts = domain.after_unmerge(row.lead, message.data, message.time)
+    work.unfold(row, lead, facts)
+    work.reconsider_due(row)
 
 
 def _tell_stalled(work: Work, key: LeadKey, now: datetime) -> list[timedelta]:

@@ -16,6 +16,7 @@ from services.pipeline.domain.facts import (
     Moved,
     MoveRefused,
     Scored,
+    Separated,
     Stalled,
 )
 from services.pipeline.domain.lead import Lead
@@ -104,7 +105,7 @@ def _message(lead: Lead, fact: Fact, active: ActivePipeline | None, sequences: S
         case Stalled():
             assert active is not None
             return _stall(lead, fact, active, sequences)
-        case Happened() | Scored() | MoveRefused() | Absorbed():
+        case Happened() | Scored() | MoveRefused() | Absorbed() | Separated():
             return None
         case _:
             assert_never(fact)
@@ -219,6 +220,9 @@ def _line(fact: Fact) -> Line:
             return Line(at, "stall", {"stage": stage, "since": since.isoformat(), "due_at": at.isoformat()})
         case Absorbed(at, absorbed):
             return Line(at, "merge", {"absorbed": absorbed})
+        case Separated():
+            told: dict[str, Json] = {"other": fact.other, "restored": fact.restored}
+            return Line(fact.at, "unmerge", {**told, "actor": fact.actor, "reason": fact.reason})
         case _:
             assert_never(fact)
 

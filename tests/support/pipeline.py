@@ -15,12 +15,14 @@ from shared.events.scores import (
     LeadEventsRecorded,
     LeadMerged,
     LeadScoreChanged,
+    LeadUnmerged,
     LedgerEntry,
     Merge,
     RecordedEvent,
     ScoreChange,
     Standing,
     ThresholdPosition,
+    Unmerge,
 )
 from shared.events.topics import LEAD_SCORES
 
@@ -185,6 +187,21 @@ def merged(sequence: int, *, survivor: str = LEAD, absorbed: str = OTHER, at: da
     """The scorer says that two leads are one."""
     data = Merge(lead=a_reference(survivor), sequence=sequence, absorbed=absorbed)
     return _message(LeadMerged, survivor, sequence, data=data, at=at, workspace="default")
+
+
+def unmerged(
+    sequence: int, *, lead: str = OTHER, other: str = LEAD, survivor: bool = False, at: datetime = NOON
+) -> LeadUnmerged:
+    """The scorer says to `lead` that it and `other` are two again."""
+    data = Unmerge(
+        lead=a_reference(lead),
+        sequence=sequence,
+        other=other,
+        role="survivor" if survivor else "restored",
+        actor="anna",
+        reason="two people",
+    )
+    return _message(LeadUnmerged, lead, sequence, data=data, at=at, workspace="default")
 
 
 def _message(kind: type[M], lead: str, sequence: int, *, data: object, at: datetime, workspace: str) -> M:

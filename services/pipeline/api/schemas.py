@@ -121,7 +121,7 @@ class HistoryEntry(BaseModel):
     """Something that happened."""
 
     at: datetime
-    kind: str = Field(description="event, score, threshold, qualification, stage, refusal, stall or merge.")
+    kind: str = Field(description="event, score, threshold, qualification, stage, refusal, stall, merge or unmerge.")
     data: dict[str, Json]
 
 

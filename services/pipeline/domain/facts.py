@@ -93,5 +93,18 @@ class Absorbed:
     absorbed: str
 
 
-Fact: TypeAlias = Happened | Scored | Crossed | Judged | Moved | MoveRefused | Stalled | Absorbed
-Kind: TypeAlias = Literal["event", "score", "threshold", "qualification", "stage", "refusal", "stall", "merge"]
+@dataclass(frozen=True, slots=True)
+class Separated:
+    """Another lead is not this one after all; `restored` if this is the one that comes back."""
+
+    at: datetime
+    other: str
+    restored: bool
+    actor: str
+    reason: str
+
+
+Fact: TypeAlias = Happened | Scored | Crossed | Judged | Moved | MoveRefused | Stalled | Absorbed | Separated
+Kind: TypeAlias = Literal[
+    "event", "score", "threshold", "qualification", "stage", "refusal", "stall", "merge", "unmerge"
+]

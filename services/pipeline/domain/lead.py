@@ -22,6 +22,7 @@ from services.pipeline.domain.facts import (
     Moved,
     MoveRefused,
     Scored,
+    Separated,
     Stalled,
 )
 from services.pipeline.domain.qualification import OPEN, Basis, Verdict, Word
@@ -38,7 +39,7 @@ from services.pipeline.domain.thresholds import OUTSIDE, ThresholdState, combine
 from services.pipeline.domain.triggers import Fresh, Situation
 from shared.events.envelope import LeadReference
 from shared.events.json import Json
-from shared.events.scores import EventsRecorded, Merge, RecordedEvent, ScoreChange, ThresholdPosition
+from shared.events.scores import EventsRecorded, Merge, RecordedEvent, ScoreChange, ThresholdPosition, Unmerge
 
 STAGE_CHANGED = "stage_changed"
 DEAL_UPDATED = "deal_updated"
@@ -75,7 +76,10 @@ class Stay:
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """What the pipeline knows of a lead. `recent_events` are the types of its newest events, robots' aside."""
+    """What the pipeline knows of a lead. `recent_events` are the types of its newest events, robots' aside.
+
+    `restored_at` is when it came back from being another one's part: no merge before that is true of it any more.
+    """
 
     workspace: str
     id: str
@@ -91,6 +95,7 @@ class Lead:
     first_touch: Touch | None = None
     recent_events: frozenset[str] = frozenset()
     absorbed_by: str | None = None
+    restored_at: datetime | None = None
 
     @property
     def reference(self) -> LeadReference:
@@ -158,8 +163,19 @@ def after_merge(lead: Lead, absorbed: Lead, merge: Merge, pipeline: Pipeline | N
 
 
 def gone(absorbed: Lead, survivor: str) -> Lead:
-    """The lead that is no more: nothing but the id of who it is now."""
-    return Lead(absorbed.workspace, absorbed.id, absorbed_by=survivor)
+    """The lead that is no more: where it stood is kept, in case that it comes back."""
+    return replace(absorbed, absorbed_by=survivor)
+
+
+def after_unmerge(lead: Lead, unmerge: Unmerge, at: datetime) -> Outcome:
+    """The lead and another one are two again. A restored one stands where it stood when it was absorbed.
+
+    What the survivor came to while both were one stays its own; its attributes come with the score that follows.
+    """
+    restored = unmerge.role == "restored"
+    lead = _known_as(lead, unmerge.lead, lead.attributes)
+    told = Separated(at, unmerge.other, restored, unmerge.actor, unmerge.reason)
+    return replace(lead, absorbed_by=None, restored_at=at) if restored else lead, (told,)
 
 
 def after_request(lead: Lead, move: Move, pipeline: Pipeline, at: datetime) -> tuple[Lead, Fact]:
@@ -176,7 +192,7 @@ def after_request(lead: Lead, move: Move, pipeline: Pipeline, at: datetime) -> t
 
 def after_due(lead: Lead, now: datetime) -> Outcome:
     """The lead stalls if it stands past its due time and nobody has been told yet."""
-    stay = lead.stay
+    stay = None if lead.absorbed_by else lead.stay
     if stay is None or stay.due_at is None or stay.stalled_at is not None or now < stay.due_at:
         return lead, ()
     told = Stalled(stay.due_at, stay.stage, stay.since)

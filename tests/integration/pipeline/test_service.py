@@ -24,6 +24,7 @@ from tests.support.pipeline import (
     a_score_change,
     merged,
     recorded,
+    unmerged,
 )
 
 pytestmark = pytest.mark.postgres
@@ -215,6 +216,34 @@ async def test_history_and_due_moments_of_one_batch_survive_its_merge(pipeline: 
     async with pipeline.database.transaction() as connection:
         due = await connection.scalar(text("SELECT lead_id FROM pipeline.due"))
     assert str(due) == LEAD
+
+
+async def test_a_lead_that_comes_back_from_a_merge_stands_where_it_stood(pipeline: PipelineHarness) -> None:
+    await pipeline.take_in(recorded(1, a_recorded_event("page_viewed")))
+    await pipeline.take_in(recorded(1, a_recorded_event("demo_requested"), lead=OTHER))
+    await pipeline.take_in(merged(2, at=NOON + HOUR))
+
+    await pipeline.take_in(unmerged(2, at=NOON + 2 * HOUR))
+    await pipeline.take_in(unmerged(3, lead=LEAD, other=OTHER, survivor=True, at=NOON + 2 * HOUR))
+    await pipeline.take_in(a_score_change(3, NOON + 2 * HOUR, lead=OTHER, cause="unmerge"))
+
+    async with await pipeline.client() as client:
+        back, stayed = [(await client.get(f"/v1/leads/{lead}")).json() for lead in (OTHER, LEAD)]
+    assert (back["id"], back["stage"]["stage"], back["scores"]["total"]) == (OTHER, "mql", 72.5)
+    assert (stayed["id"], stayed["stage"]["stage"]) == (LEAD, "mql")
+    assert await history(pipeline, "timeline", OTHER) == ["unmerge", "score"]
+    assert (await history(pipeline, "timeline"))[-1] == "unmerge"
+
+
+async def test_a_merge_heard_of_after_it_was_taken_back_does_not_take_the_lead_again(
+    pipeline: PipelineHarness,
+) -> None:
+    await pipeline.take_in(unmerged(2, at=NOON + HOUR))
+
+    await pipeline.take_in(merged(2, at=NOON))
+
+    async with await pipeline.client() as client:
+        assert (await client.get(f"/v1/leads/{OTHER}")).json()["id"] == OTHER
 
 
 async def test_transactions_that_meet_at_a_merge_lose_nothing(pipeline: PipelineHarness) -> None:
