@@ -1,0 +1,98 @@
+"""A scorer on real PostgreSQL with its API of leads, on a clock of the test's own."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from services.scorer import models
+from services.scorer.api.leads import scores_router
+from services.scorer.service import Scorer
+from shared.access import KeyRepository, KeyRing, Scope
+from shared.clock import ManualClock
+from shared.db.engine import Database
+from shared.db.outbox import Outbox
+from shared.events.codec import AnyMessage, decode
+from shared.events.engagement import EngagementAccepted
+from shared.events.json import Json
+from shared.log.connect import open_log
+from shared.process import create_app
+from shared.service import Context, Service
+from shared.settings import Settings
+from tests.support.messages import NOON
+
+
+@dataclass
+class ScoresHarness:
+    """Events in, questions over HTTP, messages out of the outbox."""
+
+    database: Database
+    stack: AsyncExitStack
+    clock: ManualClock = field(default_factory=lambda: ManualClock(NOON))
+
+    def __post_init__(self) -> None:
+        self.scorer = Scorer(self.database, Outbox("scorer"), self.clock)
+
+    async def publish(self, document: Json, workspace: str = "default") -> None:
+        await models.publish(self.database, self.clock, workspace, document, by="test", reason="test")
+        while await self.scorer.follow_active_models(100):
+            pass
+
+    async def count(self, *messages: EngagementAccepted) -> None:
+        await self.scorer.count(messages)
+
+    async def told(self) -> list[AnyMessage]:
+        """What was told since the last look, in order."""
+        async with self.database.transaction() as connection:
+            rows = await connection.execute(text("DELETE FROM scorer.outbox RETURNING id, value"))
+            return [decode(row.value) for row in sorted(rows, key=lambda row: row.id)]
+
+    async def lead(self, value: str = "ann@acme.example", kind: str = "email", workspace: str = "default") -> UUID:
+        """The lead that goes by a name."""
+        async with self.database.transaction() as connection:
+            rows = await connection.execute(
+                text(
+                    "SELECT lead_id FROM scorer.identity"
+                    " WHERE workspace = :workspace AND kind = :kind AND value = :value"
+                ),
+                {"workspace": workspace, "kind": kind, "value": value},
+            )
+            return UUID(str(rows.one().lead_id))
+
+    async def rows(self, query: str) -> Sequence[tuple[object, ...]]:
+        async with self.database.transaction() as connection:
+            return [tuple(row) for row in await connection.execute(text(query))]
+
+    async def client(self, *scopes: Scope, workspace: str = "default") -> httpx.AsyncClient:
+        """A caller whose key has `scopes`, all of them by default."""
+        settings = Settings()
+        context = Context(settings, self.database, open_log(settings, self.database), self.clock)
+        keys = KeyRing(self.database, self.clock)
+        key = await KeyRepository(self.database).create(
+            workspace, name=str(uuid4()), scopes=scopes or (Scope.ADMIN,), now=self.clock.now()
+        )
+        await keys.snapshot.refresh()
+        app = create_app([Service("scorer", (scores_router(context, keys, self.scorer),))])
+        client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(app),
+            base_url="http://leadflow",
+            headers={"authorization": f"Bearer {key.text}"},
+        )
+        return await self.stack.enter_async_context(client)
+
+    async def get(self, path: str, **query: Any) -> Any:
+        """The answer to a question of somebody who may ask."""
+        answer = await (await self.client()).get(f"/v1/scores/{path}", params=query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+@pytest.fixture
+async def scores(database: Database) -> AsyncIterator[ScoresHarness]:
+    async with AsyncExitStack() as stack:
+        yield ScoresHarness(database, stack)
