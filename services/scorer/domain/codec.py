@@ -2,6 +2,7 @@
 
 Entries are arrays in the order of their fields. A state belongs to a model version and can be recomputed, so
 a change of form needs no migration: it gets another number, and what is stored under an older one is recomputed.
+Retractions that folding has applied are written once, with what is folded.
 """
 
 from typing import Literal, NamedTuple, TypeAlias
@@ -9,6 +10,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from pydantic import TypeAdapter, ValidationError
 
 from services.scorer.domain.state import (
+    AdjustedSum,
     Adjustment,
     EventKey,
     Fact,
@@ -50,16 +52,25 @@ class _Sum(NamedTuple):
     latest: _Origin | None
 
 
+class _Adjusted(NamedTuple):
+    score: str
+    points: float
+    portion: _Portion
+    latest: _Origin
+
+
 class _Settled(NamedTuple):
     until_us: int
     sums: list[_Sum]
     limits: list[tuple[str, str, str, int, int]]
+    forgotten: str
+    adjusted: list[_Adjusted]
     resets: list[_Reset]
     voided: list[tuple[str, str]]
 
 
 class _State(NamedTuple):
-    form: Literal[1]
+    form: Literal[2]
     occurrences: list[tuple[str, str, str, list[_Origin]]]
     adjustments: list[_Adjustment]
     facts: list[tuple[str, list[tuple[_Origin, Json]]]]
@@ -74,14 +85,14 @@ _STATE: TypeAdapter[_State] = TypeAdapter(_State)
 def encode_state(state: LeadState) -> Json:
     """The state as JSON; equal states give equal JSON."""
     document = _State(
-        form=1,
+        form=2,
         occurrences=[(*key, [_origin(each) for each in found]) for key, found in sorted(state.occurrences.items())],
         adjustments=[_adjustment(given) for given in state.adjustments],
         facts=[
             (name, [(_origin(fact), fact.value) for fact in facts]) for name, facts in sorted(state.facts.items())
         ],
         resets=[(_origin(reset), reset.score) for reset in state.resets],
-        voided=sorted(state.voided),
+        voided=sorted(state.voided.difference(*(part.voided for part in state.settled))),
         settled=[_settled(part) for part in state.settled],
     )
     encoded: Json = _STATE.dump_python(document, mode="json")
@@ -94,6 +105,7 @@ def decode_state(document: Json) -> LeadState:
         found = _STATE.validate_python(document)
     except ValidationError as error:
         raise InvalidInput("the stored state has another form", code="state_form") from error
+    settled = tuple(_decoded_settled(part) for part in found.settled)
     return LeadState(
         occurrences={
             LimitKey(score, rule, by): tuple(Occurrence(*origin) for origin in origins)
@@ -102,8 +114,8 @@ def decode_state(document: Json) -> LeadState:
         adjustments=tuple(_decoded_adjustment(given) for given in found.adjustments),
         facts={name: tuple(Fact(*origin, value) for origin, value in facts) for name, facts in found.facts},
         resets=_decoded_resets(found.resets),
-        voided=_decoded_keys(found.voided),
-        settled=tuple(_decoded_settled(part) for part in found.settled),
+        voided=_decoded_keys(found.voided).union(*(part.voided for part in settled)),
+        settled=settled,
     )
 
 
@@ -128,6 +140,10 @@ def _settled(part: Settled) -> _Settled:
         until_us=part.until_us,
         sums=[_sum(key, found) for key, found in sorted(part.sums.items())],
         limits=sorted((*key.limit, key.period, number) for key, number in part.limits.items()),
+        forgotten=part.forgotten.hex(),
+        adjusted=[
+            _Adjusted(past.score, past.points, _portion(past.portion), _origin(past.latest)) for past in part.adjusted
+        ],
         resets=[(_origin(reset), reset.score) for reset in part.resets],
         voided=sorted(part.voided),
     )
@@ -167,6 +183,11 @@ def _decoded_settled(part: _Settled) -> Settled:
         limits={
             PeriodKey(LimitKey(score, rule, by), period): number for score, rule, by, period, number in part.limits
         },
+        forgotten=bytes.fromhex(part.forgotten),
+        adjusted=tuple(
+            AdjustedSum(past.score, past.points, _decoded_portion(past.portion), Occurrence(*past.latest))
+            for past in part.adjusted
+        ),
         resets=_decoded_resets(part.resets),
         voided=_decoded_keys(part.voided),
     )

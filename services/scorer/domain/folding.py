@@ -2,34 +2,44 @@
 
 A folded state gives the same scores from its horizon on. What it forgets, single events, is what a late event
 under a limit, a retraction or a reset in the past would need; `tally.needs_history` tells when that is so.
+
+A folded state is bounded whatever the number of events, save for what cannot be summed up without guessing:
+retractions, which may come before their event (some fifty bytes each), names of attributes, adjustments that
+expire, and, for rules that expire, one sum for each day on which something is still to expire. Counts of limits by
+a field are bounded: beyond `KEPT_COUNTS` the oldest are forgotten, and who may meet a forgotten one is recomputed.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import fsum
 from typing import Final
 
-from services.scorer.domain.limits import Limit, period_of
-from services.scorer.domain.model import EventScore, Model
+from services.scorer.domain.forgotten import NOTHING, forget
+from services.scorer.domain.limits import period_of
+from services.scorer.domain.model import Model
 from services.scorer.domain.state import (
+    AdjustedSum,
     Adjustment,
     Fact,
     LeadState,
     LimitKey,
     Occurrence,
+    Origin,
     PeriodKey,
     Portion,
     Reset,
     RuleKey,
     RuleSum,
     Settled,
-    entries,
-    entry_count,
 )
 from services.scorer.domain.tally import (
+    BEGINNING_US,
     HistoryNeeded,
     Tally,
+    forgotten_name,
     needs_history,
+    reset_times,
     settled_until,
     tally_of_live,
     without_voided,
@@ -38,7 +48,12 @@ from shared.documents.durations import DAY_US, expiry_us
 from shared.events.curve import Term
 
 KEPT_ENTRIES: Final = 64
+MOST_ENTRIES: Final = 512
 GRACE_US: Final = DAY_US
+
+# What a fold leaves one by one: adjustments that the ledger still names, and counts of open limits.
+KEPT_ADJUSTMENTS: Final = 16
+KEPT_COUNTS: Final = 256
 
 
 def fold(model: Model, state: LeadState, until_us: int) -> LeadState:
@@ -46,14 +61,14 @@ def fold(model: Model, state: LeadState, until_us: int) -> LeadState:
 
     A horizon some hours or days back keeps the usual late event exact at no cost.
     """
-    if until_us <= settled_until(state):
+    if until_us < settled_until(state):
         return state
     if needs_history(model, state):
         raise HistoryNeeded("events reach back into folded history")
     live = without_voided(state)
     return LeadState(
         occurrences=_after(live.occurrences, until_us),
-        adjustments=tuple(given for given in live.adjustments if not _is_over(given, until_us)),
+        adjustments=_not_summed(live, until_us),
         facts={name: _still_standing(facts, until_us) for name, facts in live.facts.items()},
         resets=tuple(reset for reset in live.resets if reset.at_us > until_us),
         voided=state.voided,
@@ -64,12 +79,28 @@ def fold(model: Model, state: LeadState, until_us: int) -> LeadState:
 def compact(model: Model, state: LeadState) -> LeadState:
     """`state`, folded when it has grown beyond `KEPT_ENTRIES`. Raises HistoryNeeded as `fold` does.
 
-    The horizon follows from the entries alone: the usual late event, by less than `GRACE_US`, stays exact.
+    The horizon follows from the entries alone: the usual late event, by less than `GRACE_US`, stays exact, unless
+    more than `MOST_ENTRIES` come within that time.
     """
-    if entry_count(state) <= KEPT_ENTRIES:
+    moments = sorted(entry.at_us for entry in _passing(state))
+    if len(moments) <= KEPT_ENTRIES:
         return state
-    newest = max(entry.at_us for entry in entries(state))
-    return fold(model, state, newest - GRACE_US)
+    horizon = max(moments[-1] - GRACE_US, settled_until(state))
+    if len(moments) > MOST_ENTRIES:
+        horizon = max(horizon, moments[-MOST_ENTRIES // 2])
+    # Folding reads the whole state: it waits until there is something to gain.
+    gain = bisect_right(moments, horizon)
+    return fold(model, state, horizon) if 2 * gain >= KEPT_ENTRIES else state
+
+
+def _passing(state: LeadState) -> Iterator[Origin]:
+    """The entries that folding can take away: not the last writing of an attribute, nor the newest adjustments."""
+    for occurrences in state.occurrences.values():
+        yield from occurrences
+    for facts in state.facts.values():
+        yield from facts[:-1]
+    yield from state.adjustments[:-KEPT_ADJUSTMENTS]
+    yield from state.resets
 
 
 def _settle(model: Model, live: LeadState, until_us: int) -> Settled:
@@ -79,10 +110,14 @@ def _settle(model: Model, live: LeadState, until_us: int) -> Settled:
         # A reset still to come ends the sums as a whole, when they are read.
         resets=tuple(reset for reset in live.resets if reset.at_us <= until_us),
     )
+    counts = dict(_open_limits(model, folded, until_us))
+    kept = _newest_counts(counts, live, until_us)
     return Settled(
         until_us=until_us,
         sums=dict(_sums(tally_of_live(model, folded), until_us)),
-        limits=dict(_open_limits(model, folded, until_us)),
+        limits=kept,
+        forgotten=forget(_forgotten(live), map(forgotten_name, counts.keys() - kept.keys())),
+        adjusted=tuple(_adjusted(live, until_us)),
         resets=_last_resets(folded),
         voided=live.voided,
     )
@@ -102,9 +137,56 @@ def _upto(
     return {key: found for key, found in kept.items() if found}
 
 
-def _is_over(given: Adjustment, until_us: int) -> bool:
+def _not_summed(live: LeadState, until_us: int) -> tuple[Adjustment, ...]:
+    """The adjustments that are still worth something, or will be, and are not in a sum."""
+    summed = set(_to_sum(live, until_us))
+    return tuple(given for given in live.adjustments if given not in summed and not _is_over(live, given, until_us))
+
+
+def _to_sum(live: LeadState, until_us: int) -> tuple[Adjustment, ...]:
+    past = [
+        given
+        for given in live.adjustments
+        if given.at_us <= until_us and given.expires_after_days is None and not _is_over(live, given, until_us)
+    ]
+    return tuple(past[:-KEPT_ADJUSTMENTS])
+
+
+def _is_over(live: LeadState, given: Adjustment, until_us: int) -> bool:
+    if given.at_us > until_us:
+        return False
     days = given.expires_after_days
-    return given.at_us <= until_us and days is not None and expiry_us(given.at_us, days) <= until_us
+    is_expired = days is not None and expiry_us(given.at_us, days) <= until_us
+    return is_expired or any(given.at_us <= reset <= until_us for reset in reset_times(given.score, live))
+
+
+def _adjusted(live: LeadState, until_us: int) -> Iterator[AdjustedSum]:
+    parts = (*_carried(live, until_us), *map(_as_sum, _to_sum(live, until_us)))
+    alike: dict[tuple[str, int], list[AdjustedSum]] = {}
+    for part in parts:
+        alike.setdefault((part.score, part.portion.term.half_life_us or 0), []).append(part)
+    for key in sorted(alike):
+        found = alike[key]
+        yield AdjustedSum(
+            score=found[0].score,
+            points=fsum(part.points for part in found),
+            portion=_sum([part.portion for part in found], until_us),
+            latest=max((part.latest for part in found), key=lambda latest: latest.order),
+        )
+
+
+def _carried(live: LeadState, until_us: int) -> Iterator[AdjustedSum]:
+    """The sums that were there already and that no reset has wiped since."""
+    for settled in live.settled:
+        for past in settled.adjusted:
+            if not any(settled.until_us < reset <= until_us for reset in reset_times(past.score, live)):
+                yield past
+
+
+def _as_sum(given: Adjustment) -> AdjustedSum:
+    term = Term(given.points, given.at_us, given.half_life_us, None)
+    latest = Occurrence(given.at_us, given.event_id, given.source, given.event_type)
+    return AdjustedSum(given.score, given.points, Portion(term, 1), latest)
 
 
 def _still_standing(facts: tuple[Fact, ...], until_us: int) -> tuple[Fact, ...]:
@@ -147,7 +229,7 @@ def _open_limits(model: Model, folded: LeadState, until_us: int) -> Iterator[tup
     """What limits have counted in the periods that go on after `until_us`."""
     already = folded.settled[0].limits if folded.settled else {}
     for key in folded.occurrences.keys() | {period.limit for period in already}:
-        limit = _limit_of(model, key)
+        limit = model.limit_of(key.score, key.rule)
         if limit is not None:
             period = PeriodKey(key, period_of(limit.per, until_us))
             found = folded.occurrences.get(key, ())
@@ -157,9 +239,16 @@ def _open_limits(model: Model, folded: LeadState, until_us: int) -> Iterator[tup
                 yield period, number
 
 
-def _limit_of(model: Model, key: LimitKey) -> Limit | None:
-    score = model.scores[key.score]
-    return score.rules[key.rule].limit if isinstance(score, EventScore) else None
+def _newest_counts(counts: Mapping[PeriodKey, int], live: LeadState, until_us: int) -> dict[PeriodKey, int]:
+    """The counts that are kept: those under which unfolded occurrences are counted, and then the newest."""
+    newest = {key: found[-1].at_us for key, found in live.occurrences.items()}
+    needed = {period for period in counts if newest.get(period.limit, until_us) > until_us}
+    others = sorted(counts.keys() - needed, key=lambda period: (-newest.get(period.limit, BEGINNING_US), period))
+    return {period: counts[period] for period in (*needed, *others[:KEPT_COUNTS])}
+
+
+def _forgotten(live: LeadState) -> bytes:
+    return live.settled[0].forgotten if live.settled else NOTHING
 
 
 def _last_resets(folded: LeadState) -> tuple[Reset, ...]:

@@ -127,7 +127,7 @@ class Model:
     rules_by_type: Mapping[str, tuple[tuple[str, EventRule], ...]]
     matchers: Mapping[str, Matcher]
 
-    def limited(self, score: str, rule: str) -> bool:
-        """Whether a rule of an event-built score has a limit."""
+    def limit_of(self, score: str, rule: str) -> Limit | None:
+        """The limit of a rule, if it is one of an event-built score and has one."""
         found = self.scores[score]
-        return isinstance(found, EventScore) and found.rules[rule].limit is not None
+        return found.rules[rule].limit if isinstance(found, EventScore) else None

@@ -110,16 +110,28 @@ class RuleSum:
 
 
 @dataclass(frozen=True, slots=True)
+class AdjustedSum:
+    """Older adjustments of one score that age alike; `points` is what they gave, undecayed."""
+
+    score: str
+    points: float
+    portion: Portion
+    latest: Occurrence
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """History up to and including `until_us`, folded: it answers for `until_us` and later.
 
-    `limits` counts occurrences in the periods still open at `until_us`; `resets` and `voided` are those
-    already applied.
+    `limits` counts occurrences in the periods still open at `until_us`, save those in the filter `forgotten`;
+    `resets` and `voided` are those already applied.
     """
 
     until_us: int
     sums: Mapping[RuleKey, RuleSum]
     limits: Mapping[PeriodKey, int]
+    forgotten: bytes
+    adjusted: tuple[AdjustedSum, ...]
     resets: tuple[Reset, ...]
     voided: frozenset[EventKey]
 
@@ -183,12 +195,6 @@ def entries(state: LeadState) -> Iterator[Origin]:
         yield from facts
     yield from state.adjustments
     yield from state.resets
-
-
-def entry_count(state: LeadState) -> int:
-    """How many entries are not folded."""
-    grouped = (*state.occurrences.values(), *state.facts.values(), state.adjustments, state.resets)
-    return sum(map(len, grouped))
 
 
 def _joined(

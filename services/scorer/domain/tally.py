@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal, TypeAlias, TypeVar
 
-from services.scorer.domain.limits import Limit, Split, split
+from services.scorer.domain.forgotten import NOTHING, may_be_forgotten
+from services.scorer.domain.limits import Limit, Split, period_of, split
 from services.scorer.domain.model import (
     AttributeRule,
     AttributeScore,
@@ -21,12 +22,14 @@ from services.scorer.domain.model import (
     Score,
 )
 from services.scorer.domain.state import (
+    AdjustedSum,
     Adjustment,
     Fact,
     LeadState,
     LimitKey,
     Occurrence,
     Origin,
+    PeriodKey,
     Portion,
     RuleKey,
     RuleSum,
@@ -118,7 +121,10 @@ def needs_history(model: Model, state: LeadState) -> bool:
         return True
     settled = state.settled[0]
     return (
-        _retracts_folded(state, settled) or _resets_folded(state, settled) or _disturbs_a_limit(model, state, settled)
+        _retracts_folded(state, settled)
+        or _resets_folded(state, settled)
+        or _disturbs_a_limit(model, state, settled)
+        or _is_under_a_forgotten_limit(model, state, settled)
     )
 
 
@@ -165,9 +171,29 @@ def _disturbs_a_limit(model: Model, state: LeadState, settled: Settled) -> bool:
     return any(
         occurrence.at_us <= settled.until_us and occurrence.event not in state.voided
         for key, occurrences in state.occurrences.items()
-        if model.limited(key.score, key.rule)
+        if model.limit_of(key.score, key.rule) is not None
         for occurrence in occurrences
     )
+
+
+def _is_under_a_forgotten_limit(model: Model, state: LeadState, settled: Settled) -> bool:
+    if settled.forgotten == NOTHING:
+        return False
+    for key, occurrences in state.occurrences.items():
+        limit = model.limit_of(key.score, key.rule)
+        if limit is None:
+            continue
+        period = PeriodKey(key, period_of(limit.per, settled.until_us))
+        if period not in settled.limits and may_be_forgotten(settled.forgotten, forgotten_name(period)):
+            first = min((each.at_us for each in occurrences if each.event not in state.voided), default=None)
+            if first is not None and period_of(limit.per, first) <= period.period:
+                return True
+    return False
+
+
+def forgotten_name(period: PeriodKey) -> str:
+    """By what a count is known once it is forgotten."""
+    return "\n".join((*period.limit, str(period.period)))
 
 
 def _by_rule(state: LeadState) -> Mapping[RuleKey, Mapping[LimitKey, tuple[Occurrence, ...]]]:
@@ -281,7 +307,26 @@ def _newest(origins: Sequence[Origin]) -> Origin | None:
 
 def _adjustment_lines(score: str, state: LeadState) -> Iterable[Line]:
     resets = reset_times(score, state)
-    return (_adjustment_line(given, resets) for given in state.adjustments if given.score == score)
+    for settled in state.settled:
+        yield from (_adjusted_line(past, settled, resets) for past in settled.adjusted if past.score == score)
+    yield from (_adjustment_line(given, resets) for given in state.adjustments if given.score == score)
+
+
+def _adjusted_line(past: AdjustedSum, settled: Settled, resets: Sequence[int]) -> Line:
+    number = past.portion.occurrences
+    return Line(
+        kind="adjustment",
+        name=None,
+        group=None,
+        points=past.points / number,
+        half_life_us=past.portion.term.half_life_us,
+        limit=None,
+        counted=_ending((past.portion,), _first_reset(resets, settled.until_us + 1)),
+        withheld=(),
+        latest=past.latest,
+        note="an earlier adjustment" if number == 1 else f"{number} earlier adjustments",
+        is_folded=True,
+    )
 
 
 def _adjustment_line(given: Adjustment, resets: Sequence[int]) -> Line:

@@ -25,7 +25,7 @@ def test_a_state_survives_being_stored(history: list[dict[str, Any]], horizon: d
     assert decode_state(from_json(to_json(encode_state(folded)))) == folded
 
 
-@pytest.mark.parametrize("document", [None, [], [2, [], [], [], [], [], []], {"form": 1}], ids=repr)
+@pytest.mark.parametrize("document", [None, [], [1, [], [], [], [], [], []], {"form": 1}], ids=repr)
 def test_another_form_is_refused(document: Json) -> None:
     with pytest.raises(InvalidInput):
         decode_state(document)

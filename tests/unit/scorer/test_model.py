@@ -1,5 +1,6 @@
 """A compiled model answers what others ask of it."""
 
+from services.scorer.domain.limits import Limit
 from services.scorer.domain.model import Model
 from shared.events.json import Json
 from tests.support.builders import a_model, a_rule
@@ -8,8 +9,7 @@ FIT: dict[str, Json] = {"fit": {"rules": [{"id": "large", "if": {"attributes.siz
 MODEL: Model = a_model(a_rule(limit={"count": 1, "per": "day"}), a_rule("email_clicked"), scores=FIT)
 
 
-def test_a_model_knows_which_of_its_rules_are_limited() -> None:
-    limited = [MODEL.limited("engagement", rule) for rule in ("page_viewed", "email_clicked")]
-
-    assert limited == [True, False]
-    assert MODEL.limited("fit", "large") is False
+def test_a_model_knows_the_limits_of_its_rules() -> None:
+    assert MODEL.limit_of("engagement", "page_viewed") == Limit(1, "day", None)
+    assert MODEL.limit_of("engagement", "email_clicked") is None
+    assert MODEL.limit_of("fit", "large") is None
