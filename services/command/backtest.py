@@ -209,7 +209,7 @@ def _document(file: Path) -> Json:
 def _variants(entries: Sequence[Entry], half_lives: Sequence[str]) -> list[Entry]:
     """Each model with each half-life. Labels tell all of them apart."""
     found = [
-        Entry(f"{entry.label}, {half_life}", with_half_life(entry.document, half_life), entry.score)
+        Entry(f"{entry.label} ({half_life})", with_half_life(entry.document, half_life), entry.score)
         for entry in entries
         for half_life in half_lives
     ] or list(entries)

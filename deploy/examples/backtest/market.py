@@ -49,13 +49,13 @@ def _lead(number: int, random: Random) -> Iterator[Row]:
     need = random.random()
     asks = BEGIN + timedelta(days=random.uniform(60, 7 * WEEKS))
     happened = [
-        *_wave(random, _PAST, asks, days=(12, 60), number=random.randint(0, 14)),
-        *_wave(random, _PRESENT, asks, days=(0, 10), number=round(random.uniform(0, 9) * need)),
+        *_wave(random, _PAST, asks, days=(14, 75), number=random.randint(0, 16)),
+        *_wave(random, _PRESENT, asks, days=(0, 10), number=round(random.uniform(4, 9) * need)),
         (asks, "demo_requested"),
     ]
     decided = asks + timedelta(days=random.uniform(5, 45))
     if random.random() > 0.08:
-        won = random.random() < 0.05 + 0.5 * need**2 + (0.25 if fits else 0.0)
+        won = random.random() < 0.02 + 0.7 * need**3 + (0.2 if fits else 0.0)
         happened.append((decided, "deal_won" if won else "deal_lost"))
     for place, (at, what) in enumerate(sorted(happened)):
         yield _row(f"{number}-{place}", at, f"lead{number}@firm{number}.example", what, facts)
