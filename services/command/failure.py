@@ -6,11 +6,11 @@ from typing import NoReturn
 from shared.errors import InvalidDocument, LeadflowError
 
 
-def fail(error: LeadflowError) -> NoReturn:
-    """Say what is wrong, and where, on stderr; exit 1."""
+def fail(error: LeadflowError, *, exit_code: int = 1) -> NoReturn:
+    """Say what is wrong, and where, on stderr; exit."""
     faults = error.faults if isinstance(error, InvalidDocument) else ()
     if not faults:
         print(f"leadflow: {error}", file=sys.stderr)
     for fault in faults:
         print(f"leadflow: {fault.path}: {fault.message}", file=sys.stderr)
-    raise SystemExit(1)
+    raise SystemExit(exit_code)

@@ -17,6 +17,8 @@ from shared.events.json import Json, JsonLimits, json_faults, parse_json
 
 _LIMITS = JsonLimits(items=2_000, keys=2_000)
 _LONGEST_TEXT = 1_048_576
+_LINE_LENGTH = 118
+_LINE_ENDS = re.compile(r"[\x85\u2028\u2029]")
 
 
 class _Loader(yaml.SafeLoader):
@@ -41,14 +43,31 @@ class _Loader(yaml.SafeLoader):
         return found
 
 
-_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:null|~|)$"), ["n", "~", ""])
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), ["t", "f"])
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^-?(?:0|[1-9][0-9]*)$"), list("-0123456789"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)$"),
-    list("-0123456789"),
-)
+class _Dumper(yaml.SafeDumper):
+    """SafeDumper that quotes what the loader above would take for something else, and nothing besides."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 as PyYAML has it
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the signature of its base
+        return True
+
+
+def _represent_text(dumper: _Dumper, text: str) -> ScalarNode:
+    # Only between double quotes are these escaped; elsewhere they would be read as ends of lines.
+    style = '"' if _LINE_ENDS.search(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+for _dialect in (_Loader, _Dumper):
+    _dialect.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:null|~|)$"), ["n", "~", ""])
+    _dialect.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), ["t", "f"])
+    _dialect.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^-?(?:0|[1-9][0-9]*)$"), list("-0123456789"))
+    _dialect.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:[eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)$"),
+        list("-0123456789"),
+    )
 
 
 def read_yaml(text: str) -> Json:
@@ -59,6 +78,13 @@ def read_yaml(text: str) -> Json:
     for path, reason in json_faults(value, _LIMITS):
         raise InvalidInput(f"{path}: {reason}", code="not_yaml", field=path)
     return value
+
+
+def write_yaml(value: Json) -> str:
+    """A document as YAML, in its own order, so that `read_yaml` gives the same again."""
+    return yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=_LINE_LENGTH
+    )
 
 
 def _value(text: str) -> Json:

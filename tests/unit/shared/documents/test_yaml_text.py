@@ -1,8 +1,10 @@
 """YAML as its authors mean it."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from shared.documents.yaml_text import read_yaml
+from shared.documents.yaml_text import read_yaml, write_yaml
 from shared.errors import InvalidInput
 from shared.events.json import Json
 
@@ -44,3 +46,28 @@ def test_values_are_what_they_look_like(text: str, value: Json) -> None:
 def test_what_is_no_plain_document_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput):
         read_yaml(text)
+
+
+_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+_words = st.one_of(_text, st.sampled_from(["on", "none", "1", "1e5", "true", "~", "2026-03-02", "9:30"]))
+_documents = st.dictionaries(
+    _words,
+    st.recursive(
+        st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(-1e9, 1e9), _words),
+        lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_words, inner, max_size=3)),
+        max_leaves=8,
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(_documents)
+def test_what_is_written_is_read_as_the_same(document: Json) -> None:
+    assert read_yaml(write_yaml(document)) == document
+
+
+def test_a_model_is_written_as_people_write_it() -> None:
+    assert write_yaml(
+        {"rules": [{"id": "a", "on": "x", "limit": {"count": 1, "per": "day"}}], "bands": {"1": 60}}
+    ) == ("rules:\n- id: a\n  on: x\n  limit: {count: 1, per: day}\nbands: {'1': 60}\n")
