@@ -10,7 +10,9 @@ depends_on = None
 _UP = """
 SET LOCAL lock_timeout = '5s';
 
-ALTER TABLE scorer.merge ADD COLUMN undone_at timestamptz, ADD COLUMN undone_by text, ADD COLUMN undone_because text;
+-- `survivor_names` are those that the survivor had before: [kind, value] each; null where nobody noted them.
+ALTER TABLE scorer.merge ADD COLUMN survivor_names jsonb,
+    ADD COLUMN undone_at timestamptz, ADD COLUMN undone_by text, ADD COLUMN undone_because text;
 CREATE INDEX merge_standing ON scorer.merge (survivor, absorbed) WHERE undone_at IS NULL;
 
 -- Two leads that a person has set apart, the smaller id first.
@@ -34,7 +36,8 @@ SET LOCAL lock_timeout = '5s';
 ALTER TABLE scorer.lead DROP COLUMN partings;
 DROP TABLE scorer.separation;
 DROP INDEX scorer.merge_standing;
-ALTER TABLE scorer.merge DROP COLUMN undone_because, DROP COLUMN undone_by, DROP COLUMN undone_at
+ALTER TABLE scorer.merge DROP COLUMN undone_because, DROP COLUMN undone_by, DROP COLUMN undone_at,
+    DROP COLUMN survivor_names
 """
 
 

@@ -168,6 +168,15 @@ async def merge_leads(
 ) -> None:
     """Make `absorbed` part of `survivor`; their events stay where they are and are found through them."""
     parameters = {"survivor": survivor, "absorbed": list(absorbed)}
+    await connection.execute(
+        text("""
+            INSERT INTO scorer.merge (workspace, survivor, absorbed, merged_at, survivor_names)
+            SELECT :workspace, :survivor, absorbed, :merged_at,
+                   (SELECT jsonb_agg(jsonb_build_array(kind, value)) FROM scorer.identity WHERE lead_id = :survivor)
+            FROM unnest(CAST(:absorbed AS uuid[])) AS absorbed
+        """),
+        {**parameters, "workspace": workspace, "merged_at": merged_at},
+    )
     for statement in (
         "UPDATE scorer.identity SET lead_id = :survivor WHERE lead_id = ANY(CAST(:absorbed AS uuid[]))",
         """UPDATE scorer.lead SET merged_into = :survivor, state = NULL
@@ -175,13 +184,6 @@ async def merge_leads(
         "DELETE FROM scorer.due WHERE lead_id = ANY(CAST(:absorbed AS uuid[]))",
     ):
         await connection.execute(text(statement), parameters)
-    await connection.execute(
-        text("""
-            INSERT INTO scorer.merge (workspace, survivor, absorbed, merged_at)
-            SELECT :workspace, :survivor, absorbed, :merged_at FROM unnest(CAST(:absorbed AS uuid[])) AS absorbed
-        """),
-        {**parameters, "workspace": workspace, "merged_at": merged_at},
-    )
 
 
 async def known_events(connection: AsyncConnection, keys: Sequence[EventKey]) -> dict[EventKey, bytes | None]:

@@ -50,19 +50,30 @@ async def part(
     if absorbed not in family or absorbed == survivor:
         raise Refused("that lead is no part of this one", code="not_merged")
     gone = leaving(await separation_repository.merges_among(connection, family), absorbed)
-    await _divide(connection, workspace, restored=absorbed, gone=gone, staying=family.keys() - gone)
+    parts = family.keys() - gone - {survivor}
+    await _divide(connection, workspace, survivor, absorbed, gone=gone, parts=parts)
     await separation_repository.restore(connection, workspace, survivor, absorbed, with_it=gone)
     await separation_repository.record(connection, workspace, survivor, absorbed, decision)
     return Parted(survivor, absorbed, decision)
 
 
 async def _divide(
-    connection: AsyncConnection, workspace: str, *, restored: UUID, gone: frozenset[UUID], staying: set[UUID]
+    connection: AsyncConnection,
+    workspace: str,
+    survivor: UUID,
+    restored: UUID,
+    *,
+    gone: frozenset[UUID],
+    parts: set[UUID],
 ) -> None:
+    """Names and events go with the restored lead; what is recorded for other `parts` of the survivor stays."""
     own = await separation_repository.mentions(connection, workspace, gone)
-    shared = await separation_repository.mentions(connection, workspace, staying)
-    division = divide((names for _, names in own), [names for _, names in shared])
+    others = await separation_repository.mentions(connection, workspace, parts)
+    shared = await separation_repository.mentions(connection, workspace, {survivor})
+    noted = await separation_repository.survivor_names(connection, workspace, restored)
+    theirs = None if noted is None else [*noted, *(name for _, names in others for name in names)]
+    division = divide((names for _, names in own), theirs, [names for _, names in shared])
     moved = set(division.mentions)
     carrying = [text for text, names in shared if names in moved]
-    await separation_repository.move_events(connection, staying, carrying, restored)
+    await separation_repository.move_events(connection, survivor, carrying, restored)
     await separation_repository.move_names(connection, division.names, restored)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -49,6 +49,21 @@ async def merges_among(connection: AsyncConnection, leads: Collection[UUID]) -> 
     return [Merged(row.survivor, row.absorbed) for row in rows]
 
 
+async def survivor_names(connection: AsyncConnection, workspace: str, absorbed: UUID) -> list[IdentityKey] | None:
+    """The names that the survivor had when it absorbed this lead; None where nobody noted them."""
+    rows = await connection.execute(
+        text("""
+            SELECT survivor_names::text AS names FROM scorer.merge
+            WHERE workspace = :workspace AND absorbed = :absorbed AND undone_at IS NULL
+        """),
+        {"workspace": workspace, "absorbed": absorbed},
+    )
+    row = rows.one_or_none()
+    if row is None or row.names is None:
+        return None
+    return [IdentityKey(workspace, kind, value) for kind, value in from_json(row.names)]
+
+
 async def mentions(connection: AsyncConnection, workspace: str, leads: Collection[UUID]) -> list[tuple[str, Names]]:
     """The different names in events recorded for these leads, in the order of their first receipt.
 
@@ -65,16 +80,14 @@ async def mentions(connection: AsyncConnection, workspace: str, leads: Collectio
     return [(row.lead, names_of(workspace, Identities.model_validate_json(row.lead))) for row in rows]
 
 
-async def move_events(
-    connection: AsyncConnection, leads: Collection[UUID], carrying: Sequence[str], to: UUID
-) -> None:
-    """Events of `leads` that carry these names are another lead's."""
+async def move_events(connection: AsyncConnection, lead: UUID, carrying: Sequence[str], to: UUID) -> None:
+    """Events of `lead` that carry these names are another lead's."""
     await connection.execute(
         text("""
             UPDATE scorer.event SET lead_id = :to
-            WHERE lead_id = ANY(CAST(:leads AS uuid[])) AND (body -> 'lead')::text = ANY(CAST(:carrying AS text[]))
+            WHERE lead_id = :lead AND (body -> 'lead')::text = ANY(CAST(:carrying AS text[]))
         """),
-        {"leads": list(leads), "carrying": list(carrying), "to": to},
+        {"lead": lead, "carrying": list(carrying), "to": to},
     )
 
 

@@ -45,13 +45,18 @@ def leaving(merges: Iterable[Merged], absorbed: UUID) -> frozenset[UUID]:
     return frozenset(found)
 
 
-def divide(own: Iterable[Names], shared: Sequence[Names]) -> Division:
+def divide(own: Iterable[Names], theirs: Iterable[IdentityKey] | None, shared: Sequence[Names]) -> Division:
     """How two leads part. Names of a mention come strongest first.
 
-    `own` are the mentions in events that were recorded for the restored lead itself; `shared` those in events
-    recorded for the other one, before the merge and since, in the order in which they were first received.
+    `own` are the mentions in events that were recorded for the restored lead itself, `theirs` the names that the
+    other one had before, None if nobody noted them: then those that never came together with an own one. `shared`
+    are the mentions in events recorded for the other one, in the order in which they were first received.
     """
     goes: dict[IdentityKey, bool] = {name: True for names in own for name in names}
+    if theirs is None:
+        theirs = [name for names in shared if not goes.keys() & set(names) for name in names]
+    for name in theirs:
+        goes.setdefault(name, False)
     moved: list[Names] = []
     for names in shared:
         side = next((goes[name] for name in names if name in goes), False)
