@@ -34,11 +34,11 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
         yield opened
 
 
-def run_async(work: Coroutine[None, None, T]) -> T:
-    """Run a command to its end; an error of leadflow's becomes a message and exit code 1."""
+def run_async(work: Coroutine[None, None, T], *, failing: int = 1) -> T:
+    """Run a command to its end; an error of leadflow's becomes a message and the exit code `failing`."""
     try:
         return uvloop.run(work)
     except LeadflowError as error:
-        fail(error)
+        fail(error, exit_code=failing)
     except asyncio.CancelledError:
         raise SystemExit(130) from None
