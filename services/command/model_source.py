@@ -33,7 +33,7 @@ async def documents_of(sources: Sequence[str], workspace: str) -> list[Json]:
 
     Raises InvalidInput for what is not there, InvalidDocument for what is no valid model.
     """
-    stored = [source for source in sources if _is_stored(source)]
+    stored = [source for source in sources if is_stored(source)]
     found: dict[str, Json] = {}
     if stored:
         async with database(Settings()) as opened:
@@ -44,7 +44,8 @@ async def documents_of(sources: Sequence[str], workspace: str) -> list[Json]:
     return documents
 
 
-def _is_stored(source: str) -> bool:
+def is_stored(source: str) -> bool:
+    """Whether `source` lies in the database; else it is a file."""
     return source == ACTIVE or source.isdecimal() or source.startswith(DRAFT)
 
 

@@ -19,6 +19,7 @@ from services.command.model_source import ACTIVE, HELP, documents_of, read_docum
 from services.command.model_tests import default_golden, model_tests, run_tests
 from services.command.runtime import database, run_async
 from services.command.shadow import shadow, shadow_report
+from services.command.simulate import simulate_
 from services.scorer import model_repository, models
 from services.scorer.domain.document import parse_model
 from services.scorer.domain.model_diff import differences
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 app.add_typer(drafts.app, name="drafts")
 app.command("backtest")(backtest_)
+app.command("simulate")(simulate_)
 app.command("test")(model_tests)
 app.command("shadow")(shadow)
 app.command("shadow-report")(shadow_report)

@@ -4,9 +4,11 @@ from services.scorer.api.drafts import drafts_router
 from services.scorer.api.leads import scores_router
 from services.scorer.api.models import models_router
 from services.scorer.api.shadows import shadows_router
+from services.scorer.api.simulations import simulations_router
 from services.scorer.handlers import Handlers
 from services.scorer.service import Scorer
 from services.scorer.settings import ScorerSettings
+from services.scorer.simulating_jobs import Simulations
 from shared.access.keyring import KeyRing
 from shared.consumer import ConsumerTask
 from shared.db.outbox import Outbox
@@ -22,6 +24,7 @@ def build(context: Context, settings: ScorerSettings, keys: KeyRing) -> Service:
     """The scorer, ready to run. `keys` is the process's: whoever runs the process keeps it fresh."""
     outbox = Outbox("scorer")
     scorer = Scorer(context.database, outbox, context.clock)
+    simulations = Simulations(context.database, context.clock, processes=settings.simulation_processes)
     handlers = Handlers(scorer, context.log, context.clock)
     consumer = ConsumerTask(
         context, (ENGAGEMENT_EVENTS,), group=GROUP, handle=handlers.handle, max_records=settings.batch_size
@@ -42,6 +45,7 @@ def build(context: Context, settings: ScorerSettings, keys: KeyRing) -> Service:
             models_router(context, keys),
             drafts_router(context, keys),
             shadows_router(context, keys),
+            simulations_router(context, keys, simulations),
             scores_router(context, keys, scorer),
         ),
         tasks={
@@ -50,6 +54,7 @@ def build(context: Context, settings: ScorerSettings, keys: KeyRing) -> Service:
             "due moments": every(settings.due_poll_seconds, tell_what_time_did, name="due moments"),
             "active models": every(_FOLLOW_SECONDS, follow_active_models, name="active models"),
             "shadows": every(_FOLLOW_SECONDS, follow_shadows, name="shadows"),
+            "simulations": simulations.run,
         },
         ready={"database": context.database.check, "log": context.log.check},
         live={"consumer": consumer.stuck},

@@ -19,3 +19,6 @@ class ScorerSettings(EnvironmentSettings):
     catch_up_batch_size: int = Field(
         100, ge=1, le=1000, description="Leads per transaction that are recomputed after a model was activated."
     )
+    simulation_processes: int = Field(
+        1, ge=1, le=64, description="Worker processes of the simulation that is being done; one is done at a time."
+    )
