@@ -296,7 +296,9 @@ def _changed(
 ) -> dict[UUID, Changed]:
     """What a shadow has to follow: leads to whom something happened, and those that another version has now."""
     return {
-        id_: Changed(outcome.lead, happenings.get(id_, Happening()), is_new=leads[id_].version is None)
+        id_: Changed(
+            outcome.lead, happenings.get(id_, Happening()), is_new=id_ in happenings and leads[id_].version is None
+        )
         for id_, outcome in outcomes.items()
         if id_ in happenings or leads[id_].version != outcome.lead.version
     }

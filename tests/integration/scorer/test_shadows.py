@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -65,6 +66,13 @@ class Bench:
         """Everything behind the events, until nothing is left to do."""
         while await self.scorer.follow_active_models(7) + await self.scorer.follow_shadows(7):
             pass
+
+    async def take_a_merge_back(self, dice: random.Random) -> None:
+        merges = await self.rows("SELECT survivor, absorbed FROM scorer.merge WHERE undone_at IS NULL ORDER BY id")
+        if merges and dice.random() < 0.3:
+            survivor, absorbed = dice.choice(merges)
+            with suppress(Refused):
+                await self.scorer.unmerge("default", survivor, absorbed, actor="test", reason="test")
 
     async def told(self) -> list[AnyMessage]:
         async with self.database.transaction() as connection:
@@ -172,6 +180,7 @@ async def test_the_shadow_equals_scoring_from_scratch_after_any_traffic(bench: B
         if dice.random() < 0.5:
             await bench.scorer.follow_shadows(3)
             await bench.scorer.tell_what_time_did(10)
+        await bench.take_a_merge_back(dice)
     await bench.work()
 
     assert await bench.check_against_history(changed_model()) > 5
@@ -246,6 +255,19 @@ async def test_an_activated_shadow_hands_its_states_over_and_ends(bench: Bench) 
     await same_as_from_scratch(bench, changed_model())
     assert await bench.rows("SELECT * FROM scorer.shadow_lead") == []
     assert await bench.rows("SELECT version, activation_id FROM scorer.shadow") == [(2, 2)]
+
+
+async def test_a_merge_taken_back_after_the_promotion_takes_over_no_state_of_both(bench: Bench) -> None:
+    await bench.start()
+    await bench.scorer.count([an_event("a", anonymous_id="v"), an_event("b", email="bo@acme.example")])
+    await bench.scorer.count([an_event("c", anonymous_id="v", email="bo@acme.example")])
+    ((survivor, absorbed),) = await bench.rows("SELECT survivor, absorbed FROM scorer.merge")
+
+    await bench.activate(2)
+    await bench.scorer.unmerge("default", survivor, absorbed, actor="test", reason="test")
+    await bench.work()
+
+    await same_as_from_scratch(bench, changed_model())
 
 
 async def test_states_of_a_shadow_that_ended_are_not_taken_over_later(bench: Bench) -> None:
