@@ -108,7 +108,7 @@ def backtest_(  # noqa: PLR0917 - typer reads options from parameters
             handover=_matches(handover) or HANDOVER,
             every_us=None if every is None else _interval_us(every),
             within_us=_horizon_us(horizon, every),
-            imported=frozenset(imported or ()),
+            imported=tuple(sorted(set(imported or ()))),
         )
         if every is not None and handover:
             raise InvalidInput("--every and --handover: a lead is looked at regularly or at its handover, not both")
@@ -128,7 +128,7 @@ def backtest_(  # noqa: PLR0917 - typer reads options from parameters
     if json_:
         print(_REPORT.dump_json(report, indent=2).decode())
     else:
-        print_report(Console(), report, question)
+        print_report(Console(), report)
 
 
 def _matches(texts: Sequence[str] | None) -> tuple[EventMatch, ...]:

@@ -24,9 +24,9 @@ def named(matches: Sequence[EventMatch]) -> str:
     return ", ".join(map(str, matches))
 
 
-def print_report(console: Console, report: Report, question: Question) -> None:
+def print_report(console: Console, report: Report) -> None:
     """Everything that a screen can hold; pictures and JSON have the rest."""
-    console.print(escape(_asked(question)), highlight=False)
+    console.print(escape(_asked(report.question)), highlight=False)
     console.print(
         f"{report.leads:,} leads, {report.leads_won:,} won; {report.observations:,} observations from "
         f"{report.first_at:%Y-%m-%d} to {report.last_at:%Y-%m-%d}, of which {_percent(report.wins)} won.",

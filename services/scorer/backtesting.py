@@ -59,9 +59,8 @@ async def backtest(
     observed = Observed(len(scorers))
     for part in parts:
         observed.extend(part)
-    return report_of(
-        observed, [_contender(*pair) for pair in zip(entries, scorers, strict=True)], wish, every_us=asked.every_us
-    )
+    contenders = [_contender(entry, scored) for entry, scored in zip(entries, scorers, strict=True)]
+    return report_of(observed, contenders, asked, wish=wish)
 
 
 def prepare(work: _Work) -> Callable[[Sequence[LeadHistory]], Observed]:

@@ -219,7 +219,7 @@ def bpi_2012(*half_lives: str) -> Report:
     document = read_yaml((EXAMPLES / "backtest" / "bpi_2012.yaml").read_text())
     scorers = [Scorer(parse_model(with_half_life(document, each)), "progress") for each in half_lives]
     contenders = [Contender(half_life, "progress", ()) for half_life in half_lives]
-    return report_of(observe(question, scorers, cases), contenders, Wish(), every_us=question.every_us)
+    return report_of(observe(question, scorers, cases), contenders, question, wish=Wish())
 
 
 def applications(*, every: int) -> list[list[Event]]:

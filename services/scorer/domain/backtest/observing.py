@@ -79,7 +79,7 @@ class Question:
     handover: tuple[EventMatch, ...] = HANDOVER
     every_us: int | None = None
     within_us: int | None = None
-    imported: frozenset[str] = frozenset()
+    imported: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Open leads have no outcome to wait for, so a time must be set."""

@@ -11,7 +11,7 @@ from services.scorer.domain.backtest.discrimination import Comparison, discrimin
 from services.scorer.domain.backtest.intervals import Estimate, Share
 from services.scorer.domain.backtest.lift import Decile, deciles_of
 from services.scorer.domain.backtest.observations import Observations
-from services.scorer.domain.backtest.observing import Observed
+from services.scorer.domain.backtest.observing import Observed, Question
 from services.scorer.domain.backtest.thresholds import Selection, levels_of, selections_of
 from shared.documents.durations import WEEK_US
 from shared.errors import InvalidInput
@@ -53,11 +53,12 @@ class ModelReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was observed, each model by itself, and every pair compared; `ranking` is places in `models`.
+    """What was asked and observed, each model by itself, and every pair compared; `ranking` is places in `models`.
 
     `unknown_events` counts, by source, events that had happened by a lead's last moment and were not known then.
     """
 
+    question: Question
     leads_seen: int
     leads: int
     leads_won: int
@@ -74,14 +75,15 @@ class Report:
     comparisons: tuple[Comparison, ...]
 
 
-def report_of(observed: Observed, contenders: Sequence[Contender], wish: Wish, *, every_us: int | None) -> Report:
+def report_of(observed: Observed, contenders: Sequence[Contender], question: Question, *, wish: Wish) -> Report:
     """The report on what was observed. Raises InvalidInput where it is too little to say anything."""
     observations = observed.observations()
     _check(observed)
     discrimination = discrimination_of(observations)
     first_us, last_us = min(observations.at_us), max(observations.at_us)
-    weeks = max(1.0, (last_us - first_us + (every_us or 0)) / WEEK_US)
+    weeks = max(1.0, (last_us - first_us + (question.every_us or 0)) / WEEK_US)
     return Report(
+        question=question,
         leads_seen=observed.seen,
         leads=len(set(observations.leads)),
         leads_won=len(_winners(observations)),

@@ -8,14 +8,14 @@ import pytest
 from services.scorer.domain.backtest.canvas import Axis, Panel, Point, Series, svg
 from services.scorer.domain.backtest.drawing import draw
 from services.scorer.domain.backtest.report import Contender, Report, Wish, report_of
-from tests.unit.scorer.backtest.test_report import CONTENDERS, a_market
+from tests.unit.scorer.backtest.test_report import CONTENDERS, QUESTION, a_market
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def a_report(*labels: str) -> Report:
     contenders = [Contender(label, "total", ()) for label in labels] or CONTENDERS
-    return report_of(a_market(), contenders, Wish(), every_us=None)
+    return report_of(a_market(), contenders, QUESTION, wish=Wish())
 
 
 def texts(picture: str) -> list[str]:
