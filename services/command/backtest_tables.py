@@ -103,11 +103,11 @@ def _equals(report: Report, place: int) -> Iterator[str]:
 
 
 def _deciles(model: ModelReport) -> Table:
-    table = Table("tenth", "scores", "wins", "lift", "wins so far", title="Lift by decile", title_justify="left")
+    table = Table("tenth", "scores", "wins", "lift", title="Lift by decile", title_justify="left")
     for each in model.deciles:
         lift = f"{each.lift.value:.2f} ({each.lift.low:.2f} to {each.lift.high:.2f})"
         scores = f"{each.highest:g} to {each.lowest:g}"
-        table.add_row(str(each.decile), scores, _percent(each.wins), lift, f"{each.gain:.1%}")
+        table.add_row(str(each.decile), scores, _percent(each.wins), lift)
     return table
 
 

@@ -14,7 +14,7 @@ _TENTHS: Final = 10
 class Decile:
     """A tenth of the observations, 1 being the one with the highest scores.
 
-    `lift` is its share of wins over that of all; `gain` the share of all wins in this tenth and those above.
+    `lift` is its share of wins over that of all.
     """
 
     decile: int
@@ -22,7 +22,6 @@ class Decile:
     lowest: float
     wins: Estimate
     lift: Estimate
-    gain: float
 
 
 def deciles_of(observations: Observations, scores: Sequence[float]) -> tuple[Decile, ...]:
@@ -35,7 +34,7 @@ def deciles_of(observations: Observations, scores: Sequence[float]) -> tuple[Dec
     tenths = [_Tenth() for _ in range(_TENTHS)]
     for number, place, weight, score in _portions(scores):
         tenths[number].add(observations, place, weight=weight, score=score)
-    return tuple(_deciles(tenths, overall, len(observations)))
+    return tuple(_deciles(tenths, overall))
 
 
 class _Tenth:
@@ -51,32 +50,27 @@ class _Tenth:
 
 def _portions(scores: Sequence[float]) -> Iterator[tuple[int, int, float, float]]:
     """(decile from 0, place, how much of it, its score) for every observation, the highest first."""
-    size = len(scores) / _TENTHS
+    # In tenths of an observation all borders are whole, and nothing is lost to rounding.
+    size = len(scores)
     begin = 0
     for score, places in ranked(scores):
-        end = begin + len(places)
-        for number in range(min(_TENTHS - 1, int(begin / size)), _TENTHS):
-            upper = len(scores) if number == _TENTHS - 1 else (number + 1) * size
-            inside = min(end, upper) - max(begin, number * size)
-            if inside <= 0:
-                break
+        end = begin + _TENTHS * len(places)
+        for number in range(begin // size, -(-end // size)):
+            inside = min(end, (number + 1) * size) - max(begin, number * size)
             for place in places:
-                yield number, place, inside / len(places), score
+                yield number, place, inside / (_TENTHS * len(places)), score
         begin = end
 
 
-def _deciles(tenths: Sequence[_Tenth], overall: float, observations: int) -> Iterator[Decile]:
-    won = 0.0
+def _deciles(tenths: Sequence[_Tenth], overall: float) -> Iterator[Decile]:
     for number, tenth in enumerate(tenths, start=1):
         if not tenth.scores:
             continue
         wins = tenth.share.estimate()
-        won += wins.value * tenth.share.weight
         yield Decile(
             decile=number,
             highest=tenth.scores[0],
             lowest=tenth.scores[-1],
             wins=wins,
             lift=wins.scaled(1 / overall if overall else 0.0),
-            gain=min(1.0, won / (overall * observations)) if overall else 0.0,
         )
