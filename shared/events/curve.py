@@ -4,7 +4,7 @@ It is computed by the scorer, travels in `lead.score_changed`, and is read by wh
 (the hot list, thresholds) without asking the scorer. It knows nothing of events after its moment.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -70,17 +70,24 @@ def scores_at(curve: Curve, at: datetime) -> dict[str, float]:
     at_us = microseconds(at)
     if at_us < curve.from_us:
         raise ValueError(f"the curve begins at {moment(curve.from_us)}")
+    # JSON may have put combined scores before what they combine.
+    return values_at(dict(sorted(curve.scores.items(), key=lambda item: bool(item[1].components))), at_us)
+
+
+def values_at(scores: Mapping[str, ScoreCurve], at_us: int) -> dict[str, float]:
+    """Every score at a moment that no curve begins after; combined scores come after what they combine."""
     values: dict[str, float] = {}
-    for name, score in sorted(curve.scores.items(), key=lambda item: bool(item[1].components)):
-        groups = [group_value(group, at_us) for group in score.groups]
-        components = [weight * values[part] for part, weight in score.components.items()]
-        values[name] = clamp(fsum(groups + components), score.min, score.max)
+    for name, score in scores.items():
+        parts = [group_value(group, at_us) for group in score.groups]
+        if score.components:
+            parts += [weight * values[part] for part, weight in score.components.items()]
+        values[name] = clamp(fsum(parts), score.min, score.max)
     return values
 
 
 def group_value(group: GroupCurve, at_us: int) -> float:
     """What a group is worth: the sum of its terms within its limits."""
-    return clamp(fsum(term.value_at(at_us) for term in group.terms), group.min, group.max)
+    return clamp(fsum([term.value_at(at_us) for term in group.terms]), group.min, group.max)
 
 
 def ceiling(curve: Curve, score: str) -> float:

@@ -66,6 +66,7 @@ def _model(section: Section) -> Model:
         bands=bands,
         grade=grade,
         thresholds=thresholds,
+        levels=_levels(bands, thresholds),
         rules_by_type=rules_by_type,
         matchers={event_type: matcher(event_type, rules) for event_type, rules in rules_by_type.items()},
     )
@@ -239,6 +240,14 @@ def _by_type(scores: Mapping[str, Score]) -> dict[str, tuple[tuple[str, EventRul
             for event_type in rule.event_types:
                 index.setdefault(event_type, []).append((score.name, rule))
     return {event_type: tuple(rules) for event_type, rules in index.items()}
+
+
+def _levels(bands: Mapping[str, Sequence[Band]], thresholds: Mapping[str, Threshold]) -> dict[str, tuple[float, ...]]:
+    found = {score: {band.at_least for band in these} for score, these in bands.items()}
+    for threshold in thresholds.values():
+        if isinstance(threshold, ScoreThreshold):
+            found.setdefault(threshold.score, set()).update((threshold.enter, threshold.exit))
+    return {score: tuple(sorted(levels)) for score, levels in found.items()}
 
 
 def _bands(section: Section, scores: Mapping[str, Score]) -> dict[str, tuple[Band, ...]]:

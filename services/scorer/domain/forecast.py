@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import pairwise
 from math import ceil, fsum, log2
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from services.scorer.domain.exponentials import ZERO, ExponentialSum, Piecewise, whole
-from services.scorer.domain.model import Model, ScoreThreshold
-from services.scorer.domain.standing import positions, standing_at
-from shared.events.curve import Curve, GroupCurve, ScoreCurve, Term, clamp, moment
+from services.scorer.domain.model import Model
+from services.scorer.domain.standing import levels_reached, standing_at
+from shared.events.curve import Curve, GroupCurve, ScoreCurve, Term, clamp, moment, values_at
 from shared.events.scores import Forecast
 
 # After this many half-lives, beyond those that bring it to one point, nothing is left that could be seen.
@@ -21,8 +21,6 @@ _NEGLIGIBLE_HALVINGS = 50
 
 # Levels nearer to a range than this are looked at, whatever rounding did to its ends.
 _NOISE = 1e-6
-
-_Signature: TypeAlias = tuple[object, ...]
 
 
 class _Range(NamedTuple):
@@ -44,46 +42,53 @@ def next_change(model: Model, curve: Curve, *, before_us: int | None = None) -> 
 
     None if never, or not before `before_us`, which must be after the beginning.
     """
-    before = _signature(model, curve, curve.from_us)
-    levels = _levels(model)
+    here = _Here(model, curve)
+    levels = {score: frozenset(map(_reaching, found)) for score, found in model.levels.items()}
     for start, end in pairwise(_edges_before(curve, before_us)):
-        if _signature(model, curve, start) != before:
+        if here.differs(start):
             return start
         candidates = [start, *sorted(_candidates(curve, levels, start, end)), end]
         same = start
         for left, right in pairwise(candidates):
             probe = (left + right) // 2
-            if _signature(model, curve, probe) != before:
-                return _first_other(model, curve, before, same=same, other=probe)
+            if here.differs(probe):
+                return _first_other(here, near=left, same=same, other=probe)
             same = probe
     return None
 
 
-def _first_other(model: Model, curve: Curve, before: _Signature, *, same: int, other: int) -> int:
+class _Here:
+    """Where the lead stands when the curve begins."""
+
+    def __init__(self, model: Model, curve: Curve) -> None:
+        self._model = model
+        self._scores = curve.scores
+        self._before = levels_reached(model, values_at(curve.scores, curve.from_us))
+
+    def differs(self, at_us: int) -> bool:
+        """Whether the lead stands elsewhere at `at_us`, if it is silent until then."""
+        return levels_reached(self._model, values_at(self._scores, at_us)) != self._before
+
+
+def _first_other(here: _Here, *, near: int, same: int, other: int) -> int:
+    """The first moment that differs; `same` does not, `other` does, and it lies most likely beside `near`."""
+    reach = 1
+    while reach < other - same:
+        below, above = near - reach, near + reach
+        if same < below < other and not here.differs(below):
+            same = below
+        if same < above < other and here.differs(above):
+            other = above
+        if below <= same and other <= above:
+            break
+        reach *= 64
     while other - same > 1:
         middle = (same + other) // 2
-        if _signature(model, curve, middle) == before:
-            same = middle
-        else:
+        if here.differs(middle):
             other = middle
+        else:
+            same = middle
     return other
-
-
-def _signature(model: Model, curve: Curve, at_us: int) -> _Signature:
-    standing = standing_at(model, curve, moment(at_us))
-    where = tuple(position.position for position in positions(model, standing).values())
-    return *standing.bands.values(), standing.grade, *where
-
-
-def _levels(model: Model) -> Mapping[str, frozenset[float]]:
-    """Per score, the unrounded values at which its rounded value reaches something."""
-    found: dict[str, set[float]] = {}
-    for score, bands in model.bands.items():
-        found.setdefault(score, set()).update(band.at_least for band in bands)
-    for threshold in model.thresholds.values():
-        if isinstance(threshold, ScoreThreshold):
-            found.setdefault(threshold.score, set()).update((threshold.enter, threshold.exit))
-    return {score: frozenset(map(_reaching, levels)) for score, levels in found.items()}
 
 
 def _reaching(level: float) -> float:

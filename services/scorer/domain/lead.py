@@ -29,7 +29,15 @@ class ActiveModel:
 NO_MODEL = ActiveModel(
     version=0,
     model=Model(
-        name="", description="", scores={}, bands={}, grade=None, thresholds={}, rules_by_type={}, matchers={}
+        name="",
+        description="",
+        scores={},
+        bands={},
+        grade=None,
+        thresholds={},
+        levels={},
+        rules_by_type={},
+        matchers={},
     ),
 )
 

@@ -115,6 +115,8 @@ class Model:
     """One version of a model. `scores` come in an order in which each follows what it combines.
 
     `bands` are by score, greatest lower bound first; `grade` names two banded scores.
+    `levels` are, per score and ascending, the values at which its rounded value reaches a band, or enters or leaves
+    a threshold: where a lead stands to all of them decides its bands, its grade and its positions.
     `rules_by_type` lists the rules that look at events of a type; `matchers` asks them all, in that order.
     """
 
@@ -124,6 +126,7 @@ class Model:
     bands: Mapping[str, tuple[Band, ...]]
     grade: tuple[str, str] | None
     thresholds: Mapping[str, Threshold]
+    levels: Mapping[str, tuple[float, ...]]
     rules_by_type: Mapping[str, tuple[tuple[str, EventRule], ...]]
     matchers: Mapping[str, Matcher]
 

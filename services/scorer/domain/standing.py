@@ -1,5 +1,6 @@
 """Where a lead stands: scores as published, their bands, the grade, and the position to each threshold."""
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -10,6 +11,9 @@ from shared.events.curve import Curve, published, scores_at
 from shared.events.scores import Standing, ThresholdPosition
 
 _SECOND_US = 1_000_000
+
+# Rounding moves no value as far.
+_HUNDREDTH = 0.01
 
 
 def standing_of(model: Model, state: LeadState, at: datetime) -> Standing:
@@ -37,6 +41,21 @@ def band_of(score: float, bands: tuple[Band, ...]) -> str | None:
 def positions(model: Model, at: Standing) -> dict[str, ThresholdPosition]:
     """The position to every threshold of the model; whether the lead is inside is the past's to say."""
     return {name: _position(threshold, at) for name, threshold in model.thresholds.items()}
+
+
+def levels_reached(model: Model, values: Mapping[str, float]) -> tuple[int, ...]:
+    """How many of its levels each score reaches: bands, grade and positions differ where, and only where, this does.
+
+    It is asked at every moment at which a forecast looks, and costs a fraction of a standing.
+    """
+    return tuple(_reached(levels, values[score]) for score, levels in model.levels.items())
+
+
+def _reached(levels: tuple[float, ...], value: float) -> int:
+    place = bisect_right(levels, value)
+    if all(abs(level - value) > _HUNDREDTH for level in levels[max(0, place - 1) : place + 1]):
+        return place
+    return bisect_right(levels, published(value))
 
 
 def _grade(model: Model, bands: Mapping[str, str | None]) -> str | None:

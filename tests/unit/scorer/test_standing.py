@@ -1,10 +1,14 @@
 """Where a lead stands: bands, grade and positions follow the rounded scores."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from services.scorer.domain.standing import positions, standing
+from services.scorer.domain.standing import levels_reached, positions, standing
 from shared.events.json import Json
+from shared.events.scores import Standing
 from tests.support.builders import a_model
+from tests.unit.scorer.histories import MODEL as EVERYTHING
 
 SECTIONS: dict[str, Json] = {
     "scores": {"fit": {"rules": [{"id": "x", "if": {"attributes.a": 1}, "points": 1}]}},
@@ -44,3 +48,23 @@ def test_a_position_is_told_by_enter_and_exit(engagement: float, position: str) 
 @pytest.mark.parametrize(("engagement", "position"), [(60, "reached"), (30, "reached"), (0, "below")])
 def test_a_threshold_on_grades_has_nothing_between(engagement: float, position: str) -> None:
     assert positions(MODEL, standing(MODEL, {"engagement": engagement, "fit": 70}))["mql"].position == position
+
+
+_values = st.floats(-200, 200) | st.integers(-3000, 9000).map(lambda thousandths: thousandths / 1000)
+_standings = st.fixed_dictionaries({"engagement": _values, "fit": _values, "total": _values})
+
+
+@given(_standings, _standings)
+def test_the_levels_reached_differ_exactly_where_a_band_the_grade_or_a_position_does(
+    one: dict[str, float], other: dict[str, float]
+) -> None:
+    first, second = standing(EVERYTHING, one), standing(EVERYTHING, other)
+
+    same_levels = levels_reached(EVERYTHING, one) == levels_reached(EVERYTHING, other)
+
+    assert same_levels is (told(first) == told(second))
+
+
+def told(found: Standing) -> object:
+    where = {name: position.position for name, position in positions(EVERYTHING, found).items()}
+    return found.bands, found.grade, where
