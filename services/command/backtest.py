@@ -1,8 +1,6 @@
 """`leadflow models backtest`: which model tells the leads that are won from the others, and how sure that is."""
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Annotated, Final
@@ -10,24 +8,22 @@ from typing import Annotated, Final
 import typer
 from pydantic import TypeAdapter
 from rich.console import Console
-from rich.progress import Progress as Bar
 
 from services.command.backtest_tables import named, print_report
 from services.command.failure import fail
+from services.command.model_source import HELP, documents_of, is_stored
 from services.command.runtime import database, run_async
-from services.scorer import model_repository
+from services.command.workers import Processes, number_of, progress_bar
 from services.scorer.backtesting import Entry, backtest, scorer
 from services.scorer.domain.backtest.drawing import draw
 from services.scorer.domain.backtest.observing import HANDOVER, LOST, WON, EventMatch, Question, read_match
 from services.scorer.domain.backtest.report import Report, Wish
 from services.scorer.domain.backtest.variants import with_half_life
-from services.scorer.history import Progress, Tuning
-from shared.db.engine import Database
+from services.scorer.history import Tuning
+from shared.db.migrations import check_migrated
 from shared.documents.durations import HOUR_US, duration_us
-from shared.documents.yaml_text import read_yaml
 from shared.errors import InvalidInput, LeadflowError
 from shared.events.curve import microseconds
-from shared.events.json import Json
 from shared.settings import Settings
 
 _REPORT: Final = TypeAdapter(Report)
@@ -37,9 +33,7 @@ _NEVER_US: Final = 2**62
 
 
 def backtest_(  # noqa: PLR0917 - typer reads options from parameters
-    models: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="Model documents (files) or published versions (numbers).")
-    ],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help=HELP)],
     score: Annotated[
         str | None, typer.Option(help="Which score; else the only one, or the only combined one.")
     ] = None,
@@ -89,9 +83,7 @@ def backtest_(  # noqa: PLR0917 - typer reads options from parameters
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     workspace: Annotated[str, typer.Option(help="Workspace.")] = "default",
-    processes: Annotated[
-        int | None, typer.Option(min=0, max=256, help="Worker processes; else one per core. 0: none.")
-    ] = None,
+    processes: Processes = None,
 ) -> None:
     """Models against outcomes: who was won, and what did each model say of them before?
 
@@ -119,7 +111,7 @@ def backtest_(  # noqa: PLR0917 - typer reads options from parameters
             question=question,
             wish=Wish(leads_per_week, share_of_wins),
             workspace=workspace,
-            processes=(os.cpu_count() or 1) if processes is None else processes,
+            processes=number_of(processes),
         )
         if plot is not None:
             _write_plot(plot, report)
@@ -175,35 +167,24 @@ def _run(
     processes: int,
 ) -> Report:
     async def work() -> Report:
+        documents = await documents_of(models, workspace)
+        named = [Entry(_label(name), document, score) for name, document in zip(models, documents, strict=True)]
+        entries = _variants(named, half_lives)
+        for entry in entries:
+            scorer(entry)
         async with database(Settings()) as opened:
-            entries = _variants([await _entry(opened, workspace, name, score) for name in models], half_lives)
-            for entry in entries:
-                scorer(entry)
-            with _bar() as on_progress:
+            await check_migrated(opened)
+            with progress_bar("backtest") as on_progress:
                 tuning = Tuning(processes, on_progress=on_progress)
                 return await backtest(opened, workspace, entries, question, wish=wish, tuning=tuning)
 
     return run_async(work())
 
 
-async def _entry(opened: Database, workspace: str, name: str, score: str | None) -> Entry:
-    if not name.isascii() or not name.isdigit():
-        return Entry(Path(name).stem, _document(Path(name)), score)
-    version = int(name)
-    async with opened.transaction() as connection:
-        found = await model_repository.model_of(connection, workspace, min(version, 2**31 - 1))
-    if found is None:
-        raise InvalidInput(f"{workspace} has no version {name} of the model")
-    return Entry(f"version {version}", found.document, score)
-
-
-def _document(file: Path) -> Json:
-    try:
-        return read_yaml(file.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{file} is not UTF-8 text") from error
-    except OSError as error:
-        raise InvalidInput(f"{file}: {error.strerror}") from error
+def _label(name: str) -> str:
+    if not is_stored(name):
+        return Path(name).stem
+    return f"version {name}" if name.isdecimal() else name
 
 
 def _variants(entries: Sequence[Entry], half_lives: Sequence[str]) -> list[Entry]:
@@ -219,14 +200,6 @@ def _variants(entries: Sequence[Entry], half_lives: Sequence[str]) -> list[Entry
     if len(set(labels)) < len(labels):
         raise InvalidInput(f"two models have one name: {', '.join(labels)}")
     return found
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[Progress], None]]:
-    console = Console(stderr=True)
-    with Bar(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("leads", total=None)
-        yield lambda progress: bar.update(task, total=progress.leads, completed=progress.done)
 
 
 def _write_plot(file: Path, report: Report) -> None:

@@ -140,8 +140,8 @@ async def test_worker_processes_come_to_the_same_report(database: Database) -> N
     ("arguments", "message"),
     [
         (["no-such.yaml"], "no-such.yaml: No such file or directory"),
-        (["7"], "default has no version 7 of the model"),
-        (["99999999999999999999"], "default has no version 99999999999999999999 of the model"),
+        (["7"], "has no version 7"),
+        (["99999999999999999999"], "99999999999999999999 is no version"),
         ([str(MODEL), "--score", "fame"], "model has no score fame, but engagement, fit, total"),
         ([str(MODEL), str(MODEL)], "two models have one name: model, model"),
         ([str(MODEL), "--half-life", "soon"], "scores.engagement.half_life: "),
