@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -90,8 +91,11 @@ def backtest_(  # noqa: PLR0917 - typer reads options from parameters
     Each lead is scored from what was known at its moment. Every number has its 95 % interval.
     """
     try:
-        if plot is not None and plot.suffix not in {".svg", ".html"}:
-            raise InvalidInput(f"{plot}: the name of a plot must end in .svg or .html")
+        if plot is not None:
+            _check_plot(plot)
+        for option, number in {"--leads-per-week": leads_per_week, "--share-of-wins": share_of_wins}.items():
+            if number is not None and not isfinite(number):
+                raise InvalidInput(f"{option} {number}: must be a number")
         question = Question(
             until_us=_NEVER_US if until is None else _moment_us(until, "--until"),
             from_us=None if from_ is None else _moment_us(from_, "--from"),
@@ -121,6 +125,14 @@ def backtest_(  # noqa: PLR0917 - typer reads options from parameters
         print(_REPORT.dump_json(report, indent=2).decode())
     else:
         print_report(Console(), report)
+
+
+def _check_plot(file: Path) -> None:
+    """Say before the work what would be said after it."""
+    if file.suffix not in {".svg", ".html"}:
+        raise InvalidInput(f"{file}: the name of a plot must end in .svg or .html")
+    if not file.parent.is_dir():
+        raise InvalidInput(f"{file}: there is no directory {file.parent}")
 
 
 def _matches(texts: Sequence[str] | None) -> tuple[EventMatch, ...]:
@@ -168,8 +180,8 @@ def _run(
 ) -> Report:
     async def work() -> Report:
         documents = await documents_of(models, workspace)
-        named = [Entry(_label(name), document, score) for name, document in zip(models, documents, strict=True)]
-        entries = _variants(named, half_lives)
+        given = [Entry(_label(name), document, score) for name, document in zip(models, documents, strict=True)]
+        entries = _variants(given, half_lives)
         for entry in entries:
             scorer(entry)
         async with database(Settings()) as opened:

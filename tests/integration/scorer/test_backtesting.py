@@ -140,7 +140,7 @@ async def test_worker_processes_come_to_the_same_report(database: Database) -> N
     ("arguments", "message"),
     [
         (["no-such.yaml"], "no-such.yaml: No such file or directory"),
-        (["7"], "has no version 7"),
+        (["7"], "there is no version 7 of the model"),
         (["99999999999999999999"], "99999999999999999999 is no version"),
         ([str(MODEL), "--score", "fame"], "model has no score fame, but engagement, fit, total"),
         ([str(MODEL), str(MODEL)], "two models have one name: model, model"),
@@ -152,6 +152,9 @@ async def test_worker_processes_come_to_the_same_report(database: Database) -> N
         ([str(MODEL), "--until", "2026-01-01T00:00:00"], "--until 2026-01-01T00:00:00: must be a day, or"),
         ([str(MODEL), "--won", "deal:"], "deal:: must be an event type, or TYPE:PROPERTY=VALUE"),
         ([str(MODEL), "--plot", "plot.png"], "plot.png: the name of a plot must end in .svg or .html"),
+        ([str(MODEL), "--plot", "no/such/plot.svg"], "there is no directory no/such"),
+        ([str(MODEL), "--share-of-wins", "nan"], "--share-of-wins nan: must be a number"),
+        ([str(MODEL), "--leads-per-week", "inf"], "--leads-per-week inf: must be a number"),
         ([str(MODEL)] * 13, "13 models at once: 12 can be told apart"),
         ([str(MODEL)], "default has no events"),
     ],
