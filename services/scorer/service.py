@@ -266,6 +266,8 @@ class Scorer:
             match item.message:
                 case LeadScoreChanged(data=change):
                     metrics.SCORE_CHANGES.labels(change.cause).inc()
+                    if change.cause == "time":
+                        metrics.DUE_DELAY.observe(max(0.0, (self._clock.now() - change.at).total_seconds()))
                 case LeadMerged():
                     metrics.MERGES.inc()
 
