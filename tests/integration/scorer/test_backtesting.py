@@ -153,7 +153,6 @@ async def test_worker_processes_come_to_the_same_report(database: Database) -> N
         ([str(MODEL), "--won", "deal:"], "deal:: must be an event type, or TYPE:PROPERTY=VALUE"),
         ([str(MODEL), "--plot", "plot.png"], "plot.png: the name of a plot must end in .svg or .html"),
         ([str(MODEL), "--plot", "no/such/plot.svg"], "there is no directory no/such"),
-        ([str(MODEL), "--share-of-wins", "nan"], "--share-of-wins nan: must be a number"),
         ([str(MODEL), "--leads-per-week", "inf"], "--leads-per-week inf: must be a number"),
         ([str(MODEL)] * 13, "13 models at once: 12 can be told apart"),
         ([str(MODEL)], "default has no events"),
