@@ -22,6 +22,7 @@ COMMANDS = {
     "demo": ("services.command.demo", "demo"),
     "import": ("services.command.import_", "import_"),
     "score": ("services.command.score", "score"),
+    "explain": ("services.command.explain", "explain"),
     "rebuild": ("services.command.rebuild", "rebuild"),
     "keys": ("services.command.keys", "app"),
     "sources": ("services.command.sources", "app"),
