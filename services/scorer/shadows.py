@@ -138,7 +138,9 @@ class Shadows:
     def _row(self, id_: UUID, chosen: Chosen, lead: Lead, state: LeadState) -> ShadowRow:
         assert chosen.shadow is not None
         model = chosen.shadow.model.model
-        comparison = compare(Seen(chosen.active.model, lead.state), Seen(model, state), self._clock.now())
+        comparison = compare(
+            Seen(chosen.active.model, lead.state), Seen(model, state), self._clock.now(), due_at=lead.due_at
+        )
         _observe(comparison)
         return ShadowRow(
             lead_id=id_,

@@ -11,7 +11,7 @@ from services.scorer.domain.model import Model
 from services.scorer.domain.standing import positions, standing_at
 from services.scorer.domain.state import LeadState
 from services.scorer.domain.tally import curve_of, settled_until
-from shared.events.curve import microseconds, moment
+from shared.events.curve import Curve, microseconds, moment
 from shared.events.scores import Standing
 
 # What a lead is to a threshold that its model does not have; the pipeline sees it so, too.
@@ -57,14 +57,17 @@ class Reason(NamedTuple):
     shadow: float
 
 
-def compare(active: Seen, shadow: Seen, now: datetime) -> Comparison:
+def compare(active: Seen, shadow: Seen, now: datetime, *, due_at: datetime | None) -> Comparison:
     """Both at `now`, or the first moment for which both states answer.
 
-    `changes_at` is when the standing under either next changes by itself. Raises HistoryNeeded where a state
-    cannot tell exactly.
+    `due_at` is when the standing under the active model next changes by itself, as it was forecast, None for never;
+    the comparison's `changes_at` is when that under either does. Raises HistoryNeeded where a state cannot tell
+    exactly.
     """
     at = moment_of(active, shadow, now)
     ours, theirs = _view(active, at), _view(shadow, at)
+    is_past = due_at is not None and due_at <= at
+    ours_due = ours.changes_at() if is_past else due_at
     scores = {
         name: (value, theirs.standing.scores[name])
         for name, value in ours.standing.scores.items()
@@ -77,7 +80,7 @@ def compare(active: Seen, shadow: Seen, now: datetime) -> Comparison:
         grades=_differing_grades(ours.standing, theirs.standing),
         thresholds=_differing_positions(ours.positions, theirs.positions),
         widest=max((abs(one - other) for one, other in scores.values()), default=0.0),
-        changes_at=_first(ours.changes_us, theirs.changes_us),
+        changes_at=_first(ours_due, theirs.changes_at()),
     )
 
 
@@ -92,9 +95,15 @@ def reasons(active: Seen, shadow: Seen, at: datetime) -> tuple[Reason, ...]:
 
 
 class _View(NamedTuple):
+    model: Model
+    curve: Curve
     standing: Standing
     positions: Mapping[str, str]
-    changes_us: int | None
+
+    def changes_at(self) -> datetime | None:
+        """When the standing next changes by itself."""
+        changes_us = next_change(self.model, self.curve)
+        return None if changes_us is None else moment(changes_us)
 
 
 def moment_of(active: Seen, shadow: Seen, now: datetime) -> datetime:
@@ -107,7 +116,7 @@ def _view(seen: Seen, at: datetime) -> _View:
     curve = curve_of(seen.model, seen.state, at)
     standing = standing_at(seen.model, curve, at)
     found: dict[str, str] = {name: each.position for name, each in positions(seen.model, standing).items()}
-    return _View(standing, found, next_change(seen.model, curve))
+    return _View(seen.model, curve, standing, found)
 
 
 def _differing_bands(ours: Standing, theirs: Standing) -> dict[str, Pair]:
@@ -124,9 +133,8 @@ def _differing_positions(ours: Mapping[str, str], theirs: Mapping[str, str]) -> 
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _first(one: int | None, other: int | None) -> datetime | None:
-    moments = [at_us for at_us in (one, other) if at_us is not None]
-    return moment(min(moments)) if moments else None
+def _first(one: datetime | None, other: datetime | None) -> datetime | None:
+    return min((at for at in (one, other) if at is not None), default=None)
 
 
 def _worths(seen: Seen, at: datetime) -> dict[tuple[str, str, str | None], float]:

@@ -103,7 +103,10 @@ class Bench:
             kept = decode_state(states[id_])
             assert standing_of(shadow.model, kept, at) == standing_of(shadow.model, fresh, at)
             expected = compare(
-                Seen(active.model, rebuilt(active, leads[id_], histories[id_]).state), Seen(shadow.model, fresh), at
+                Seen(active.model, rebuilt(active, leads[id_], histories[id_]).state),
+                Seen(shadow.model, fresh),
+                at,
+                due_at=at,
             )
             found = (
                 await self.rows(f"SELECT bands, thresholds, due_at FROM scorer.shadow_lead WHERE lead_id = '{id_}'")
