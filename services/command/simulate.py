@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from services.command.failure import fail
 from services.command.model_source import ACTIVE, DRAFT, HELP, is_stored, read_document, version_of
 from services.command.runtime import database, run_async
 from services.command.workers import Processes, number_of, progress_bar
 from services.scorer import models
+from services.scorer.domain.event_text import read_moment
 from services.scorer.domain.simulation import (
     MOST_LISTED,
     MOST_MOVERS,
@@ -53,8 +54,11 @@ def simulate_(  # noqa: PLR0917 - typer reads options from parameters
     against: Annotated[
         str, typer.Option(metavar="MODEL", help="The version to compare with: a number, `active`, or `draft:NAME`.")
     ] = ACTIVE,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="As of this moment, RFC 3339: what came later does not count.")
+    ] = None,
     weeks: Annotated[
-        int, typer.Option(min=1, max=MOST_WEEKS, help="Weeks of enterings, the one that runs included.")
+        int, typer.Option(min=1, max=MOST_WEEKS, help="Weeks of enterings, that of the moment included.")
     ] = DEFAULT_WEEKS,
     score: Annotated[
         str | None, typer.Option(help="Score by which movers are found; else the one that matters most.")
@@ -74,6 +78,7 @@ def simulate_(  # noqa: PLR0917 - typer reads options from parameters
     Nothing is written, and nobody is told.
     """
     try:
+        moment = None if at is None else read_moment(at, "--at")
         drawn_up = None if is_stored(model) else Side(read_document(Path(model)), None)
     except LeadflowError as error:
         fail(error)
@@ -84,13 +89,14 @@ def simulate_(  # noqa: PLR0917 - typer reads options from parameters
             wanted = Wanted(
                 before=await _stored(opened, workspace, against),
                 after=drawn_up or await _stored(opened, workspace, model),
+                at=moment,
                 score=score,
                 weeks=weeks,
                 listed=leads,
                 movers=movers,
             )
             tuning = Tuning(number_of(processes), on_progress=told)
-            return await simulate(opened, workspace, checked(wanted), at=SystemClock().now(), tuning=tuning)
+            return await simulate(opened, workspace, checked(wanted), now=SystemClock().now(), tuning=tuning)
 
     with progress_bar("simulating") as told:
         done = run_async(work(told))
@@ -145,10 +151,17 @@ def _matrix(title: str, transitions: Iterable[Transition]) -> Table:
 
 
 def _changes(found: Simulation) -> Table:
-    table = Table("lead", "bands", "grade", title=f"{len(found.changes):,} of {found.changed:,} leads that change")
+    table = Table(
+        _lead_column(), "bands", "grade", title=f"{len(found.changes):,} of {found.changed:,} leads that change"
+    )
     for change in found.changes:
         table.add_row(str(change.lead_id), _bands(change), _moved(change.grade) if change.grade else "")
     return table
+
+
+def _lead_column() -> Column:
+    """Ids are there to be copied."""
+    return Column("lead", no_wrap=True, min_width=36)
 
 
 def _bands(change: LeadChange) -> str:
@@ -156,7 +169,7 @@ def _bands(change: LeadChange) -> str:
 
 
 def _movers(score: str, movers: Iterable[Mover]) -> Table:
-    table = Table("lead", "before", "after", "why", title=escape(f"biggest movers in {score}"))
+    table = Table(_lead_column(), "before", "after", "why", title=escape(f"biggest movers in {score}"))
     for mover in movers:
         words = [
             f"{reason.score}.{reason.name or reason.kind} {reason.after - reason.before:+.2f}"

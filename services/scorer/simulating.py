@@ -23,6 +23,7 @@ from services.scorer.history import LeadHistory, Tuning
 from services.scorer.models import ModelBook
 from shared.db.engine import Database
 from shared.errors import InvalidInput
+from shared.events.curve import EPOCH
 from shared.events.json import Json
 
 DEFAULT_WEEKS: Final = 12
@@ -41,10 +42,14 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A simulation to be done. `score` None is the one that matters most; see Question for the rest."""
+    """A simulation to be done, as of `at` or else of when it is done.
+
+    `score` None is the one that matters most; see Question for the rest.
+    """
 
     before: Side
     after: Side
+    at: datetime | None = None
     score: str | None = None
     weeks: int = DEFAULT_WEEKS
     listed: int = DEFAULT_LISTED
@@ -82,17 +87,21 @@ async def published_side(database: Database, workspace: str, version: int | None
 
 
 def checked(wanted: Wanted) -> Wanted:
-    """`wanted`, which can be done. Raises InvalidDocument, and InvalidInput for a score that is not in both."""
+    """`wanted`, which can be done. Raises InvalidDocument, and InvalidInput for a score that is not in both, or a
+    moment before 1970.
+    """
+    if wanted.at is not None and wanted.at < EPOCH:
+        raise InvalidInput("at: must not be before 1970", field="at")
     common_score(parse_model(wanted.before.document), parse_model(wanted.after.document), wanted.score)
     return wanted
 
 
-async def simulate(database: Database, workspace: str, wanted: Wanted, *, at: datetime, tuning: Tuning) -> Simulated:
-    """What the model after would change, as of `at`, over all leads of the workspace.
+async def simulate(database: Database, workspace: str, wanted: Wanted, *, now: datetime, tuning: Tuning) -> Simulated:
+    """What the model after would change, over all leads of the workspace.
 
     Raises InvalidDocument, InvalidInput, and what `history.map_leads` raises.
     """
-    argument = _Argument(wanted, at)
+    argument = _Argument(wanted, wanted.at or now)
     question = _question(argument)
     async with history.snapshot(database) as taken:
         task = history.Task(history.histories_of, prepare, argument)

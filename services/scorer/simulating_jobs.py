@@ -138,7 +138,7 @@ class Simulations:
         try:
             wanted = WANTED.validate_python(job.request)
             tuning = Tuning(self._processes, on_progress=told)
-            done = await simulate(self._database, job.workspace, wanted, at=self._clock.now(), tuning=tuning)
+            done = await simulate(self._database, job.workspace, wanted, now=self._clock.now(), tuning=tuning)
         except TransientError:
             raise
         except Exception as error:  # noqa: BLE001

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.scorer import models
+from services.scorer.api.lead_schemas import Moment
 from services.scorer.domain.simulation import MOST_LISTED, MOST_MOVERS
 from services.scorer.simulating import (
     DEFAULT_LISTED,
@@ -42,8 +43,11 @@ class SimulationRequest(BaseModel):
     draft: Annotated[PlainText, Field(max_length=200)] | None = Field(None, description="Name of a draft.")
     version: _Version | None = Field(None, description="A published version.")
     against: _Version | None = Field(None, description="The version to compare with; default: the active one.")
+    at: Moment | None = Field(
+        None, description="As of this moment: what happened later does not count. Default: when it is done."
+    )
     weeks: int = Field(
-        DEFAULT_WEEKS, ge=1, le=MOST_WEEKS, description="Weeks of enterings, the one that runs included."
+        DEFAULT_WEEKS, ge=1, le=MOST_WEEKS, description="Weeks of enterings, that of the moment included."
     )
     score: Annotated[PlainText, Field(max_length=200)] | None = Field(
         None, description="Score by which movers are found; default: the one that matters most."
@@ -94,6 +98,7 @@ def simulations_router(context: Context, keys: KeyRing, simulations: Simulations
         wanted = Wanted(
             before=await published_side(context.database, caller.workspace, body.against),
             after=await _side(context, caller.workspace, body),
+            at=body.at,
             score=body.score,
             weeks=body.weeks,
             listed=body.leads,

@@ -28,6 +28,7 @@ from shared.process import create_app
 from shared.service import Context, Service
 from shared.settings import Settings
 from tests.support.messages import NOON, an_event
+from tests.support.oracle import scores_from_scratch
 from tests.support.traffic import mixed_traffic, play
 from tests.unit.scorer.histories import MODEL_DOCUMENT
 from tests.unit.scorer.test_simulation import doubled, standing_from_scratch
@@ -106,8 +107,8 @@ async def test_a_draft_that_doubles_one_rule_changes_exactly_the_leads_that_a_re
 
     active = await published_side(bench.database, "default", None)
     wanted = Wanted(before=active, after=Side(DRAFT, None))
-    here = await simulate(bench.database, "default", wanted, at=now, tuning=HERE)
-    by_others = await simulate(bench.database, "default", wanted, at=now, tuning=Tuning(2, chunk_leads=5))
+    here = await simulate(bench.database, "default", wanted, now=now, tuning=HERE)
+    by_others = await simulate(bench.database, "default", wanted, now=now, tuning=Tuning(2, chunk_leads=5))
 
     expected: set[UUID] = set()
     async with history.snapshot(bench.database) as taken:
@@ -127,7 +128,7 @@ async def test_a_simulation_writes_nothing_and_tells_nobody(bench: Bench) -> Non
     told = await bench.rows("SELECT count(*) FROM scorer.outbox")
 
     active = await published_side(bench.database, "default", None)
-    await simulate(bench.database, "default", Wanted(active, Side(DRAFT, None)), at=NOON, tuning=HERE)
+    await simulate(bench.database, "default", Wanted(active, Side(DRAFT, None)), now=NOON, tuning=HERE)
 
     assert await bench.rows("SELECT xmin::text, state::text FROM scorer.lead") == before
     assert await bench.rows("SELECT count(*) FROM scorer.outbox") == told
@@ -174,6 +175,8 @@ async def test_a_draft_and_a_version_can_be_asked_about(bench: Bench) -> None:
         ({"document": DRAFT, "against": 9}, 404),
         ({"document": DRAFT, "score": "nothing"}, 422),
         ({"document": DRAFT, "weeks": 1000}, 422),
+        ({"document": DRAFT, "at": "1900-01-01T00:00:00Z"}, 422),
+        ({"document": DRAFT, "at": "9999-12-31T23:59:59+00:00"}, 422),
         ({"document": DRAFT, "score": "\x00"}, 422),
     ],
 )
@@ -193,6 +196,22 @@ async def test_another_workspace_and_a_lesser_key_see_nothing(bench: Bench) -> N
     assert (await stranger.post("/v1/models/simulate", json={"document": DRAFT})).status_code == 422
     assert (await lesser.post("/v1/models/simulate", json={"document": DRAFT})).status_code == 403
     assert (await lesser.get(f"/v1/models/simulations/{asked['id']}")).status_code == 200
+
+
+async def test_as_of_a_moment_what_happened_later_does_not_count(bench: Bench) -> None:
+    early, late = NOON - timedelta(days=40), NOON - timedelta(days=1)
+    events = [an_event(f"e{n}", at=at, properties={"path": "/pricing"}) for n, at in ((1, early), (2, late))]
+    await bench.scorer.count(events)
+    then = early + timedelta(days=1)
+
+    asked = await bench.ask(document=DRAFT, at=then.isoformat(), score="total", weeks=1)
+    await bench.work()
+
+    result = SIMULATED.validate_python((await bench.look(asked))["result"]).result
+    history_then = [events[0].data.model_dump(mode="json")]
+    before, after = (scores_from_scratch(document, history_then, then) for document in (MODEL_DOCUMENT, DRAFT))
+    assert result.at == then
+    assert (result.movers[0].before, result.movers[0].after) == (round(before["total"], 2), round(after["total"], 2))
 
 
 async def test_only_so_many_wait_and_only_so_many_are_kept(bench: Bench) -> None:
