@@ -82,7 +82,8 @@ class Shadows:
     async def clear(self, limit: int) -> int:
         """Forget up to `limit` leads of shadows that are over; returns how many."""
         async with self._database.transaction() as connection:
-            return await shadow_repository.clear(connection, limit)
+            over = await shadow_repository.ended(connection)
+            return 0 if over is None else await shadow_repository.clear(connection, over, limit)
 
     async def work(self, limit: int) -> int:
         """Everything that is done behind the events, up to `limit` leads of each kind; returns how many."""
