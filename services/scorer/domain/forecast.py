@@ -45,8 +45,10 @@ def next_change(model: Model, curve: Curve, *, before_us: int | None = None) -> 
     here = _Here(model, curve)
     levels = {score: frozenset(map(_reaching, found)) for score, found in model.levels.items()}
     for start, end in pairwise(_edges_before(curve, before_us)):
-        if here.differs(start):
+        if start > curve.from_us and here.differs(start):
             return start
+        if not _may_cross(curve, levels, start, end):
+            continue
         candidates = [start, *sorted(_candidates(curve, levels, start, end)), end]
         same = start
         for left, right in pairwise(candidates):
@@ -118,13 +120,10 @@ def _silent_from(term: Term) -> int:
 
 
 def _candidates(curve: Curve, levels: Mapping[str, frozenset[float]], start_us: int, end_us: int) -> Iterator[int]:
-    if not _may_cross(curve, levels, start_us, end_us):
-        return
     values: dict[str, Piecewise] = {}
     for name, score in sorted(curve.scores.items(), key=lambda item: bool(item[1].components)):
         values[name] = _score(score, values, start_us, length_us=float(end_us - start_us))
-        for level in levels.get(name, ()):
-            yield from (start_us + ceil(time) for time in values[name].crossings(level))
+        yield from (start_us + ceil(time) for time in values[name].crossings(*levels.get(name, ())))
 
 
 def _may_cross(curve: Curve, levels: Mapping[str, frozenset[float]], start_us: int, end_us: int) -> bool:
@@ -165,10 +164,11 @@ def _score(score: ScoreCurve, values: Mapping[str, Piecewise], start_us: int, *,
 
 
 def _group(group: GroupCurve, start_us: int, length_us: float) -> Piecewise:
-    sums = (_sum(term, start_us) for term in group.terms)
-    return whole(reduce(ExponentialSum.plus, sums, ZERO), length_us).clamped(group.min, group.max)
-
-
-def _sum(term: Term, start_us: int) -> ExponentialSum:
-    worth = term.value_at(start_us)
-    return ExponentialSum(worth, {}) if term.half_life_us is None else ExponentialSum(0.0, {term.half_life_us: worth})
+    constant, decaying = 0.0, dict[int, float]()
+    for term in group.terms:
+        worth = term.value_at(start_us)
+        if term.half_life_us is None:
+            constant += worth
+        elif worth:
+            decaying[term.half_life_us] = decaying.get(term.half_life_us, 0.0) + worth
+    return whole(ExponentialSum(constant, decaying), length_us).clamped(group.min, group.max)

@@ -92,8 +92,7 @@ class Fact(Origin):
     value: Json
 
 
-@dataclass(frozen=True, slots=True)
-class Portion:
+class Portion(NamedTuple):
     """`occurrences` of one rule that age alike, as one term."""
 
     term: Term

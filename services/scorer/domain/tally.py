@@ -230,7 +230,7 @@ def _event_line(
 ) -> Line:
     recent = [split_of(rule, limit, found, settled=settled) for limit, found in occurrences.items()]
     past = _past(key, settled, resets)
-    counted = [occurrence for part in recent for occurrence in part.counted]
+    past_latest = [past.latest] if past.latest else []
     return Line(
         kind="rule",
         name=rule.id,
@@ -238,12 +238,9 @@ def _event_line(
         points=rule.points,
         half_life_us=rule.half_life_us,
         limit=rule.limit,
-        counted=(*past.counted, *(portion_of(rule, occurrence, resets) for occurrence in counted)),
-        withheld=(
-            *past.withheld,
-            *(portion_of(rule, occurrence, resets) for part in recent for occurrence in part.withheld),
-        ),
-        latest=_newest([*counted, *([past.latest] if past.latest else [])]),
+        counted=(*past.counted, *[portion_of(rule, each, resets) for part in recent for each in part.counted]),
+        withheld=(*past.withheld, *[portion_of(rule, each, resets) for part in recent for each in part.withheld]),
+        latest=_newest([*(part.counted[-1] for part in recent if part.counted), *past_latest]),
         note=title(rule),
         is_folded=bool(past.counted),
     )
@@ -260,7 +257,8 @@ def split_of(
 
 def portion_of(rule: EventRule, occurrence: Occurrence, resets: Sequence[int]) -> Portion:
     """What one occurrence that counts is worth over time."""
-    ends = _ends(occurrence.at_us, rule.expires_after_days, resets)
+    may_end = resets or rule.expires_after_days is not None
+    ends = _ends(occurrence.at_us, rule.expires_after_days, resets) if may_end else None
     return Portion(Term(rule.points, occurrence.at_us, rule.half_life_us, ends), 1)
 
 
@@ -281,7 +279,7 @@ def _ending(portions: tuple[Portion, ...], ends_us: int | None) -> tuple[Portion
     if ends_us is None:
         return portions
     return tuple(
-        replace(portion, term=replace(portion.term, ends_us=_earlier(portion.term.ends_us, ends_us)))
+        portion._replace(term=replace(portion.term, ends_us=_earlier(portion.term.ends_us, ends_us)))
         for portion in portions
     )
 
