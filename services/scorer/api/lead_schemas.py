@@ -1,10 +1,11 @@
 """Questions and answers about single leads' scores, as they travel."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from services.scorer.domain.lift import Lift, Way
 from services.scorer.domain.lift import Step as AdvisedStep
@@ -15,6 +16,7 @@ from shared.http.inputs import PlainText
 
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+_DATE = re.compile(r"\d{4}-\d\d-\d\dT", re.ASCII | re.IGNORECASE)
 
 
 def _plausible(at: datetime) -> datetime:
@@ -23,7 +25,14 @@ def _plausible(at: datetime) -> datetime:
     return at.astimezone(UTC)
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_plausible)]
+def _written_out(value: object) -> object:
+    """A number would be taken for seconds since 1970, which nobody means who writes a moment."""
+    if isinstance(value, str) and _DATE.match(value):
+        return value
+    raise ValueError("must be a time with its zone, 2026-03-02T10:00:00Z")
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_plausible)]
 
 
 class LeadAnswer(BaseModel):
