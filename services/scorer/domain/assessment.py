@@ -9,7 +9,7 @@ from services.scorer.domain.ledger import ledger_from
 from services.scorer.domain.model import Model
 from services.scorer.domain.standing import positions, standing_at
 from services.scorer.domain.state import LeadState
-from services.scorer.domain.tally import attributes_at, curve_from, settled_until, tally_of
+from services.scorer.domain.tally import Tally, attributes_at, curve_from, settled_until, tally_of
 from shared.events.curve import microseconds
 from shared.events.json import Json
 from shared.events.scores import Forecast, LedgerEntry, Standing, ThresholdPosition
@@ -41,7 +41,10 @@ class Told:
 
 def assess(model: Model, state: LeadState, at: datetime) -> Assessment:
     """The lead of `state` at `at`. Raises HistoryNeeded where the state cannot tell exactly."""
-    tally = tally_of(model, state)
+    return _assess(model, state, tally_of(model, state), at)
+
+
+def _assess(model: Model, state: LeadState, tally: Tally, at: datetime) -> Assessment:
     curve = curve_from(model, tally, microseconds(at))
     standing = standing_at(model, curve, at)
     return Assessment(
@@ -71,10 +74,11 @@ def changes_by_itself(model: Model, state: LeadState, told: Told, until: datetim
     Raises HistoryNeeded where the state cannot tell exactly.
     """
     start = max(microseconds(told.at), settled_until(state))
-    forecast = forecast_from(model, curve_from(model, tally_of(model, state), start))
+    tally = tally_of(model, state)
+    forecast = forecast_from(model, curve_from(model, tally, start))
     for _ in range(_CHANGES_AT_ONCE):
         if forecast.changes_at is None or forecast.changes_at > until:
             return
-        assessment = assess(model, state, forecast.changes_at)
+        assessment = _assess(model, state, tally, forecast.changes_at)
         yield assessment
         forecast = assessment.forecast

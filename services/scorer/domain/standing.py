@@ -53,9 +53,9 @@ def levels_reached(model: Model, values: Mapping[str, float]) -> tuple[int, ...]
 
 def _reached(levels: tuple[float, ...], value: float) -> int:
     place = bisect_right(levels, value)
-    if all(abs(level - value) > _HUNDREDTH for level in levels[max(0, place - 1) : place + 1]):
-        return place
-    return bisect_right(levels, published(value))
+    is_near_below = place > 0 and value - levels[place - 1] <= _HUNDREDTH
+    is_near_above = place < len(levels) and levels[place] - value <= _HUNDREDTH
+    return bisect_right(levels, published(value)) if is_near_below or is_near_above else place
 
 
 def _grade(model: Model, bands: Mapping[str, str | None]) -> str | None:
