@@ -3,15 +3,13 @@
 Source: the scoring page, manual adjustment, reset and retraction.
 """
 
-import re
 from collections.abc import Callable, Mapping
 
+from shared.documents.durations import NONE, duration_us, whole_days
 from shared.errors import InvalidInput
 from shared.events.engagement import EVENT_VOIDED, SCORE_ADJUSTED, SCORE_RESET
 from shared.events.json import Json
 
-_DURATION = re.compile(r"[1-9][0-9]{0,8}[smhdw]", re.ASCII)
-_WHOLE_DAYS = re.compile(r"[1-9][0-9]{0,8}[dw]", re.ASCII)
 _MOST_POINTS = 1_000_000_000
 
 
@@ -26,15 +24,20 @@ def _points(value: Json) -> str | None:
 
 
 def _half_life(value: Json) -> str | None:
-    if value == "none" or (isinstance(value, str) and _DURATION.fullmatch(value)):
-        return None
-    return "must be a duration such as 14d, or none"
+    return None if value == NONE else _reason(duration_us, value)
 
 
 def _expires_after(value: Json) -> str | None:
-    if isinstance(value, str) and _WHOLE_DAYS.fullmatch(value):
-        return None
-    return "must be whole days or weeks, such as 90d"
+    return _reason(whole_days, value)
+
+
+def _reason(parse: Callable[[Json], int], value: Json) -> str | None:
+    """Why the scorer, which parses the same way, could not carry it out."""
+    try:
+        parse(value)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 Check = Callable[[Json], str | None]

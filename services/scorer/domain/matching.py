@@ -32,17 +32,6 @@ def state_of(model: Model, event: Event) -> LeadState:
     )
 
 
-def adjustment_faults(model: Model, event: Event) -> str | None:
-    """Why an adjustment counts nowhere under `model`, in words; None if it counts or is none."""
-    if event.type != SCORE_ADJUSTED:
-        return None
-    try:
-        _adjustment(model, event, (event.at_us, event.id, event.source, event.type))
-    except ValueError as error:
-        return str(error)
-    return None
-
-
 def matched(model: Model, event: Event) -> list[LimitKey]:
     """The rules that `event` matches, each with what its limit counts apart; only those of its type are asked."""
     matcher = model.matchers.get(event.type)
@@ -50,31 +39,28 @@ def matched(model: Model, event: Event) -> list[LimitKey]:
 
 
 def _adjustments(model: Model, event: Event, origin: tuple[int, str, str, str]) -> tuple[Adjustment, ...]:
-    if event.type != SCORE_ADJUSTED:
+    """The adjustment that `event` is; none where it says nothing that this model could carry out."""
+    given, points = event.properties, as_number(event.properties.get("points"))
+    score = given.get("score")
+    if event.type != SCORE_ADJUSTED or points is None or not isinstance(score, str):
+        return ()
+    if not isinstance(model.scores.get(score), EventScore | AttributeScore):
         return ()
     try:
-        return (_adjustment(model, event, origin),)
+        half_life_us = _optional(given.get("half_life"), duration_us)
+        expires_after_days = _optional(given.get("expires_after"), whole_days)
     except ValueError:
         return ()
-
-
-def _adjustment(model: Model, event: Event, origin: tuple[int, str, str, str]) -> Adjustment:
-    given = event.properties
-    score = given.get("score")
-    points = as_number(given.get("points"))
-    adjustable = isinstance(score, str) and isinstance(model.scores.get(score), EventScore | AttributeScore)
-    if not isinstance(score, str) or not adjustable:
-        raise ValueError("properties.score: is no score of the model that can be adjusted")
-    if points is None:
-        raise ValueError("properties.points: must be a number")
-    return Adjustment(
-        *origin,
-        score=score,
-        points=points,
-        half_life_us=_optional(given.get("half_life"), duration_us),
-        expires_after_days=_optional(given.get("expires_after"), whole_days),
-        actor=_text(given.get("actor")),
-        reason=_text(given.get("reason")),
+    return (
+        Adjustment(
+            *origin,
+            score=score,
+            points=points,
+            half_life_us=half_life_us,
+            expires_after_days=expires_after_days,
+            actor=_text(given.get("actor")),
+            reason=_text(given.get("reason")),
+        ),
     )
 
 

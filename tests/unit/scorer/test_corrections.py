@@ -13,7 +13,7 @@ from services.scorer.domain.corrections import (
     event_type,
     properties,
 )
-from services.scorer.domain.matching import adjustment_faults
+from services.scorer.domain.matching import state_of
 from shared.errors import InvalidDocument
 from shared.events.json import Json
 from tests.support.builders import a_model, an_adjustment, at
@@ -72,7 +72,7 @@ def test_each_becomes_the_event_that_the_core_understands() -> None:
         "reason": "called",
         "half_life": "14d",
     }
-    assert adjustment_faults(MODEL, replace(an_adjustment(), properties=properties(adjustment))) is None
+    assert state_of(MODEL, replace(an_adjustment(), properties=properties(adjustment))).adjustments
     assert (event_type(Reset("s", "a", "r")), properties(Reset("s", "a", "r"))["score"]) == ("score_reset", "s")
     retraction = Retraction("web", "e1", "a", "r")
     assert (event_type(retraction), properties(retraction)["event_id"]) == ("event_voided", "e1")

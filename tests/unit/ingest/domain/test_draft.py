@@ -69,6 +69,8 @@ def test_corrections_that_say_all_are_accepted(event_type: str, properties: dict
         ("score_adjusted", {k: v for k, v in ADJUSTMENT.items() if k != "actor"}, "properties.actor"),
         ("score_adjusted", ADJUSTMENT | {"half_life": "14 days"}, "properties.half_life"),
         ("score_adjusted", ADJUSTMENT | {"expires_after": "12h"}, "properties.expires_after"),
+        ("score_adjusted", ADJUSTMENT | {"expires_after": "99999w"}, "properties.expires_after"),
+        ("score_adjusted", ADJUSTMENT | {"half_life": "99999w"}, "properties.half_life"),
         ("score_reset", {}, "properties.score"),
         ("event_voided", {"event_id": 7}, "properties.event_id"),
     ],
