@@ -1,6 +1,6 @@
 """What the scorer says of a lead. State goes out, not deltas: one message alone brings a CRM up to date."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AwareDatetime, Field
 
@@ -10,6 +10,7 @@ from shared.events.json import Json
 
 Scores = Annotated[dict[str, float], Field(description="Every score, rounded to two decimals.")]
 Bands = Annotated[dict[str, str | None], Field(description="The band of each banded score; null below all.")]
+Cause: TypeAlias = Literal["events", "time", "merge", "unmerge", "model"]
 Grade = Annotated[str | None, Field(description="Cell of the two graded scores, `A1`; null without one.")]
 
 
@@ -91,7 +92,7 @@ class ScoreChange(Frozen):
     at: AwareDatetime = Field(description="The moment for which everything here holds.")
     current: Standing
     previous: Standing | None = Field(description="As last published; null for a new lead.")
-    cause: Literal["events", "time", "merge", "unmerge", "model"] = Field(description="What made it change.")
+    cause: Cause = Field(description="What made it change.")
     events: tuple[EventReference, ...] = Field(description="The events that caused it, if events did.")
     ledger: dict[str, tuple[LedgerEntry, ...]] = Field(description="Per score, the reasons.")
     thresholds: dict[str, ThresholdPosition] = Field(description="Position to each threshold of the model.")

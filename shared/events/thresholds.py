@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import AwareDatetime, Field
 
 from shared.events.envelope import Frozen, LeadReference, Message, Sequence
-from shared.events.scores import EventReference, Standing
+from shared.events.scores import Cause, EventReference, Standing
 
 
 class ThresholdCrossing(Frozen):
@@ -17,7 +17,7 @@ class ThresholdCrossing(Frozen):
     at: AwareDatetime = Field(description="The moment of the crossing.")
     score: float | None = Field(description="The score that crossed; null for a threshold on grades.")
     level: float | None = Field(description="The level crossed: `enter` or `exit`; null for grades.")
-    cause: Literal["events", "time", "merge", "model"] = Field(description="`time`: decay or expiry did it.")
+    cause: Cause = Field(description="`time`: decay or expiry did it.")
     events: tuple[EventReference, ...] = Field(description="The events that caused it, if events did.")
     standing: Standing
     model: str = Field(description="The model's name.")

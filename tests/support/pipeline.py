@@ -135,7 +135,7 @@ def a_score_change(
     attributes: Mapping[str, Json] | None = None,
     curve: Curve | None = None,
     event_types: Sequence[str] = (),
-    cause: Literal["events", "time", "merge", "model"] = "events",
+    cause: Literal["events", "time", "merge", "unmerge", "model"] = "events",
     workspace: str = "default",
     email: str = "ada@example.com",
     ledger: Mapping[str, tuple[LedgerEntry, ...]] | None = None,

@@ -12,9 +12,10 @@ from services.scorer.domain.model import Model
 from services.scorer.domain.standing import standing_of
 from services.scorer.domain.state import LeadState, combine, combine_all
 from services.scorer.domain.tally import HistoryNeeded
-from services.scorer.domain.telling import Cause, Parting, Teller
+from services.scorer.domain.telling import Parting, Teller
 from shared.events.engagement import EngagementEvent
 from shared.events.envelope import LeadReference, Message
+from shared.events.scores import Cause
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeAlias, TypedDict
+from typing import Literal, TypedDict
 
 from services.scorer.domain.assessment import Assessment
 from shared.events.engagement import EngagementEvent
 from shared.events.envelope import LeadReference, Message, message_id
 from shared.events.json import Json
 from shared.events.scores import (
+    Cause,
     EventReference,
     EventsRecorded,
     LeadEventsRecorded,
@@ -25,8 +26,6 @@ from shared.events.scores import (
 from shared.events.topics import LEAD_SCORES
 
 SOURCE = "/leadflow/scorer"
-
-Cause: TypeAlias = Literal["events", "time", "merge", "unmerge", "model"]
 
 
 class _Envelope(TypedDict):

@@ -225,13 +225,16 @@ async def test_a_lead_that_comes_back_from_a_merge_stands_where_it_stood(pipelin
 
     await pipeline.take_in(unmerged(2, at=NOON + 2 * HOUR))
     await pipeline.take_in(unmerged(3, lead=LEAD, other=OTHER, survivor=True, at=NOON + 2 * HOUR))
-    await pipeline.take_in(a_score_change(3, NOON + 2 * HOUR, lead=OTHER, cause="unmerge"))
+    reached = {"mql": a_position("reached")}
+    await pipeline.take_in(a_score_change(3, NOON + 2 * HOUR, lead=OTHER, thresholds=reached, cause="unmerge"))
 
     async with await pipeline.client() as client:
         back, stayed = [(await client.get(f"/v1/leads/{lead}")).json() for lead in (OTHER, LEAD)]
     assert (back["id"], back["stage"]["stage"], back["scores"]["total"]) == (OTHER, "mql", 72.5)
     assert (stayed["id"], stayed["stage"]["stage"]) == (LEAD, "mql")
-    assert await history(pipeline, "timeline", OTHER) == ["unmerge", "score"]
+    assert await history(pipeline, "timeline", OTHER) == ["unmerge", "score", "threshold"]
+    (entered,) = [message for message in await pipeline.emitted() if isinstance(message, LeadThresholdEntered)]
+    assert (entered.data.lead.id, entered.data.cause) == (OTHER, "unmerge")
     assert (await history(pipeline, "timeline"))[-1] == "unmerge"
 
 
