@@ -2,10 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer import history
 from services.scorer.domain.backtest.observing import Observed, Question, Scorer, default_score, observe
@@ -50,7 +46,7 @@ async def backtest(
     """
     scorers = [scorer(entry) for entry in entries]
     async with history.snapshot(database) as taken:
-        last_at = await last_event_at(taken.connection, workspace)
+        last_at = await history.last_event_at(taken.connection, workspace)
         if last_at is None:
             raise InvalidInput(f"{workspace} has no events")
         asked = replace(question, until_us=min(question.until_us, microseconds(last_at) + 1))
@@ -80,19 +76,6 @@ def scorer(entry: Entry) -> Scorer:
     if name not in model.scores:
         raise InvalidInput(f"{entry.label} has no score {name}, but {', '.join(model.scores)}")
     return Scorer(model, name)
-
-
-async def last_event_at(connection: AsyncConnection, workspace: str) -> datetime | None:
-    """When the last event of the workspace happened; what came of leads is known up to then."""
-    rows = await connection.execute(
-        text("""
-            SELECT max(least(occurred_at, received_at)) AS at FROM scorer.event
-            WHERE workspace = :workspace AND NOT voided
-        """),
-        {"workspace": workspace},
-    )
-    found: datetime | None = rows.scalar_one()
-    return found
 
 
 def _contender(entry: Entry, scored: Scorer) -> Contender:
