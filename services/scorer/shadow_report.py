@@ -9,17 +9,17 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer import history, shadow_repository, stored_leads
-from services.scorer.domain.codec import decode_state
 from services.scorer.domain.lead import Lead
 from services.scorer.domain.shadow import Reason, Seen, moment_of, reasons
 from services.scorer.domain.standing import standing_of
+from services.scorer.domain.state import LeadState
 from services.scorer.models import Chosen, ModelBook
 from services.scorer.shadow_repository import ShadowRun, Spread, Tallied
+from services.scorer.shadows import readable
 from shared.clock import Clock
 from shared.db.engine import Database
 from shared.errors import InvalidInput
 from shared.events.envelope import LeadReference
-from shared.events.json import Json
 from shared.events.scores import Standing
 
 # Different pairs of bands, grades or positions that a report tells apart; the rarest beyond that are left out.
@@ -92,13 +92,14 @@ async def _movers(connection: AsyncConnection, chosen: Chosen, ids: Sequence[UUI
     assert chosen.shadow is not None
     leads = await stored_leads.read(connection, ids)
     states = await shadow_repository.states(connection, [chosen.shadow.id], ids)
-    found = [_mover(chosen, leads[id_], states[id_], now) for id_ in ids if id_ in states]
+    known = {id_: readable(state) for id_, state in states.items()}
+    found = [_mover(chosen, leads[id_], state, now) for id_, state in known.items() if state is not None]
     return sorted(found, key=_width, reverse=True)
 
 
-def _mover(chosen: Chosen, lead: Lead, state: Json, now: datetime) -> Mover:
+def _mover(chosen: Chosen, lead: Lead, state: LeadState, now: datetime) -> Mover:
     assert chosen.shadow is not None
-    active, shadow = Seen(chosen.active.model, lead.state), Seen(chosen.shadow.model.model, decode_state(state))
+    active, shadow = Seen(chosen.active.model, lead.state), Seen(chosen.shadow.model.model, state)
     at = moment_of(active, shadow, now)
     return Mover(
         lead=lead.reference,

@@ -114,7 +114,7 @@ class Shadows:
         self, connection: AsyncConnection, shadow_ids: Sequence[int], leads: Iterable[UUID]
     ) -> dict[UUID, LeadState | None]:
         found = await shadow_repository.states(connection, shadow_ids, leads)
-        return {id_: _decoded(state) for id_, state in found.items()}
+        return {id_: readable(state) for id_, state in found.items()}
 
     async def _save(
         self, connection: AsyncConnection, chosen: Mapping[str, Chosen], leads: Mapping[UUID, Lead], states: States
@@ -188,7 +188,8 @@ def _may_inherit(chosen: Chosen, lead: Lead) -> bool:
     return chosen.inherited is not None and lead.version is not None and lead.version != chosen.active.version
 
 
-def _decoded(state: Json) -> LeadState | None:
+def readable(state: Json) -> LeadState | None:
+    """A stored state; None for one in the form of an earlier release."""
     try:
         return decode_state(state)
     except InvalidInput:

@@ -17,7 +17,9 @@ from services.scorer.domain.document import parse_model
 from services.scorer.domain.lead import ActiveModel, rebuilt
 from services.scorer.domain.shadow import Seen, compare
 from services.scorer.domain.standing import standing_of
+from services.scorer.models import ModelBook
 from services.scorer.service import Scorer
+from services.scorer.shadow_report import report
 from shared.clock import ManualClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
@@ -227,6 +229,21 @@ async def test_time_that_changes_only_the_shadow_is_seen_when_it_comes(bench: Be
 
     assert await bench.check_against_history(changed_model()) == 1
     assert await bench.scorer.follow_shadows(7) == 0
+
+
+async def test_a_state_that_cannot_be_read_any_more_is_computed_again_when_it_is_needed(bench: Bench) -> None:
+    await bench.start()
+    await bench.scorer.count([an_event("e1")])
+    async with bench.database.transaction() as connection:
+        await connection.execute(text("UPDATE scorer.shadow_lead SET state = '[0]'"))
+    clock, book = bench.clock, ModelBook()
+    without = await report(bench.database, clock, book, "default", 2, movers=10)
+
+    await bench.scorer.count([an_event("e2")])
+
+    found = await report(bench.database, clock, book, "default", 2, movers=10)
+    assert (without.compared, len(without.movers), len(found.movers)) == (1, 0, 1)
+    assert await bench.check_against_history(changed_model()) == 1
 
 
 async def test_comparisons_follow_when_another_version_becomes_active(bench: Bench) -> None:
