@@ -10,7 +10,7 @@ from rich.table import Table
 from services.command.failure import fail
 from services.command.runtime import database, run_async
 from services.scorer import models
-from services.scorer.api.shadows import MovingLead, ShadowReport, as_answer
+from services.scorer.api.shadows import MoverReason, MovingLead, ShadowReport, as_answer
 from services.scorer.models import ModelBook
 from services.scorer.shadow_report import report
 from services.scorer.shadow_repository import ShadowRun
@@ -108,10 +108,22 @@ def _movers(movers: list[MovingLead]) -> Table:
         both = [name for name in ours if name in theirs]
         score = max(both, key=lambda name: abs(ours[name] - theirs[name]))
         because = ", ".join(
-            f"{reason.name or reason.kind} {reason.active:g} -> {reason.shadow:g}"
+            f"{_named(reason)} {round(reason.active, 2):g} -> {round(reason.shadow, 2):g}"
             for reason in mover.reasons
             if reason.kind != "component"
         )
         name = mover.emails[0] if mover.emails else str(mover.lead_id)
         table.add_row(name, score, f"{ours[score]:g}", f"{theirs[score]:g}", because)
     return table
+
+
+def _named(reason: MoverReason) -> str:
+    match reason.kind:
+        case "group_clamp":
+            return f"limits of group {reason.name}"
+        case "score_clamp":
+            return f"limits of {reason.score}"
+        case "adjustment":
+            return "adjusted by hand"
+        case _:
+            return reason.name or reason.kind
