@@ -11,7 +11,8 @@ _UP = """
 SET LOCAL lock_timeout = '5s';
 
 -- `survivor_names` are those that the survivor had before: [kind, value] each; null where nobody noted them.
-ALTER TABLE scorer.merge ADD COLUMN survivor_names jsonb,
+-- `merged_by` and `because` are of a merge that a person decided, not an event.
+ALTER TABLE scorer.merge ADD COLUMN survivor_names jsonb, ADD COLUMN merged_by text, ADD COLUMN because text,
     ADD COLUMN undone_at timestamptz, ADD COLUMN undone_by text, ADD COLUMN undone_because text;
 CREATE INDEX merge_standing ON scorer.merge (survivor, absorbed) WHERE undone_at IS NULL;
 
@@ -37,7 +38,7 @@ ALTER TABLE scorer.lead DROP COLUMN partings;
 DROP TABLE scorer.separation;
 DROP INDEX scorer.merge_standing;
 ALTER TABLE scorer.merge DROP COLUMN undone_because, DROP COLUMN undone_by, DROP COLUMN undone_at,
-    DROP COLUMN survivor_names
+    DROP COLUMN because, DROP COLUMN merged_by, DROP COLUMN survivor_names
 """
 
 

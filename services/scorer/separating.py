@@ -5,7 +5,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scorer import record_repository, separation_repository
+from services.scorer import record_repository, repository, separation_repository, stored_leads
+from services.scorer.domain.lead import Lead
 from services.scorer.domain.separation import divide, leaving
 from services.scorer.domain.telling import Parting
 from services.scorer.separation_repository import Decision
@@ -55,6 +56,30 @@ async def part(
     await separation_repository.restore(connection, workspace, survivor, absorbed, with_it=gone)
     await separation_repository.record(connection, workspace, survivor, absorbed, decision)
     return Parted(survivor, absorbed, decision)
+
+
+async def join(
+    connection: AsyncConnection, workspace: str, lead_id: UUID, absorbed: UUID, decision: Decision
+) -> tuple[UUID, Lead]:
+    """Make `absorbed` part of the lead because a person says so, though they were set apart; both stay locked.
+
+    Returns the survivor, and the lead that is no more as it was. Raises InvalidInput (`not_found`), Refused
+    (`same_lead`).
+    """
+    survivor = await record_repository.survivor_of(connection, workspace, lead_id)
+    if survivor is None:
+        raise InvalidInput("there is no such lead", code="not_found", field="lead_id")
+    other = await record_repository.survivor_of(connection, workspace, absorbed)
+    if other is None:
+        raise InvalidInput("there is no such lead", code="not_found", field="absorbed")
+    if survivor == other:
+        raise Refused("the two are one lead already", code="same_lead")
+    leads = await stored_leads.lock(connection, (survivor, other))
+    families = [[lead, *await record_repository.absorbed_by(connection, lead)] for lead in (survivor, other)]
+    await repository.merge_leads(connection, workspace, survivor, [other], decision.at)
+    await separation_repository.forget_separations(connection, *families)
+    await separation_repository.note_decision(connection, survivor, other, decision)
+    return survivor, leads[other]
 
 
 async def _divide(

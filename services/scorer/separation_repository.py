@@ -16,7 +16,7 @@ from shared.events.engagement import Identities
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Who takes a merge back, and why."""
+    """Who merges leads, or takes a merge back, and why."""
 
     at: datetime
     actor: str
@@ -163,6 +163,29 @@ async def separations(connection: AsyncConnection, leads: Collection[UUID]) -> l
         {"leads": list(leads)},
     )
     return [(row.one, row.other) for row in rows]
+
+
+async def forget_separations(connection: AsyncConnection, ones: Collection[UUID], others: Collection[UUID]) -> None:
+    """Leads of `ones` are no longer set apart from those of `others`."""
+    await connection.execute(
+        text("""
+            DELETE FROM scorer.separation
+            WHERE (one = ANY(CAST(:ones AS uuid[])) AND other = ANY(CAST(:others AS uuid[])))
+               OR (one = ANY(CAST(:others AS uuid[])) AND other = ANY(CAST(:ones AS uuid[])))
+        """),
+        {"ones": list(ones), "others": list(others)},
+    )
+
+
+async def note_decision(connection: AsyncConnection, survivor: UUID, absorbed: UUID, decision: Decision) -> None:
+    """The merge that was just made is a person's decision."""
+    await connection.execute(
+        text("""
+            UPDATE scorer.merge SET merged_by = :by, because = :reason
+            WHERE survivor = :survivor AND absorbed = :absorbed AND undone_at IS NULL
+        """),
+        {"survivor": survivor, "absorbed": absorbed, "by": decision.actor, "reason": decision.reason},
+    )
 
 
 async def partings(connection: AsyncConnection, leads: Collection[UUID]) -> dict[UUID, int]:

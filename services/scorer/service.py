@@ -97,6 +97,19 @@ class Scorer:
         """What versions in the shadow need behind the events, up to `limit` leads of each kind; returns how many."""
         return await self._shadows.work(limit)
 
+    async def merge(self, workspace: str, lead_id: UUID, absorbed: UUID, *, actor: str, reason: str) -> UUID:
+        """Make two leads one because a person says so, even if they were set apart; returns the survivor.
+
+        Raises InvalidInput (`not_found`), Refused (`same_lead`).
+        """
+        decision = Decision(self._clock.now(), actor, reason)
+        async with self._database.transaction() as connection:
+            survivor, gone = await separating.join(connection, workspace, lead_id, absorbed, decision)
+            leads = await stored_leads.lock(connection, [survivor])
+            told = await self._let_happen(connection, leads, {survivor: Happening(absorbed=(gone,))})
+        self._committed(told)
+        return survivor
+
     async def unmerge(self, workspace: str, lead_id: UUID, absorbed: UUID, *, actor: str, reason: str) -> Parted:
         """Make two leads of one again: `absorbed`, which had become part of the lead, gets back what is its own.
 

@@ -234,6 +234,14 @@ class RetractionRequest(_Request):
     reason: Reason
 
 
+class MergeRequest(_Request):
+    """Two leads are one person, though no event says so, or although they were set apart."""
+
+    absorbed: UUID = Field(description="The lead that becomes part of this one.")
+    actor: Actor
+    reason: Reason
+
+
 class UnmergeRequest(_Request):
     """Two leads were taken for one, and are two."""
 

@@ -13,6 +13,7 @@ from services.scorer.api.lead_schemas import (
     EventIdentity,
     EventPage,
     LiftView,
+    MergeRequest,
     Moment,
     ResetRequest,
     RetractionRequest,
@@ -193,6 +194,11 @@ def scores_router(context: Context, keys: KeyRing, scorer: Scorer) -> APIRouter:
     ) -> Correction:
         wish = corrections.Retraction(body.source, body.event_id, body.actor, body.reason)
         return _correction(await corrector.correct(caller.workspace, lead_id, wish, key=idempotency_key))
+
+    @router.post("/{lead_id}/merge", summary="Make two leads one", responses=problem_responses(400, 409))
+    async def merge(lead_id: UUID, body: MergeRequest, caller: writer) -> ScoreExplanation:
+        survivor = await scorer.merge(caller.workspace, lead_id, body.absorbed, actor=body.actor, reason=body.reason)
+        return score_explanation(await explainer.explain(caller.workspace, survivor))
 
     @router.post("/{lead_id}/unmerge", summary="Make two leads of one again", responses=problem_responses(400, 409))
     async def unmerge(lead_id: UUID, body: UnmergeRequest, caller: writer) -> Unmerged:

@@ -153,6 +153,27 @@ async def test_a_model_that_comes_later_finds_two_leads(bench: ScoresHarness) ->
     assert (await total(bench, visitor), await total(bench, bo)) == (4, 4)
 
 
+async def test_a_person_may_make_them_one_again_and_take_that_back_too(bench: ScoresHarness) -> None:
+    visitor, bo = await a_merge(bench)
+    await separate(bench, visitor, bo)
+    await bench.told()
+    client, body = await bench.client(), {"absorbed": str(visitor), "actor": "anna", "reason": "one after all"}
+
+    merged = await client.post(f"/v1/scores/{bo}/merge", json=body)
+    again = await client.post(f"/v1/scores/{bo}/merge", json=body)
+    await bench.count(an_event("both", "page_viewed", source="other", **BOTH))
+
+    assert merged.status_code == 200, merged.text
+    assert merged.json()["scores"] == {"total": 4}
+    assert (again.status_code, again.json()["code"]) == (409, "same_lead")
+    assert [message.type for message in await bench.told()][:2] == ["lead.merged", "lead.score_changed"]
+    assert (await bench.get(f"{visitor}"))["id"] == str(bo)
+    assert await total(bench, bo) == 5
+
+    await separate(bench, bo, visitor)
+    assert (await total(bench, visitor), await total(bench, bo)) == (2, 3)
+
+
 async def test_what_was_never_merged_cannot_be_taken_back(bench: ScoresHarness) -> None:
     visitor, bo = await a_merge(bench)
     await separate(bench, visitor, bo)
@@ -220,11 +241,12 @@ def _an_event(chance: random.Random, number: int) -> EngagementAccepted:
         + ["unsubscribed", "score_adjusted", "score_reset", "event_voided"]
     )
     kind = chance.choice(kinds)
-    properties: dict[str, Any] = {
+    special: dict[str, dict[str, Any]] = {
         "score_adjusted": {"score": "engagement", "points": chance.randint(-9, 9), "half_life": "2d"},
         "score_reset": {"score": "engagement"},
         "event_voided": {"event_id": f"e{chance.randrange(40)}"},
-    }.get(kind, {"path": chance.choice(["/pricing", "/blog"])})
+    }
+    properties = special.get(kind, {"path": chance.choice(["/pricing", "/blog"])})
     at = NOON - timedelta(minutes=chance.randrange(60 * 24 * 30))
     attributes: dict[str, Any] = chance.choice([{}, {"size": 50}, {"size": 10}, {"country": "US"}])
     who = chance.choice([VISITOR, BO])
