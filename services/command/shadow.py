@@ -1,6 +1,7 @@
 """`leadflow models shadow`: a second version scored beside the active one, and how far they are apart."""
 
 import getpass
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -10,9 +11,9 @@ from rich.table import Table
 from services.command.failure import fail
 from services.command.runtime import database, run_async
 from services.scorer import models
-from services.scorer.api.shadows import MoverReason, MovingLead, ShadowReport, as_answer
+from services.scorer.domain.shadow import Reason
 from services.scorer.models import ModelBook
-from services.scorer.shadow_report import report
+from services.scorer.shadow_report import Mover, Report, report
 from services.scorer.shadow_repository import ShadowRun
 from shared.clock import SystemClock
 from shared.errors import InvalidInput
@@ -46,15 +47,18 @@ def shadow_report(
 ) -> None:
     """How far the version in the shadow is from the active one."""
 
-    async def work() -> ShadowReport:
+    async def work() -> Report:
         async with database(Settings()) as opened:
-            return as_answer(await report(opened, SystemClock(), ModelBook(), workspace, None, movers=movers))
+            return await report(opened, SystemClock(), ModelBook(), workspace, None, movers=movers)
 
-    answer = run_async(work())
+    found = run_async(work())
     if as_json:
-        print(answer.model_dump_json(indent=2))
+        # The web framework is imported by those who need it alone.
+        from services.scorer.api.shadows import as_answer
+
+        print(as_answer(found).model_dump_json(indent=2))
     else:
-        _print(answer)
+        _print(found)
 
 
 async def _start(version: int, reason: str, workspace: str) -> ShadowRun:
@@ -69,39 +73,43 @@ async def _stop(version: int, workspace: str) -> None:
         await models.stop_shadow(opened, SystemClock(), workspace, version, by=getpass.getuser())
 
 
-def _print(answer: ShadowReport) -> None:
+def _print(found: Report) -> None:
     console = Console()
     console.print(
-        f"version {answer.version} in the shadow of version {answer.active_version} "
-        f"since {answer.started_at:%Y-%m-%d %H:%M} ({answer.reason})"
+        f"version {found.run.version} in the shadow of version {found.active_version} "
+        f"since {found.run.started_at:%Y-%m-%d %H:%M} ({found.run.reason})"
     )
     console.print(
-        f"{answer.compared} of {answer.leads} leads compared; "
-        f"{answer.alike} stand alike in bands, grade and thresholds"
+        f"{found.compared} of {found.leads} leads compared; {found.alike} stand alike in bands, grade and thresholds"
     )
-    scores = Table("score", "leads differing", "mean difference", "largest")
-    for each in answer.scores:
-        scores.add_row(
-            each.score,
-            str(each.differing),
-            f"{each.mean_absolute_difference:.2f}",
-            f"{each.largest_difference:.2f}",
-        )
-    console.print(scores)
-    changes = Table("what", "active", "shadow", "leads")
-    for band in answer.bands:
-        changes.add_row(f"band of {band.score}", band.active or "none", band.shadow or "none", str(band.leads))
-    for grade in answer.grades:
-        changes.add_row("grade", grade.active or "none", grade.shadow or "none", str(grade.leads))
-    for place in answer.thresholds:
-        changes.add_row(f"threshold {place.threshold}", place.active, place.shadow, str(place.leads))
+    console.print(_scores(found))
+    changes = _changes(found)
     if changes.row_count:
         console.print(changes)
-    if answer.movers:
-        console.print(_movers(answer.movers))
+    if found.movers:
+        console.print(_movers(found.movers))
 
 
-def _movers(movers: list[MovingLead]) -> Table:
+def _scores(found: Report) -> Table:
+    table = Table("score", "leads differing", "mean difference", "largest")
+    for each in found.scores:
+        table.add_row(each.name, str(each.differing), f"{each.mean:.2f}", f"{each.largest:.2f}")
+    return table
+
+
+def _changes(found: Report) -> Table:
+    table = Table("what", "active", "shadow", "leads")
+    named = [
+        *((f"band of {each.name}", each) for each in found.bands),
+        *(("grade", each) for each in found.grades),
+        *((f"threshold {each.name}", each) for each in found.thresholds),
+    ]
+    for what, each in named:
+        table.add_row(what, each.active or "none", each.shadow or "none", str(each.leads))
+    return table
+
+
+def _movers(movers: Sequence[Mover]) -> Table:
     table = Table("lead", "score", "active", "shadow", "because")
     for mover in movers:
         ours, theirs = mover.active.scores, mover.shadow.scores
@@ -112,12 +120,12 @@ def _movers(movers: list[MovingLead]) -> Table:
             for reason in mover.reasons
             if reason.kind != "component"
         )
-        name = mover.emails[0] if mover.emails else str(mover.lead_id)
+        name = mover.lead.emails[0] if mover.lead.emails else mover.lead.id
         table.add_row(name, score, f"{ours[score]:g}", f"{theirs[score]:g}", because)
     return table
 
 
-def _named(reason: MoverReason) -> str:
+def _named(reason: Reason) -> str:
     match reason.kind:
         case "group_clamp":
             return f"limits of group {reason.name}"
