@@ -211,11 +211,10 @@ def compare(question: Question, leads: Iterable[tuple[UUID, Sequence[Event]]]) -
     """What the two models make of these leads, each with all its events."""
     counts = Counts()
     for lead_id, events in leads:
-        known = [event for event in events if event.at_us <= microseconds(question.at)]
         counts.leads += 1
-        sides = _View.of(question, question.before, known), _View.of(question, question.after, known)
+        sides = _View.of(question, question.before, events), _View.of(question, question.after, events)
         _count_standing(counts, question, lead_id, *sides)
-        _count_passages(counts, question, _owner(known, sides[1].state, question.at), *sides)
+        _count_passages(counts, question, _owner(events, sides[1].state, question.at), *sides)
         _note_mover(counts, question, lead_id, *sides)
     counts.changes = _first(counts.changes, question)
     return counts
@@ -260,7 +259,7 @@ class _View(NamedTuple):
         state = combine_all(state_of(model, event) for event in events)
         tally = tally_of(model, state)
         at_us = microseconds(question.at)
-        first_us = min((event.at_us for event in events), default=at_us)
+        first_us = min([at_us, *(event.at_us for event in events)])
         return cls(
             model=model,
             state=state,
@@ -352,7 +351,8 @@ def _add_worths(
 
 def _owner(events: Sequence[Event], state: LeadState, at: datetime) -> str | None:
     """Whose lead it is, as its events say: the CRM's last word on the deal, else the attribute `owner`."""
-    stated = [event for event in events if event.type in _ABOUT_DEALS and "owner" in event.properties]
+    known = (event for event in events if event.type in _ABOUT_DEALS and event.at_us <= microseconds(at))
+    stated = [event for event in known if "owner" in event.properties]
     if stated:
         owner = max(stated, key=lambda event: (event.at_us, event.id)).properties["owner"]
     else:

@@ -226,6 +226,33 @@ async def test_it_begins_anew_when_asked_to_or_when_another_version_counts_by_no
     assert (done.resumed, done.leads, done.repaired) == (False, 25, 25)
 
 
+async def test_without_a_model_there_is_nothing_to_differ(database: Database) -> None:
+    bench = Bench(database)
+    await bench.scorer.count([an_event(attributes={"size": 10})])
+
+    found = await bench.verify()
+    done = await bench.rebuild()
+
+    assert (found.leads, found.different, found.model_version) == (1, 0, 0)
+    assert (done.leads, done.repaired, done.told) == (1, 0, 0)
+
+
+async def test_a_repaired_lead_is_compared_again_in_the_shadow(bench: Bench) -> None:
+    await models.publish(
+        bench.database, bench.clock, "default", {**MODEL_DOCUMENT, "model": "b"}, by="t", reason="t", activate=False
+    )
+    await models.start_shadow(bench.database, bench.clock, "default", 2, by="t", reason="t")
+    await bench.scorer.count([an_event()])
+    while await bench.scorer.follow_shadows(10):
+        pass
+    await bench.change("UPDATE scorer.lead SET published = NULL")
+
+    await bench.rebuild()
+
+    assert await bench.rows("SELECT shadow_id FROM scorer.lead") == [(None,)]
+    assert await bench.scorer.follow_shadows(10) > 0
+
+
 async def test_two_rebuilds_of_a_workspace_never_go_on_at_once(bench: Bench) -> None:
     async with bench.database.transaction() as connection:
         assert await rebuilding_repository.take_turn(connection, "default")

@@ -101,7 +101,7 @@ async def test_a_draft_that_doubles_one_rule_changes_exactly_the_leads_that_a_re
     bench: Bench,
 ) -> None:
     random = Random(5)
-    traffic = mixed_traffic(random, leads=60, events=500, start=NOON - timedelta(days=1))
+    traffic = mixed_traffic(random, leads=40, events=250, start=NOON - timedelta(days=1))
     await play(bench.scorer, bench.clock, random, traffic)
     now = bench.clock.now()
 

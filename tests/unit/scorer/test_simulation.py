@@ -27,7 +27,7 @@ from services.scorer.domain.simulation import (
 )
 from shared.errors import InvalidInput
 from shared.events.json import Json
-from tests.support.builders import a_model, a_rule, an_event, an_event_on_the_wire, at
+from tests.support.builders import a_model, a_retraction, a_rule, an_event, an_event_on_the_wire, at
 from tests.support.oracle import scores_from_scratch
 from tests.unit.scorer.histories import MODEL_DOCUMENT, histories, moments
 
@@ -169,6 +169,18 @@ def test_the_last_word_on_a_deal_says_whose_lead_it_is_and_else_an_attribute_doe
     assert {load.owner: (load.leads, load.inside["hot"], load.entered["hot"]) for load in found.owners} == {
         owner: (1, Pair(0, 1), Pair(0, 1)) for owner in ("eve", "adam", None)
     }
+
+
+def test_as_of_a_moment_later_events_do_not_count_but_retractions_do() -> None:
+    early = an_event("2026-03-10T10:00", event_id="e", owner="eve")
+    later = [an_event("2026-03-30T10:00"), an_event("2026-03-30T10:00", "deal_updated", owner="adam")]
+
+    kept = simulated([[early, *later]])
+    retracted = simulated([[early, *later, a_retraction("e", "2026-03-30T11:00")]])
+
+    assert [(mover.before, mover.after) for mover in kept.movers] == [(10, 20)]
+    assert [load.owner for load in kept.owners] == [None]
+    assert retracted.movers == ()
 
 
 def test_what_only_one_of_the_models_has_is_named_and_not_compared() -> None:
