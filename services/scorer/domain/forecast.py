@@ -22,6 +22,9 @@ _NEGLIGIBLE_HALVINGS = 50
 # Levels nearer to a range than this are looked at, whatever rounding did to its ends.
 _NOISE = 1e-6
 
+# Half of the last of the nine decimals in which a value is compared with a tie.
+_TIE = 5e-10
+
 
 class _Range(NamedTuple):
     low: float
@@ -94,8 +97,10 @@ def _first_other(here: _Here, *, near: int, same: int, other: int) -> int:
 
 
 def _reaching(level: float) -> float:
+    """The value from which on it is published as `level` or more: a tie, less or more than what is noise."""
     hundredths = ceil(round(level * 100, 6))
-    return (hundredths - 0.5) / 100
+    tie = (hundredths - 0.5) / 100
+    return tie - _TIE if hundredths % 2 == 0 else tie + _TIE
 
 
 def _edges(curve: Curve) -> list[int]:
