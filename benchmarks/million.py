@@ -79,7 +79,7 @@ def compare(lead: Lead, end: datetime) -> None:
     """Print scores at some moments after the end. Raises RuntimeError where folding has changed one."""
     begin = end + timedelta(days=1)
     folded, exact = (curve_of(lead.model, state, begin) for state in (lead.state, lead.anew()))
-    for days in (0, 45, 90, 150):
+    for days in (0, 200, 250, 300):
         at = begin + timedelta(days=days)
         ours, theirs = scores_at(folded, at), scores_at(exact, at)
         if any(abs(ours[name] - theirs[name]) > 1e-9 for name in theirs):
