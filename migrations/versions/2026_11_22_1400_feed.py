@@ -15,7 +15,7 @@ SET LOCAL lock_timeout = '5s';
 CREATE TABLE pipeline.feed (
     position bigint GENERATED ALWAYS AS IDENTITY,
     workspace text NOT NULL,
-    message_id text NOT NULL REFERENCES pipeline.webhook_message (id) ON DELETE CASCADE,
+    message_id text NOT NULL REFERENCES pipeline.webhook_message (id),
     type text NOT NULL,
     lead_id text NOT NULL,
     created_at timestamptz NOT NULL,
