@@ -1,4 +1,4 @@
-"""Who is told by webhook: every message meets every enabled subscription of its workspace, once."""
+"""Who is told: every message goes to the feed, and meets every enabled subscription of its workspace, once."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,9 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.pipeline import feed
 from services.pipeline.domain.subscription import Filter, passes
+from services.pipeline.feed import Told
 from services.pipeline.subscription_repository import Subscription, enabled_of
 from shared.events.envelope import Message
 from shared.events.json import Json
@@ -36,21 +38,21 @@ class Delivery:
 
 @dataclass(slots=True)
 class FanOut:
-    """Gathers deliveries for one transaction."""
+    """Gathers what one transaction tells, and the deliveries of it."""
 
     subscriptions: Mapping[str, Sequence[Subscription]]
     now: datetime
     deliveries: list[Delivery] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
     _bodies: dict[str, tuple[str, bytes]] = field(default_factory=dict)
 
     def add(self, message: Message, body: bytes) -> None:
-        """Deliver `body`, the message exactly as it is on the log, to whoever subscribed to it."""
+        """Tell `body`, the message exactly as it is on the log, to the feed and to whoever subscribed to it."""
         kind = str(getattr(message, "type", ""))
-        listening = [item for item in self.subscriptions.get(message.workspace, ()) if kind in item.event_types]
-        if not listening:
-            return
-        for subscription in listening:
-            if _is_wanted(subscription.filter, message):
+        self.told.append(Told(message.workspace, message.id, kind, message.subject))
+        self._bodies[message.id] = (kind, body)
+        for subscription in self.subscriptions.get(message.workspace, ()):
+            if kind in subscription.event_types and _is_wanted(subscription.filter, message):
                 self.add_for(Delivery(subscription.id, message.id, message.subject), kind, body)
 
     def add_for(self, delivery: Delivery, kind: str, body: bytes) -> None:
@@ -59,8 +61,8 @@ class FanOut:
         self._bodies[delivery.message_id] = (kind, body)
 
     async def write(self, connection: AsyncConnection) -> None:
-        """Write messages and deliveries; a message that was fanned out before is not again."""
-        if not self.deliveries:
+        """Write messages, deliveries and, last, the feed; a message that was fanned out before is not again."""
+        if not self._bodies:
             return
         await connection.execute(
             text("""
@@ -93,6 +95,7 @@ class FanOut:
                 "now": self.now,
             },
         )
+        await feed.append(connection, self.told, self.now)
 
 
 async def fan_out_for(connection: AsyncConnection, workspaces: Iterable[str], now: datetime) -> FanOut:
