@@ -1,10 +1,12 @@
 """The composition root of the pipeline: the only place that wires it."""
 
 import logging
+from datetime import timedelta
 from random import SystemRandom
 from uuid import uuid4
 
-from services.pipeline import metrics, subscription_repository
+from services.pipeline import feed, metrics, subscription_repository
+from services.pipeline.api.feed import feed_router
 from services.pipeline.api.leads import leads_router
 from services.pipeline.api.pipelines import pipelines_router
 from services.pipeline.api.subscriptions import subscriptions_router
@@ -13,6 +15,7 @@ from services.pipeline.delivery.address import AddressGuard
 from services.pipeline.delivery.dispatcher import Dispatcher
 from services.pipeline.delivery.schedule import STANDARD
 from services.pipeline.delivery.sender import Sender
+from services.pipeline.feed_watch import FeedWatch
 from services.pipeline.handlers import Handlers
 from services.pipeline.service import PipelineService
 from services.pipeline.settings import PipelineSettings
@@ -25,6 +28,8 @@ from shared.service import Context, Service
 
 GROUP = "pipeline"
 _OBSERVE_SECONDS = 15.0
+_FORGET_SECONDS = 60.0
+_FORGET_BATCH = 1_000
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +39,13 @@ def build(context: Context, settings: PipelineSettings, keys: KeyRing) -> Servic
     outbox = Outbox("pipeline")
     guard = _guard(settings)
     dispatcher = _dispatcher(context, settings, guard)
-    service = PipelineService(context.database, context.clock, outbox, on_deliveries=dispatcher.wake)
+    watch = FeedWatch(context.database, settings.feed_streams)
+
+    def on_told() -> None:
+        dispatcher.wake()
+        watch.wake()
+
+    service = PipelineService(context.database, context.clock, outbox, on_told=on_told)
     handlers = Handlers(service, context.log, context.clock)
     consumer = ConsumerTask(
         context, (LEAD_SCORES,), group=GROUP, handle=handlers.handle, max_records=settings.batch_records
@@ -44,7 +55,13 @@ def build(context: Context, settings: PipelineSettings, keys: KeyRing) -> Servic
         return await service.tell_stalled(settings.due_batch)
 
     async def observe() -> int:
+        metrics.STREAMS.set(watch.streams)
         return await _observe(context)
+
+    async def forget() -> int:
+        before = context.clock.now() - timedelta(seconds=settings.feed_retention_seconds)
+        async with context.database.transaction() as connection:
+            return await feed.forget(connection, before, _FORGET_BATCH)
 
     return Service(
         name="pipeline",
@@ -52,16 +69,20 @@ def build(context: Context, settings: PipelineSettings, keys: KeyRing) -> Servic
             leads_router(context, keys, service),
             pipelines_router(context, keys),
             subscriptions_router(context, keys, guard),
+            feed_router(context, keys, watch),
         ),
         tasks={
             "consumer": consumer.run,
             **outbox.tasks(context.database, context.log),
             "due moments": every(settings.due_poll_seconds, tell_stalled, name="stalled leads"),
+            "feed": every(settings.feed_poll_seconds, watch.look, name="feed"),
+            "feed retention": every(_FORGET_SECONDS, forget, name="feed retention"),
             "webhooks": dispatcher.run,
             "webhook backlog": every(_OBSERVE_SECONDS, observe, name="webhook backlog"),
         },
         ready={"database": context.database.check, "log": context.log.check},
         live={"consumer": consumer.stuck},
+        drain=watch.close,
     )
 
 

@@ -89,9 +89,7 @@ async def append(connection: AsyncConnection, told: Sequence[Told], now: datetim
     )
 
 
-async def read(
-    connection: AsyncConnection, workspace: str, *, after: int, wanted: Wanted, limit: int
-) -> FeedPage:
+async def read(connection: AsyncConnection, workspace: str, *, after: int, wanted: Wanted, limit: int) -> FeedPage:
     """Up to `limit` messages behind the position `after`, in order.
 
     A filter that hardly anything passes ends after some entries all the same, with the position it came to.

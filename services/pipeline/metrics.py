@@ -32,6 +32,7 @@ TRANSACTION_SECONDS = Histogram(
     "Duration of the unit of work of one batch.",
     buckets=LATENCY_BUCKETS,
 )
+STREAMS = Gauge("leadflow_pipeline_streams", "Streams of server-sent events that are open.")
 WEBHOOK_DELIVERIES = Counter(
     "leadflow_webhook_deliveries_total",
     "Attempts to deliver, by outcome and class of the answer's status (`none` without an answer).",

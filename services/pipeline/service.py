@@ -35,17 +35,17 @@ class Received:
 class PipelineService:
     """Everything that changes a lead goes through here, one transaction at a time.
 
-    `on_deliveries` is called after a commit that left something for the webhook dispatcher.
+    `on_told` is called after a commit that told something: the feed has grown, and subscribers wait.
     """
 
     def __init__(
-        self, database: Database, clock: Clock, outbox: Outbox, *, on_deliveries: Callable[[], None]
+        self, database: Database, clock: Clock, outbox: Outbox, *, on_told: Callable[[], None]
     ) -> None:
         self._database = database
         self._clock = clock
         self._outbox = outbox
         self._book = PipelineBook()
-        self._on_deliveries = on_deliveries
+        self._on_told = on_told
 
     async def take_in(self, batch: Sequence[Received]) -> None:
         """Let messages of the scorer, in the order of the log, have their effects once."""
@@ -103,8 +103,8 @@ class PipelineService:
     def _committed(self, work: Work) -> None:
         work.count()
         self._outbox.wake()
-        if work.deliveries:
-            self._on_deliveries()
+        if work.fan_out.told:
+            self._on_told()
 
 
 def _leads_of(message: ScorerMessage) -> list[LeadKey]:

@@ -18,6 +18,13 @@ class PipelineSettings(EnvironmentSettings):
         0.5, description="How often leads that have stayed too long are looked for."
     )
     due_batch: int = Field(200, ge=1, le=5_000, description="Stalled leads told in one transaction.")
+    feed_retention_seconds: PositiveSeconds = Field(
+        3 * 86_400, description="How long what was told can be read again, by the feed, the stream and replays."
+    )
+    feed_poll_seconds: PositiveSeconds = Field(
+        0.5, description="How often streams look for what another process told; this one's they see at once."
+    )
+    feed_streams: int = Field(200, ge=1, le=10_000, description="Streams that one process keeps open at once.")
     webhook_timeout_seconds: PositiveSeconds = Field(
         20.0, description="How long a subscriber may take to answer one delivery, connecting included."
     )

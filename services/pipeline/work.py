@@ -9,7 +9,7 @@ from services.pipeline import lead_repository, metrics
 from services.pipeline.documents import ActivePipeline, PipelineBook
 from services.pipeline.domain.facts import Crossed, Fact, Moved, MoveRefused
 from services.pipeline.domain.lead import Lead
-from services.pipeline.fanout import Delivery, FanOut
+from services.pipeline.fanout import FanOut
 from services.pipeline.lead_repository import LeadKey, LeadRow, Standing
 from services.pipeline.telling import Line, StayLine, tell
 from shared.db.outbox import Outbox, Outgoing
@@ -112,11 +112,6 @@ class Work:
                     metrics.MOVES_REFUSED.labels(fact.code, fact.by).inc()
                 case _:
                     pass
-
-    @property
-    def deliveries(self) -> Sequence[Delivery]:
-        """What was fanned out to subscribers."""
-        return self.fan_out.deliveries
 
     async def _write_standings(self, standings: Sequence[Standing]) -> None:
         await lead_repository.write_standings(self.connection, standings)

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from pydantic import AfterValidator
+from pydantic_core import from_json
 
 from shared.events.json import Json, JsonLimits, json_faults
 
@@ -22,6 +23,15 @@ def _storable_json(document: dict[str, Json]) -> dict[str, Json]:
 def _check(value: Json) -> None:
     for path, reason in json_faults(value, _LIMITS):
         raise ValueError(f"{path}: {reason}" if path else reason)
+
+
+def value_of(text: str) -> Json:
+    """A value as it is typed into a query: a number, true, false or null where it reads as one, else text."""
+    try:
+        parsed: Json = from_json(text, allow_inf_nan=False)
+    except ValueError:
+        return text
+    return text if isinstance(parsed, list | dict) else parsed
 
 
 PlainText = Annotated[str, AfterValidator(_storable_text)]

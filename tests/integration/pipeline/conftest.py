@@ -46,7 +46,7 @@ class PipelineHarness:
 
     def __post_init__(self) -> None:
         self.service = PipelineService(
-            self.database, self.clock, self.outbox, on_deliveries=lambda: self.wakes.append(None)
+            self.database, self.clock, self.outbox, on_told=lambda: self.wakes.append(None)
         )
         self.handlers = Handlers(self.service, self.log, self.clock)
         self.context = Context(Settings(), self.database, self.log, self.clock)
