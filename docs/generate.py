@@ -281,7 +281,7 @@ def _operations() -> Iterator[tuple[str, Document]]:
     for topic in ALL_TOPICS:
         channel = {"$ref": f"#/channels/{topic.name}"}
         for service in _SERVICES:
-            if service == topic.producer:
+            if service in topic.producers:
                 yield f"{service}-sends-{topic.name}", {"action": "send", "channel": channel}
             if service in topic.consumers:
                 yield f"{service}-receives-{topic.name}", {"action": "receive", "channel": channel}
@@ -338,7 +338,7 @@ def _topic_row(topic: TopicSpec) -> tuple[str, ...]:
         topic.key,
         str(topic.partitions),
         f"{topic.retention_seconds // _DAY_SECONDS} days",
-        topic.producer,
+        ", ".join(topic.producers),
         ", ".join(topic.consumers),
         ", ".join(f"`{type_of(message)}`" for message in MESSAGES.get(topic, ())) or "original bytes",
     )
@@ -346,7 +346,10 @@ def _topic_row(topic: TopicSpec) -> tuple[str, ...]:
 
 def _topology() -> str:
     arrows = [
-        f"    {topic.producer} -->|{topic.name}| {consumer}" for topic in TOPICS for consumer in topic.consumers
+        f"    {producer} -->|{topic.name}| {consumer}"
+        for topic in TOPICS
+        for producer in topic.producers
+        for consumer in topic.consumers
     ]
     return "\n".join(["```mermaid", "flowchart LR", *arrows, "```"])
 

@@ -42,7 +42,7 @@ def publish(file: File, workspace: Workspace = "default") -> None:
 
     async def work() -> PublishedDocument:
         async with database(Settings()) as opened:
-            return await documents.publish(opened, SystemClock(), workspace, _document(file), by=getpass.getuser())
+            return await documents.publish(opened, SystemClock(), workspace, _document(file), by=getpass.getuser(), reason="x")
 
     published = run_async(work())
     print(f"{published.name} is version {published.version} of the pipeline of {workspace}")

@@ -51,8 +51,8 @@ def build(context: Context, settings: PipelineSettings, keys: KeyRing) -> Servic
         context, (LEAD_SCORES,), group=GROUP, handle=handlers.handle, max_records=settings.batch_records
     )
 
-    async def tell_stalled() -> int:
-        return await service.tell_stalled(settings.due_batch)
+    async def tell_what_time_did() -> int:
+        return await service.tell_what_time_did(settings.due_batch)
 
     async def observe() -> int:
         metrics.STREAMS.set(watch.streams)
@@ -74,7 +74,7 @@ def build(context: Context, settings: PipelineSettings, keys: KeyRing) -> Servic
         tasks={
             "consumer": consumer.run,
             **outbox.tasks(context.database, context.log),
-            "due moments": every(settings.due_poll_seconds, tell_stalled, name="stalled leads"),
+            "due moments": every(settings.due_poll_seconds, tell_what_time_did, name="due moments"),
             "feed": every(settings.feed_poll_seconds, watch.look, name="feed"),
             "feed retention": every(_FORGET_SECONDS, forget, name="feed retention"),
             "webhooks": dispatcher.run,

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline import feed
+from services.pipeline.delivery.operational import DISABLED, OperationalMessage
 from services.pipeline.domain.subscription import Filter, passes
 from services.pipeline.feed import Told
 from services.pipeline.subscription_repository import Subscription, enabled_of
@@ -22,9 +23,12 @@ DELIVERED_TYPES = (
     "lead.threshold_left",
     "lead.qualified",
     "lead.disqualified",
+    "lead.qualification_reopened",
     "lead.stage_changed",
     "lead.stalled",
 )
+# Only who names them gets them: they are about webhooks and not about leads.
+OPERATIONAL_TYPES = (DISABLED,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +59,22 @@ class FanOut:
             if kind in subscription.event_types and _is_wanted(subscription.filter, message):
                 self.add_for(Delivery(subscription.id, message.id, message.subject), kind, body)
 
+    def announce(self, message: OperationalMessage) -> None:
+        """Tell something about webhooks themselves to whoever subscribed to it; it is nothing for the feed."""
+        for subscription in self.subscriptions.get(message.workspace, ()):
+            if message.type in subscription.event_types and passes(subscription.filter, message.fields):
+                self.add_for(Delivery(subscription.id, message.id, message.subject), message.type, message.body)
+
     def add_for(self, delivery: Delivery, kind: str, body: bytes) -> None:
         """Deliver `body`, of the type `kind`, to one subscription."""
         self.deliveries.append(delivery)
         self._bodies[delivery.message_id] = (kind, body)
 
     async def write(self, connection: AsyncConnection) -> None:
-        """Write messages, deliveries and, last, the feed; a message that was fanned out before is not again."""
+        """Write messages, deliveries and, last, the feed; a message that was fanned out before is not again.
+
+        What must wait behind another message about its lead is not looked at before that one is tried again.
+        """
         if not self._bodies:
             return
         await connection.execute(
@@ -82,7 +95,11 @@ class FanOut:
         await connection.execute(
             text("""
                 INSERT INTO pipeline.delivery (subscription_id, message_id, lead_id, state, next_at, created_at)
-                SELECT subscription_id, message_id, lead_id, 'pending', :now, :now
+                SELECT subscription_id, message_id, lead_id, 'pending', greatest(:now, (
+                    SELECT first.next_at FROM pipeline.delivery AS first
+                    WHERE first.subscription_id = item.subscription_id AND first.lead_id = item.lead_id
+                        AND first.state = 'pending' ORDER BY first.id LIMIT 1
+                )), :now
                 FROM unnest(CAST(:subscriptions AS uuid[]), CAST(:messages AS text[]), CAST(:leads AS text[]))
                      WITH ORDINALITY AS item (subscription_id, message_id, lead_id, number)
                 ORDER BY number

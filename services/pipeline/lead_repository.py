@@ -245,9 +245,9 @@ async def hand_over(connection: AsyncConnection, absorbed: LeadKey, survivor: st
 
 
 async def write_due(connection: AsyncConnection, leads: Sequence[Lead]) -> None:
-    """When these leads stall, in place of what was written before."""
+    """When something next comes to pass with these leads by itself, in place of what was written before."""
     await _delete(connection, "due", [(lead.workspace, lead.id) for lead in leads])
-    due = [(lead, lead.stay.due_at) for lead in leads if lead.stay and lead.stay.due_at and not lead.stay.stalled_at]
+    due = [(lead, lead.next_moment) for lead in leads if lead.next_moment is not None]
     await connection.execute(
         text("""
             INSERT INTO pipeline.due (workspace, lead_id, due_at)
@@ -262,7 +262,7 @@ async def write_due(connection: AsyncConnection, leads: Sequence[Lead]) -> None:
 
 
 async def due_leads(connection: AsyncConnection, now: datetime, limit: int) -> list[LeadKey]:
-    """Leads that have stayed too long at `now`, the longest overdue first; without a lock."""
+    """Leads with whom something has come to pass by itself at `now`, the longest overdue first; without a lock."""
     rows = await connection.execute(
         text("""
             SELECT workspace, CAST(lead_id AS text) AS id FROM pipeline.due

@@ -16,7 +16,7 @@ CROSSINGS = Counter(
 )
 DUE_DELAY = Histogram(
     "leadflow_pipeline_due_crossing_delay_seconds",
-    "How long after its moment a stalled lead was told.",
+    "How long after its moment it was told that a lead stalls or that evidence has expired.",
     buckets=LATENCY_BUCKETS,
 )
 STAGE_CHANGES = Counter(
@@ -55,6 +55,7 @@ for _outcome in OUTCOMES:
 for _code in (
     "unknown_stage",
     "same_stage",
+    "outdated",
     "override_unexplained",
     "rule_not_forward",
     "from_terminal_refused",

@@ -15,9 +15,9 @@ class PipelineSettings(EnvironmentSettings):
 
     batch_records: int = Field(500, ge=1, le=5_000, description="Messages taken from the log at once.")
     due_poll_seconds: PositiveSeconds = Field(
-        0.5, description="How often leads that have stayed too long are looked for."
+        0.5, description="How often leads are looked for that have stayed too long or whose evidence has expired."
     )
-    due_batch: int = Field(200, ge=1, le=5_000, description="Stalled leads told in one transaction.")
+    due_batch: int = Field(200, ge=1, le=5_000, description="Leads told of in one transaction because of the time.")
     feed_retention_seconds: PositiveSeconds = Field(
         3 * 86_400, description="How long what was told can be read again, by the feed, the stream and replays."
     )

@@ -15,6 +15,7 @@ from services.pipeline.telling import Line, StayLine, tell
 from shared.db.outbox import Outbox, Outgoing
 from shared.events.codec import encode
 from shared.events.scores import LeadScoreChanged
+from shared.events.topics import ENGAGEMENT_EVENTS
 
 
 @dataclass(slots=True)
@@ -48,16 +49,18 @@ class Work:
 
     def unfold(self, row: LeadRow, lead: Lead, facts: Sequence[Fact]) -> None:
         """The lead is now `lead`, because `facts` came to pass."""
-        if lead.stay != row.lead.stay:
+        if lead.next_moment != row.lead.next_moment:
             self._due.add(row.key)
         row.lead = lead
-        told = tell(lead, facts, self.pipeline_of(row), row.sequences)
+        told = tell(lead, facts, self.pipeline_of(row), row.sequences, now=self.fan_out.now)
         self._touched.add(row.key)
         self._facts += facts
         self._outgoing += told.outgoing
         self._lines += [(row.key, line) for line in told.lines]
         self._stays += [(row.key, stay) for stay in told.stays]
         for outgoing in told.outgoing:
+            if outgoing.topic is ENGAGEMENT_EVENTS:
+                continue
             self.fan_out.add(outgoing.message, encode(outgoing.message))
 
     def touch(self, row: LeadRow) -> None:

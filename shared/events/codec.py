@@ -9,7 +9,13 @@ from shared.events.engagement import EngagementAccepted
 from shared.events.envelope import Message
 from shared.events.parked import ElementParked
 from shared.events.scores import LeadEventsRecorded, LeadMerged, LeadScoreChanged
-from shared.events.stages import LeadDisqualified, LeadQualified, LeadStageChanged, LeadStalled
+from shared.events.stages import (
+    LeadDisqualified,
+    LeadQualificationReopened,
+    LeadQualified,
+    LeadStageChanged,
+    LeadStalled,
+)
 from shared.events.thresholds import LeadThresholdEntered, LeadThresholdLeft
 from shared.events.topics import (
     ENGAGEMENT_EVENTS,
@@ -29,6 +35,7 @@ AnyMessage: TypeAlias = Annotated[
     | LeadThresholdLeft
     | LeadQualified
     | LeadDisqualified
+    | LeadQualificationReopened
     | LeadStageChanged
     | LeadStalled
     | ElementParked,
@@ -39,7 +46,7 @@ MESSAGES: dict[TopicSpec, tuple[type[Message], ...]] = {
     ENGAGEMENT_EVENTS: (EngagementAccepted,),
     LEAD_SCORES: (LeadEventsRecorded, LeadScoreChanged, LeadMerged),
     LEAD_THRESHOLDS: (LeadThresholdEntered, LeadThresholdLeft),
-    LEAD_STAGES: (LeadQualified, LeadDisqualified, LeadStageChanged, LeadStalled),
+    LEAD_STAGES: (LeadQualified, LeadDisqualified, LeadQualificationReopened, LeadStageChanged, LeadStalled),
     PARKED_ELEMENTS: (ElementParked,),
 }
 

@@ -76,7 +76,12 @@ def pipelines_router(context: Context, keys: KeyRing) -> APIRouter:
     )
     async def publish(body: PipelineDraft, caller: writer) -> PipelineDetail:
         published = await documents.publish(
-            context.database, context.clock, caller.workspace, body.document, by=f"key {caller.key_id}"
+            context.database,
+            context.clock,
+            caller.workspace,
+            body.document,
+            by=f"key {caller.key_id}",
+            reason="published by API",
         )
         return _detail(published)
 

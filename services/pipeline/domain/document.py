@@ -21,6 +21,7 @@ from services.pipeline.domain.triggers import (
     Trigger,
     VerdictIs,
 )
+from services.pipeline.domain.wording import condition_words, fields_read
 from shared.documents.durations import duration_us
 from shared.documents.reading import Section
 from shared.errors import Fault, InvalidDocument
@@ -34,6 +35,8 @@ _ZONE: Final = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", re.ASCII)
 _REQUIREMENT: Final = re.compile(r"attributes(\.[A-Za-z0-9_-]+)+", re.ASCII)
 _LONGEST_DUE: Final = timedelta(days=366)
 _MOST_STAGES: Final = 100
+_MOST_NAMES: Final = 20
+_LONGEST_NAME: Final = 200
 _DEEPEST: Final = 8
 
 
@@ -74,11 +77,14 @@ def _policy(section: Section, faults: list[Fault]) -> Policy:
 
 def _criteria(section: Section, faults: list[Fault]) -> Iterator[Criterion]:
     for name, value in section.entries():
+        before = len(faults)
         criterion = Section(value, f"{section.path}.{name}", faults)
-        answer = compile_question(_needed(criterion, "if"), f"{criterion.path}.if", faults)
+        condition = _needed(criterion, "if")
+        answer = compile_question(condition, f"{criterion.path}.if", faults)
         expires_after = criterion.parsed("expires_after", _duration, None)
         criterion.finish()
-        yield Criterion(name, answer, expires_after)
+        sound = condition if len(faults) == before else {}
+        yield Criterion(name, answer, expires_after, fields_read(sound), condition_words(sound))
 
 
 def _at_least(section: Section, criteria: int) -> int:
@@ -92,10 +98,12 @@ def _at_least(section: Section, criteria: int) -> int:
 
 def _exclusions(section: Section, faults: list[Fault]) -> Iterator[Exclusion]:
     for item in section.items("disqualified"):
-        holds = compile_condition(_needed(item, "if"), f"{item.path}.if", faults)
+        before = len(faults)
+        condition = _needed(item, "if")
+        holds = compile_condition(condition, f"{item.path}.if", faults)
         reason = _needed_text(item, "reason")
         item.finish()
-        yield Exclusion(holds, reason)
+        yield Exclusion(holds, reason, condition_words(condition) if len(faults) == before else "")
 
 
 def _stages(root: Section, policy: Policy, faults: list[Fault]) -> tuple[Stage, ...]:
@@ -109,6 +117,7 @@ def _stages(root: Section, policy: Policy, faults: list[Fault]) -> tuple[Stage, 
         root.fault("stages", "exactly one stage must have `initial: true`")
     for stage in stages:
         _check_stage(root, stage, known, policy)
+        _check_names(root, stage, stages)
         if sum(other.id == stage.id for other in stages[: stage.index + 1]) > 1:
             root.fault(f"stages[{stage.index}].id", f"there is a stage {stage.id} already")
     return stages
@@ -130,6 +139,16 @@ def _check_stage(root: Section, stage: Stage, known: set[str], policy: Policy) -
         root.fault(f"{path}.enter_when.qualified", "the document does not say who is qualified")
     if "disqualified" in verdicts and not policy.exclusions:
         root.fault(f"{path}.enter_when.disqualified", "the document disqualifies nobody")
+
+
+def _check_names(root: Section, stage: Stage, stages: tuple[Stage, ...]) -> None:
+    """A name by which CRMs know a stage must mean that one alone."""
+    others = [other for other in stages if other.index != stage.index]
+    taken = {name for other in others for name in (other.id, *other.known_as)}
+    for name in stage.known_as:
+        if name in taken or stage.known_as.count(name) > 1:
+            root.fault(f"stages[{stage.index}].known_as", f"{name} means another stage too, or is there twice")
+            return
 
 
 def _verdicts(trigger: Trigger) -> Iterator[str]:
@@ -158,9 +177,17 @@ def _stage(section: Section, index: int, faults: list[Fault]) -> Stage:
         probability=section.parsed("probability", _probability, None),
         requires=section.parsed("requires", _requirements, ()),
         enter_when=trigger,
+        known_as=section.parsed("known_as", _known_as, ()),
+        resets=_resets(section.section("on_enter")),
     )
     section.finish()
     return stage
+
+
+def _resets(section: Section) -> tuple[str, ...]:
+    found = section.names("reset_scores") if section.has("reset_scores") else ()
+    section.finish()
+    return found
 
 
 def _trigger(section: Section, depth: int) -> Trigger:
@@ -279,6 +306,15 @@ def _requirements(value: Json) -> tuple[str, ...]:
         if not isinstance(item, str) or (item != REASON and not _REQUIREMENT.fullmatch(item)):
             raise ValueError("must name `reason` or fields `attributes.*`")
     return tuple(str(item) for item in value)
+
+
+def _known_as(value: Json) -> tuple[str, ...]:
+    listed = value if isinstance(value, list) else [value]
+    if not listed or len(listed) > _MOST_NAMES:
+        raise ValueError(f"must be 1 to {_MOST_NAMES} names")
+    if not all(isinstance(item, str) and 0 < len(item.strip()) and len(item) <= _LONGEST_NAME for item in listed):
+        raise ValueError(f"must be what CRMs call the stage: texts of 1 to {_LONGEST_NAME} characters")
+    return tuple(str(item) for item in listed)
 
 
 def _zone(value: Json) -> ZoneInfo:

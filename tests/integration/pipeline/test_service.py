@@ -149,11 +149,11 @@ async def test_a_stalled_lead_is_told_once_at_its_moment(pipeline: PipelineHarne
     await pipeline.take_in(recorded(1, a_recorded_event("page_viewed", NOON)))
     due = NOON + timedelta(days=1)
     pipeline.clock.move_to(due - timedelta(seconds=1))
-    assert await pipeline.service.tell_stalled(10) == 0
+    assert await pipeline.service.tell_what_time_did(10) == 0
 
     pipeline.clock.move_to(due + timedelta(seconds=1))
-    assert await pipeline.service.tell_stalled(10) == 1
-    assert await pipeline.service.tell_stalled(10) == 0
+    assert await pipeline.service.tell_what_time_did(10) == 1
+    assert await pipeline.service.tell_what_time_did(10) == 0
 
     *_, stalled = await pipeline.emitted()
     assert isinstance(stalled, LeadStalled)
@@ -167,7 +167,7 @@ async def test_leaving_the_stage_settles_what_was_due(pipeline: PipelineHarness)
 
     pipeline.clock.move_to(NOON + timedelta(days=30))
 
-    assert await pipeline.service.tell_stalled(10) == 0
+    assert await pipeline.service.tell_what_time_did(10) == 0
 
 
 async def test_the_survivor_of_a_merge_has_both_histories_and_the_further_stage(pipeline: PipelineHarness) -> None:

@@ -30,14 +30,14 @@ def a_full_life() -> tuple[Lead, tuple[Fact, ...]]:
     lead, scored = domain.after_score(Lead("default", LEAD), change, ACTIVE.pipeline)
     refused = recorded(2, a_recorded_event("stage_changed", stage="proposal"), attributes=QUALIFYING).data
     lead, acted = domain.after_events(lead, refused, ACTIVE.pipeline)
-    lead, late = domain.after_due(lead, NOON + timedelta(days=30))
+    lead, late = domain.after_moments(lead, ACTIVE.pipeline, NOON + timedelta(days=30))
     return lead, (*scored, *acted, *late)
 
 
 def test_every_fact_has_its_line_in_order() -> None:
     lead, facts = a_full_life()
 
-    told = tell(lead, facts, ACTIVE, Sequences(0, 0))
+    told = tell(lead, facts, ACTIVE, Sequences(0, 0), now=NOON)
 
     assert [line.kind for line in told.lines] == [
         "score",
@@ -56,7 +56,7 @@ def test_every_fact_has_its_line_in_order() -> None:
 def test_messages_count_on_per_topic_and_have_computed_ids() -> None:
     lead, facts = a_full_life()
 
-    told = tell(lead, facts, ACTIVE, Sequences(thresholds=7, stages=40))
+    told = tell(lead, facts, ACTIVE, Sequences(thresholds=7, stages=40), now=NOON)
 
     assert [(outgoing.topic, outgoing.message.id) for outgoing in told.outgoing] == [
         (LEAD_STAGES, message_id(LEAD_STAGES, LEAD, 41)),
@@ -71,7 +71,7 @@ def test_messages_count_on_per_topic_and_have_computed_ids() -> None:
 def test_what_is_told_can_be_read_back_and_names_its_origin() -> None:
     lead, facts = a_full_life()
 
-    for outgoing in tell(lead, facts, ACTIVE, Sequences(0, 0)).outgoing:
+    for outgoing in tell(lead, facts, ACTIVE, Sequences(0, 0), now=NOON).outgoing:
         message = decode(encode(outgoing.message))
         assert message == outgoing.message
         assert (message.source, message.subject, message.workspace) == ("/leadflow/pipeline", LEAD, "default")
@@ -81,6 +81,6 @@ def test_what_is_told_can_be_read_back_and_names_its_origin() -> None:
 def test_the_same_facts_are_told_in_the_same_bytes() -> None:
     lead, facts = a_full_life()
 
-    once, again = (tell(lead, facts, ACTIVE, Sequences(0, 0)).outgoing for _ in range(2))
+    once, again = (tell(lead, facts, ACTIVE, Sequences(0, 0), now=NOON).outgoing for _ in range(2))
 
     assert [encode(item.message) for item in once] == [encode(item.message) for item in again]
