@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query
-from fastapi.sse import EventSourceResponse, format_sse_event
+from fastapi.responses import StreamingResponse
+from fastapi.sse import format_sse_event
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -31,6 +32,13 @@ _HEARTBEAT_SECONDS = 15.0
 _RECONNECT_MILLISECONDS = 2_000
 # A proxy that gathers an answer before it passes it on would gather a stream for ever.
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+class _EventStream(StreamingResponse):
+    """FastAPI's own class for it begins to answer before anything can be refused."""
+
+    media_type = "text/event-stream"
+
 
 Begin = Literal["oldest", "newest"]
 
@@ -131,14 +139,14 @@ def feed_router(context: Context, keys: KeyRing, watch: FeedWatch) -> APIRouter:
         summary="What is told, as it happens",
         description="Server-sent events: `event` is the message's type, `data` the message, `id` the place to "
         "resume from, which a browser's EventSource sends back as `Last-Event-ID` by itself.",
-        response_class=EventSourceResponse,
+        response_class=_EventStream,
         responses=problem_responses(429),
     )
     async def get_stream(
         caller: reader,
         query: Annotated[StreamQuery, Query()],
         last_event_id: Annotated[str | None, Header(max_length=512)] = None,
-    ) -> EventSourceResponse:
+    ) -> StreamingResponse:
         wanted = query.wanted()
         position = await begin_at(caller.workspace, last_event_id or query.cursor, query.begin)
         watch.check_room()
@@ -165,7 +173,7 @@ def feed_router(context: Context, keys: KeyRing, watch: FeedWatch) -> APIRouter:
                     yield format_sse_event(comment="")
                 position = page.position
 
-        return EventSourceResponse(events(), headers=_STREAM_HEADERS)
+        return _EventStream(events(), headers=_STREAM_HEADERS)
 
     return router
 

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from services.pipeline import feed
 from services.pipeline.feed import Told, Wanted
-from shared.access import Scope
+from shared.access import KeyRepository, Scope
 from shared.db.engine import Database
 from tests.integration.pipeline.conftest import PipelineHarness
 from tests.support.pipeline import LEAD, NOON, OTHER, a_position, a_recorded_event, a_score_change, recorded
@@ -281,8 +281,9 @@ class TestStream:
         client = await pipeline.client(Scope.LEADS_READ)
         key = client.headers["authorization"].removeprefix("Bearer ")
         async with serving(pipeline.app) as base_url, listening(base_url, key) as listener:
-            async with pipeline.database.transaction() as connection:
-                await connection.execute(text("UPDATE access.key SET revoked_at = :now"), {"now": NOON})
+            repository = KeyRepository(pipeline.database)
+            for stored in await repository.of_workspace("default"):
+                await repository.revoke(stored.key_id, workspace="default", now=NOON)
             await pipeline.keys.snapshot.refresh()
             pipeline.watch.wake()
 
