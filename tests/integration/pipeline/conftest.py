@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from uuid import uuid4
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import text
 
 from services.pipeline import documents
@@ -52,13 +54,17 @@ class PipelineHarness:
         self.service = PipelineService(self.database, self.clock, self.outbox, on_told=self._on_told)
         self.handlers = Handlers(self.service, self.log, self.clock)
         self.context = Context(Settings(), self.database, self.log, self.clock)
+
+    @cached_property
+    def app(self) -> FastAPI:
+        """The routes of the pipeline, as this harness stands when it is first asked for them."""
         routers = (
             leads_router(self.context, self.keys, self.service),
             pipelines_router(self.context, self.keys),
             subscriptions_router(self.context, self.keys, self.guard),
             feed_router(self.context, self.keys, self.watch),
         )
-        self.app = create_app([Service("pipeline", routers)])
+        return create_app([Service("pipeline", routers)])
 
     def _on_told(self) -> None:
         self.wakes.append(None)
