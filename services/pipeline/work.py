@@ -1,7 +1,7 @@
 """One unit of work: leads held under their locks, facts gathered, everything written in one transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -9,8 +9,11 @@ from services.pipeline import lead_repository, metrics
 from services.pipeline.documents import ActivePipeline, PipelineBook
 from services.pipeline.domain.facts import Crossed, Fact, Moved, MoveRefused
 from services.pipeline.domain.lead import Lead
+from services.pipeline.domain.past import after_facts
+from services.pipeline.domain.reports.row import report_row
 from services.pipeline.fanout import FanOut
 from services.pipeline.lead_repository import LeadKey, LeadRow, Standing
+from services.pipeline.reports import rows as report_rows
 from services.pipeline.telling import Line, StayLine, tell
 from shared.db.outbox import Outbox, Outgoing
 from shared.events.codec import encode
@@ -28,6 +31,7 @@ class Work:
     outbox: Outbox
     rows: dict[LeadKey, LeadRow]
     _touched: set[LeadKey] = field(default_factory=set)
+    _before: dict[LeadKey, Lead] = field(init=False)
     _due: set[LeadKey] = field(default_factory=set)
     _outgoing: list[Outgoing] = field(default_factory=list)
     _lines: list[tuple[LeadKey, Line]] = field(default_factory=list)
@@ -35,6 +39,9 @@ class Work:
     _standings: dict[LeadKey, Standing] = field(default_factory=dict)
     _merges: list[tuple[LeadKey, str]] = field(default_factory=list)
     _facts: list[Fact] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._before = {key: row.lead for key, row in self.rows.items()}
 
     def survivor_of(self, key: LeadKey) -> LeadRow:
         """The row of the lead, or of who has absorbed it by now."""
@@ -51,6 +58,7 @@ class Work:
         """The lead is now `lead`, because `facts` came to pass."""
         if lead.next_moment != row.lead.next_moment:
             self._due.add(row.key)
+        lead = replace(lead, past=after_facts(lead.past, facts))
         row.lead = lead
         told = tell(lead, facts, self.pipeline_of(row), row.sequences, now=self.fan_out.now)
         self._touched.add(row.key)
@@ -88,6 +96,7 @@ class Work:
         rows = [self.rows[key] for key in sorted(self._touched)]
         if rows:
             await lead_repository.write_leads(self.connection, rows)
+            await self._write_reported(rows)
         if self._due:
             await lead_repository.write_due(self.connection, [self.rows[key].lead for key in sorted(self._due)])
         if self._standings:
@@ -115,6 +124,15 @@ class Work:
                     metrics.MOVES_REFUSED.labels(fact.code, fact.by).inc()
                 case _:
                     pass
+
+    async def _write_reported(self, rows: Sequence[LeadRow]) -> None:
+        """Most events leave a lead as it is for reports: then its row there is not touched."""
+        found = [(row.key, report_row(row.lead)) for row in rows]
+        changed = [(key, row) for key, row in found if row and row != report_row(self._before[key])]
+        if changed:
+            await report_rows.write(self.connection, changed)
+        if gone := [key for key, row in found if row is None]:
+            await report_rows.delete(self.connection, gone)
 
     async def _write_standings(self, standings: Sequence[Standing]) -> None:
         await lead_repository.write_standings(self.connection, standings)

@@ -23,6 +23,7 @@ from services.pipeline.domain.facts import (
     Scored,
     Stalled,
 )
+from services.pipeline.domain.past import NO_PAST, Past, united
 from services.pipeline.domain.qualification import OPEN, Basis, Verdict, Word
 from services.pipeline.domain.said import DealFact, asked_move, deal_facts, later_facts, sets_off_rules, word_on
 from services.pipeline.domain.stages import (
@@ -35,18 +36,11 @@ from services.pipeline.domain.stages import (
     refusal,
 )
 from services.pipeline.domain.thresholds import OUTSIDE, ThresholdState, combined, cross
+from services.pipeline.domain.touches import Touch, first_of, touch_of
 from services.pipeline.domain.triggers import Fresh, Situation
 from shared.events.envelope import LeadReference
 from shared.events.json import Json
 from shared.events.scores import EventsRecorded, Merge, RecordedEvent, ScoreChange, ThresholdPosition
-
-
-@dataclass(frozen=True, slots=True)
-class Touch:
-    """The first event heard of: where the lead came from."""
-
-    source: str
-    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +77,7 @@ class Lead:
     stay: Stay | None = None
     word_at: datetime | None = None
     first_touch: Touch | None = None
+    past: Past = NO_PAST
     recent_events: frozenset[str] = frozenset()
     absorbed_by: str | None = None
 
@@ -154,7 +149,8 @@ def after_merge(lead: Lead, absorbed: Lead, merge: Merge, pipeline: Pipeline | N
         words=qualification.with_words(lead.words, absorbed.words.values()),
         thresholds=combined(lead.thresholds, absorbed.thresholds),
         word_at=max((at for at in (lead.word_at, absorbed.word_at) if at), default=None),
-        first_touch=_first(lead.first_touch, absorbed.first_touch),
+        first_touch=first_of(lead.first_touch, absorbed.first_touch),
+        past=united(lead.past, absorbed.past),
     )
     told: list[Fact] = [Absorbed(at, absorbed.id)]
     lead, facts = _united_stay(lead, absorbed, pipeline, at)
@@ -204,7 +200,7 @@ def _with_events(lead: Lead, events: tuple[RecordedEvent, ...], pipeline: Pipeli
     lead = replace(lead, recent_events=frozenset(event.type for event in events if sets_off_rules(event)))
     for event in events:
         told.append(Happened(event.occurred_at, event))
-        lead = replace(lead, first_touch=_first(lead.first_touch, Touch(event.source, event.occurred_at)))
+        lead = replace(lead, first_touch=first_of(lead.first_touch, touch_of(event)))
         lead, facts = _with_event(lead, event, pipeline)
         told += facts
     return lead, tuple(told)
@@ -386,7 +382,3 @@ def _known_as(lead: Lead, reference: LeadReference, attributes: Mapping[str, Jso
 def _not_before(lead: Lead, at: datetime) -> datetime:
     """A late event moves the lead when it is heard of: no stay ends before it began."""
     return at if lead.stay is None else max(at, lead.stay.since)
-
-
-def _first(one: Touch | None, other: Touch | None) -> Touch | None:
-    return min((touch for touch in (one, other) if touch), key=lambda touch: touch.at, default=None)

@@ -21,7 +21,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """`journey` has every stage once, in the order of first coming there; `model` is the last that scored the lead."""
+    """`journey` has every stage once, in the order of first coming there; `model` is the last one that scored."""
 
     journey: tuple[Passage, ...] = ()
     last_touch: Touch | None = None

@@ -97,7 +97,7 @@ def report_row(lead: Lead) -> ReportRow | None:
 
 
 def _journey(lead: Lead) -> tuple[Passage, ...]:
-    """The stages it has come to. Whoever has not moved since journeys are kept stands at the end of an unknown one."""
+    """The stages it has come to. Of who has not moved since journeys are kept only the last is known."""
     journey, stay = lead.past.journey, lead.stay
     if stay is None or any(passage.stage == stay.stage for passage in journey):
         return journey
