@@ -312,7 +312,7 @@ def _known_as(value: Json) -> tuple[str, ...]:
     listed = value if isinstance(value, list) else [value]
     if not listed or len(listed) > _MOST_NAMES:
         raise ValueError(f"must be 1 to {_MOST_NAMES} names")
-    if not all(isinstance(item, str) and 0 < len(item.strip()) and len(item) <= _LONGEST_NAME for item in listed):
+    if not all(isinstance(item, str) and item.strip() and len(item) <= _LONGEST_NAME for item in listed):
         raise ValueError(f"must be what CRMs call the stage: texts of 1 to {_LONGEST_NAME} characters")
     return tuple(str(item) for item in listed)
 

@@ -128,7 +128,7 @@ def after_score(lead: Lead, change: ScoreChange, pipeline: Pipeline | None) -> O
         left=frozenset(fact.threshold for fact in crossed if fact.crossing.direction == "left"),
         events=events,
     )
-    lead, followed = _judged_and_settled(lead, pipeline, fresh, change.at)
+    lead, followed = judged_and_settled(lead, pipeline, fresh, change.at)
     return lead, (*told, *crossed, *followed)
 
 
@@ -141,7 +141,8 @@ def after_merge(lead: Lead, absorbed: Lead, merge: Merge, pipeline: Pipeline | N
     """Two leads are one. The survivor keeps the further stage, the latest words and the latest deal.
 
     That is no move but a choice between two stages, each of which was come to by moves; whatever `moves` says,
-    nobody who was won is lost by it. The thresholds' new positions come with the score that follows; until then inside is whoever was.
+    nobody who was won is lost by it. The thresholds' new positions come with the score that follows; until then
+    inside is whoever was.
     """
     lead = replace(
         _known_as(lead, merge.lead, {**absorbed.attributes, **lead.attributes}),
@@ -154,7 +155,7 @@ def after_merge(lead: Lead, absorbed: Lead, merge: Merge, pipeline: Pipeline | N
     )
     told: list[Fact] = [Absorbed(at, absorbed.id)]
     lead, facts = _united_stay(lead, absorbed, pipeline, at)
-    lead, followed = _judged_and_settled(lead, pipeline, Fresh(), at)
+    lead, followed = judged_and_settled(lead, pipeline, Fresh(), at)
     return lead, (*told, *facts, *followed)
 
 
@@ -189,7 +190,7 @@ def after_moments(lead: Lead, pipeline: Pipeline | None, now: datetime) -> Outco
 
 def _at_moment(lead: Lead, pipeline: Pipeline | None, moment: datetime) -> Outcome:
     if lead.lapses_at == moment:
-        return _judged_and_settled(replace(lead, lapses_at=None), pipeline, Fresh(), moment)
+        return judged_and_settled(replace(lead, lapses_at=None), pipeline, Fresh(), moment)
     stay = lead.stay
     assert stay is not None
     return replace(lead, stay=replace(stay, stalled_at=moment)), (Stalled(moment, stay.stage, stay.since),)
@@ -210,7 +211,7 @@ def _with_event(lead: Lead, event: RecordedEvent, pipeline: Pipeline | None) -> 
     lead, facts = begun(lead, pipeline, event.occurred_at)
     lead, acted = _acted(lead, event, pipeline)
     fresh = Fresh(events=frozenset({event.type})) if sets_off_rules(event) else Fresh()
-    lead, followed = _judged_and_settled(lead, pipeline, fresh, event.occurred_at)
+    lead, followed = judged_and_settled(lead, pipeline, fresh, event.occurred_at)
     return lead, (*facts, *acted, *followed)
 
 
@@ -270,11 +271,12 @@ def _cooldown(position: ThresholdPosition | None) -> timedelta | None:
     return timedelta(seconds=position.cooldown_seconds)
 
 
-def _judged_and_settled(lead: Lead, pipeline: Pipeline | None, fresh: Fresh, at: datetime) -> Outcome:
+def judged_and_settled(lead: Lead, pipeline: Pipeline | None, fresh: Fresh, at: datetime) -> Outcome:
+    """The lead with the verdict of `at`, and moved by whatever rules follow from what is `fresh`."""
     if pipeline is None:
         return lead, ()
     lead, judged = _judged(lead, pipeline, at)
-    fresh = replace(fresh, judged=bool(judged))
+    fresh = replace(fresh, judged=fresh.judged or bool(judged))
     lead, moved = _settled(lead, pipeline, fresh, _not_before(lead, at))
     return lead, (*judged, *moved)
 

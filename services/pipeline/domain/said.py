@@ -81,7 +81,7 @@ def asked_move(event: RecordedEvent, stages: Stages) -> Move | None:
             ending = stages.ending("won" if event.type == DEAL_WON else "lost")
             target = ending.id if ending is not None else event.type.removeprefix("deal_")
         case "deal_won" | "deal_lost":
-            target = named
+            target = named or ""
         case _:
             return None
     known = stages.called(target)

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Final, assert_never
 
+from services.pipeline.domain.due import BusinessHours
+from services.pipeline.domain.stages import Stage
 from services.pipeline.domain.triggers import (
     AllOf,
     AnyOf,
@@ -15,6 +17,7 @@ from services.pipeline.domain.triggers import (
 )
 from shared.events.json import Json
 
+_WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _OPERATORS: Final = {
     "eq": "is",
     "ne": "is not",
@@ -111,3 +114,26 @@ def _fields(document: Json) -> Iterator[str]:
             yield from _fields(value)
         else:
             yield key
+
+
+def stage_facts(stage: Stage) -> tuple[str, ...]:
+    """What there is to know of a stage besides how it is entered."""
+    facts = (
+        f"due {stage.due.count}{stage.due.unit}" if stage.due is not None else None,
+        f"{stage.probability:.0%}" if stage.probability is not None else None,
+        f"requires {', '.join(need.removeprefix('attributes.') for need in stage.requires)}"
+        if stage.requires
+        else None,
+        f"resets {', '.join(stage.resets)}" if stage.resets else None,
+        f"known as {', '.join(stage.known_as)}" if stage.known_as else None,
+    )
+    return tuple(fact for fact in facts if fact is not None)
+
+
+def hours_words(hours: BusinessHours | None) -> str:
+    """Business hours in words."""
+    if hours is None:
+        return "all hours"
+    days = ", ".join(_WEEKDAYS[day] for day in sorted(hours.weekdays))
+    holidays = f", {len(hours.holidays)} holidays aside" if hours.holidays else ""
+    return f"{days} {hours.opens:%H:%M} to {hours.closes:%H:%M} in {hours.zone.key}{holidays}"
