@@ -26,9 +26,9 @@ CREATE INDEX webhook_message_by_age ON pipeline.webhook_message (created_at);
 
 -- Attempts of earlier releases name no subscription: they end with their deliveries and are in no log.
 ALTER TABLE pipeline.delivery_attempt
-    ADD COLUMN subscription_id uuid,
+    ADD COLUMN subscription uuid,
     ADD COLUMN response text;
-CREATE INDEX attempt_log ON pipeline.delivery_attempt (subscription_id, at, delivery_id, number);
+CREATE INDEX attempt_log ON pipeline.delivery_attempt (subscription, at, delivery_id, number);
 """
 
 
@@ -40,7 +40,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
-    op.execute("ALTER TABLE pipeline.delivery_attempt DROP COLUMN subscription_id, DROP COLUMN response")
+    op.execute("ALTER TABLE pipeline.delivery_attempt DROP COLUMN subscription, DROP COLUMN response")
     op.execute("DROP INDEX pipeline.delivery_due, pipeline.delivery_by_message, pipeline.webhook_message_by_age")
     op.execute("ALTER TABLE pipeline.delivery DROP COLUMN attempts_before")
     op.execute("""

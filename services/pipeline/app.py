@@ -13,6 +13,7 @@ from services.pipeline.api.subscriptions import subscriptions_router
 from services.pipeline.delivery import repository
 from services.pipeline.delivery.address import AddressGuard
 from services.pipeline.delivery.dispatcher import Dispatcher
+from services.pipeline.delivery.endpoint import EndpointPolicy
 from services.pipeline.delivery.schedule import STANDARD
 from services.pipeline.delivery.sender import Sender
 from services.pipeline.feed_watch import FeedWatch
@@ -38,7 +39,8 @@ def build(context: Context, settings: PipelineSettings, keys: KeyRing) -> Servic
     """The pipeline, ready to run. `keys` is the process's: whoever runs the process keeps it fresh."""
     outbox = Outbox("pipeline")
     guard = _guard(settings)
-    dispatcher = _dispatcher(context, settings, guard)
+    sender = Sender(guard, timeout_seconds=settings.webhook_timeout_seconds, connections=settings.webhook_concurrency)
+    dispatcher = _dispatcher(context, settings, sender)
     watch = FeedWatch(context.database, settings.feed_streams)
 
     def on_told() -> None:
@@ -61,14 +63,15 @@ def build(context: Context, settings: PipelineSettings, keys: KeyRing) -> Servic
     async def forget() -> int:
         before = context.clock.now() - timedelta(seconds=settings.feed_retention_seconds)
         async with context.database.transaction() as connection:
-            return await feed.forget(connection, before, _FORGET_BATCH)
+            gone = await feed.forget(connection, before, _FORGET_BATCH)
+            return gone + await repository.forget(connection, before, _FORGET_BATCH)
 
     return Service(
         name="pipeline",
         routers=(
             leads_router(context, keys, service),
             pipelines_router(context, keys),
-            subscriptions_router(context, keys, guard),
+            subscriptions_router(context, keys, guard, sender),
             feed_router(context, keys, watch),
         ),
         tasks={
@@ -94,24 +97,26 @@ def _guard(settings: PipelineSettings) -> AddressGuard:
     )
 
 
-def _dispatcher(context: Context, settings: PipelineSettings, guard: AddressGuard) -> Dispatcher:
-    sender = Sender(guard, timeout_seconds=settings.webhook_timeout_seconds, connections=settings.webhook_concurrency)
+def _dispatcher(context: Context, settings: PipelineSettings, sender: Sender) -> Dispatcher:
     return Dispatcher(
         context.database,
         context.clock,
         sender,
         settings=settings,
         schedule=STANDARD,
+        policy=EndpointPolicy(disable_after=timedelta(seconds=settings.webhook_disable_after_seconds)),
         random=SystemRandom(),
         holder=uuid4(),
     )
 
 
 async def _observe(context: Context) -> int:
+    now = context.clock.now()
     async with context.database.transaction() as connection:
-        waiting = await repository.pending(connection)
-        states = await subscription_repository.count_by_state(connection)
-    metrics.WEBHOOK_QUEUE.set(waiting)
-    for state in ("enabled", "disabled"):
+        waiting = await repository.waiting(connection, now)
+        states = await subscription_repository.count_by_state(connection, now)
+    metrics.WEBHOOK_QUEUE.set(waiting.number)
+    metrics.WEBHOOK_OLDEST.set(waiting.oldest_age.total_seconds())
+    for state in metrics.ENDPOINT_STATES:
         metrics.WEBHOOK_ENDPOINTS.labels(state).set(states.get(state, 0))
     return 0

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline import feed
 from services.pipeline.delivery.operational import DISABLED, OperationalMessage
-from services.pipeline.domain.subscription import Filter, passes
+from services.pipeline.domain.subscription import passes
 from services.pipeline.feed import Told
 from services.pipeline.subscription_repository import Subscription, enabled_of
 from shared.events.envelope import Message
@@ -55,8 +55,10 @@ class FanOut:
         kind = str(getattr(message, "type", ""))
         self.told.append(Told(message.workspace, message.id, kind, message.subject))
         self._bodies[message.id] = (kind, body)
-        for subscription in self.subscriptions.get(message.workspace, ()):
-            if kind in subscription.event_types and _is_wanted(subscription.filter, message):
+        listening = [item for item in self.subscriptions.get(message.workspace, ()) if _hears(item, kind)]
+        fields = _fields(message) if any(item.filter for item in listening) else {}
+        for subscription in listening:
+            if passes(subscription.filter, fields):
                 self.add_for(Delivery(subscription.id, message.id, message.subject), kind, body)
 
     def announce(self, message: OperationalMessage) -> None:
@@ -120,8 +122,11 @@ async def fan_out_for(connection: AsyncConnection, workspaces: Iterable[str], no
     return FanOut(await enabled_of(connection, workspaces), now)
 
 
-def _is_wanted(conditions: Filter, message: Message) -> bool:
-    if not conditions:
-        return True
+def _hears(subscription: Subscription, kind: str) -> bool:
+    """Who names no type hears all that later releases may add."""
+    return kind in subscription.event_types or (not subscription.event_types and kind in DELIVERED_TYPES)
+
+
+def _fields(message: Message) -> dict[str, Json]:
     fields: dict[str, Json] = message.model_dump(mode="json")
-    return passes(conditions, fields)
+    return fields

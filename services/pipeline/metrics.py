@@ -47,7 +47,19 @@ WEBHOOK_ATTEMPTS = Histogram(
     buckets=(1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
 )
 WEBHOOK_QUEUE = Gauge("leadflow_webhook_queue_depth", "Deliveries not yet made.")
-WEBHOOK_ENDPOINTS = Gauge("leadflow_webhook_endpoints", "Subscriptions by state.", ["state"])
+WEBHOOK_OLDEST = Gauge(
+    "leadflow_webhook_oldest_pending_seconds", "Age of the oldest delivery not yet made to an enabled subscription."
+)
+WEBHOOK_ENDPOINTS = Gauge(
+    "leadflow_webhook_endpoints",
+    "Subscriptions by state; a paused one is enabled, and left alone for a while because it fails.",
+    ["state"],
+)
+WEBHOOK_DISABLED = Counter(
+    "leadflow_webhook_endpoints_disabled_total",
+    "Subscriptions that were disabled because the receiver is gone (410), or took nothing for too long.",
+    ["reason"],
+)
 
 OUTCOMES = ("handled", "repeated", "dead_lettered")
 for _outcome in OUTCOMES:
@@ -68,8 +80,11 @@ for _code in (
 for _result in ("delivered", "retried", "failed", "disabled"):
     for _class in ("2xx", "3xx", "4xx", "5xx", "none"):
         WEBHOOK_DELIVERIES.labels(_result, _class)
-for _state in ("enabled", "disabled"):
+ENDPOINT_STATES = ("enabled", "paused", "disabled")
+for _state in ENDPOINT_STATES:
     WEBHOOK_ENDPOINTS.labels(_state)
+for _reason in ("gone", "failing"):
+    WEBHOOK_DISABLED.labels(_reason)
 
 
 def initialise_threshold(threshold: str) -> None:

@@ -16,6 +16,7 @@ from services.pipeline.api.leads import leads_router
 from services.pipeline.api.pipelines import pipelines_router
 from services.pipeline.api.subscriptions import subscriptions_router
 from services.pipeline.delivery.address import AddressGuard
+from services.pipeline.delivery.sender import Sender
 from services.pipeline.feed_watch import FeedWatch
 from services.pipeline.handlers import Handlers
 from services.pipeline.service import PipelineService
@@ -55,13 +56,18 @@ class PipelineHarness:
         self.handlers = Handlers(self.service, self.log, self.clock)
         self.context = Context(Settings(), self.database, self.log, self.clock)
 
+    @property
+    def sender(self) -> Sender:
+        """What the test button sends with."""
+        return Sender(self.guard, timeout_seconds=5, connections=10)
+
     @cached_property
     def app(self) -> FastAPI:
         """The routes of the pipeline, as this harness stands when it is first asked for them."""
         routers = (
             leads_router(self.context, self.keys, self.service),
             pipelines_router(self.context, self.keys),
-            subscriptions_router(self.context, self.keys, self.guard),
+            subscriptions_router(self.context, self.keys, self.guard, self.sender),
             feed_router(self.context, self.keys, self.watch),
         )
         return create_app([Service("pipeline", routers)])
