@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from uuid import uuid4
 
@@ -130,3 +131,10 @@ async def pipeline(database: Database, log: EmbeddedLog) -> PipelineHarness:
 def unpublished(database: Database, log: EmbeddedLog) -> PipelineHarness:
     """A pipeline that nobody has published a document for."""
     return PipelineHarness(database, log)
+
+
+@pytest.fixture
+def hooked(pipeline: PipelineHarness) -> PipelineHarness:
+    """A pipeline whose clock begins now, because verifiers look at their own clock."""
+    pipeline.clock.move_to(datetime.now(UTC))
+    return pipeline
