@@ -86,6 +86,18 @@ async def read_lead(connection: AsyncConnection, key: LeadKey) -> LeadRow | None
     return None if row is None else _lead_row(row)
 
 
+async def leads_after(connection: AsyncConnection, workspace: str, after: str | None, limit: int) -> list[Lead]:
+    """Up to `limit` leads that are still themselves, by id, without a lock."""
+    rows = await connection.execute(
+        text(f"""
+            SELECT {_LEAD_COLUMNS} FROM pipeline.lead
+            WHERE workspace = :workspace AND id > :after AND absorbed_by IS NULL ORDER BY id LIMIT :limit
+        """),  # noqa: S608
+        {"workspace": workspace, "after": UUID(after) if after else UUID(int=0), "limit": limit},
+    )
+    return [_lead_row(row).lead for row in rows]
+
+
 async def write_leads(connection: AsyncConnection, rows: Sequence[LeadRow]) -> None:
     """Write leads back; the caller holds their locks."""
     await connection.execute(

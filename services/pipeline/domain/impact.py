@@ -4,7 +4,9 @@ A version moves nobody by itself. This tells where each lead would go if its rul
 true of it for news: thresholds it is inside, its verdict. Events are moments and cannot be true now.
 """
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from services.pipeline.domain import lead as leads
@@ -59,3 +61,39 @@ def _under(lead: Lead, pipeline: Pipeline, now: datetime) -> tuple[str, str | No
     after, _ = leads.judged_and_settled(replace(lead, lapses_at=None), pipeline, fresh, now)
     assert after.stay is not None
     return after.verdict.state, after.stay.stage if after.stay.stage != lead.stay.stage else None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Impacts counted. `moves` and `moves_now`: by where from and where to, under the version and the active one."""
+
+    looked_at: int = 0
+    moves: Counter[tuple[str, str]] = field(default_factory=Counter)
+    moves_now: Counter[tuple[str, str]] = field(default_factory=Counter)
+    missing: Counter[str] = field(default_factory=Counter)
+    verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def with_summary(self, other: "Summary") -> "Summary":
+        """Both together."""
+        return Summary(
+            self.looked_at + other.looked_at,
+            self.moves + other.moves,
+            self.moves_now + other.moves_now,
+            self.missing + other.missing,
+            self.verdicts + other.verdicts,
+        )
+
+    def with_impacts(self, impacts: Iterable[Impact]) -> "Summary":
+        """The same with these leads counted."""
+        found = list(impacts)
+        return self.with_summary(
+            Summary(
+                looked_at=len(found),
+                moves=Counter((item.stage, item.to) for item in found if item.to is not None),
+                moves_now=Counter((item.stage, item.to_now) for item in found if item.to_now is not None),
+                missing=Counter(item.stage for item in found if item.stage_missing),
+                verdicts=Counter(
+                    (item.verdict_now, item.verdict) for item in found if item.verdict != item.verdict_now
+                ),
+            )
+        )
