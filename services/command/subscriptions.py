@@ -198,7 +198,7 @@ def replay(
                     opened, clock, workspace, subscription_id, message_ids=message or []
                 )
                 return done.queued
-            end = until.replace(tzinfo=UTC) if until else clock.now()
+            end = until.replace(tzinfo=UTC) if until else None
             done = await subscriptions.replay_since(
                 opened, clock, workspace, subscription_id, since=since.replace(tzinfo=UTC), until=end
             )

@@ -9,22 +9,25 @@ from pydantic_core import from_json
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.pipeline import feed
 from services.pipeline.domain.subscription import passes
 from services.pipeline.fanout import DELIVERED_TYPES
 from services.pipeline.subscription_repository import Subscription
 from shared.errors import InvalidInput
 
-# Moments are read before positions are given out: rows so near to a moment may stand on the wrong side of it.
+# Moments are read before positions are given out: so near to a moment, a row may stand on the wrong side of it.
 _SLACK_POSITIONS = 10_000
-_NO_END = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayPlace:
-    """A time range, `until` excluded, and the positions of the feed that are still to be looked at."""
+    """A time range, `until` excluded, and the positions of the feed that are still to be looked at.
+
+    Without `until` it ends with what had been told when the replay began.
+    """
 
     since: datetime
-    until: datetime
+    until: datetime | None
     after: int
     end: int
 
@@ -37,13 +40,16 @@ class Replayed:
     next: ReplayPlace | None
 
 
-async def range_of(connection: AsyncConnection, workspace: str, since: datetime, until: datetime) -> ReplayPlace:
-    """Where in the feed the messages written from `since` on and before `until` are."""
+async def range_of(
+    connection: AsyncConnection, workspace: str, since: datetime, until: datetime | None
+) -> ReplayPlace:
+    """Where in the feed the messages told from `since` on and before `until` are."""
+    newest = await feed.newest(connection, workspace)
     first = await _position_at(connection, workspace, since)
     if first is None:
         return ReplayPlace(since, until, 0, 0)
-    last = await _position_at(connection, workspace, until)
-    end = _NO_END if last is None else last + _SLACK_POSITIONS
+    last = None if until is None else await _position_at(connection, workspace, until)
+    end = newest if last is None else min(newest, last + _SLACK_POSITIONS)
     return ReplayPlace(since, until, max(0, first - _SLACK_POSITIONS), end)
 
 
@@ -56,7 +62,8 @@ async def replay_range(
             SELECT position, message_id, lead_id, body FROM pipeline.feed
             JOIN pipeline.webhook_message ON webhook_message.id = message_id
             WHERE workspace = :workspace AND position > :after AND position <= :end
-                AND feed.created_at >= :since AND feed.created_at < :until
+                AND feed.created_at >= :since
+                AND (CAST(:until AS timestamptz) IS NULL OR feed.created_at < CAST(:until AS timestamptz))
                 AND feed.type = ANY(CAST(:types AS text[]))
             ORDER BY position LIMIT :limit FOR KEY SHARE OF webhook_message
         """),
@@ -130,7 +137,7 @@ async def _queue(
 
 
 async def _position_at(connection: AsyncConnection, workspace: str, moment: datetime) -> int | None:
-    """The position of the first message written at `moment` or later; None: there is none."""
+    """The position of the first message told at `moment` or later; None: there is none."""
     found = await connection.scalar(
         text("""
             SELECT position FROM pipeline.feed WHERE workspace = :workspace AND created_at >= :moment

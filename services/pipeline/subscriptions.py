@@ -191,15 +191,21 @@ async def attempts_of(
 
 
 async def replay_since(
-    database: Database, clock: Clock, workspace: str, subscription_id: UUID, *, since: datetime, until: datetime
+    database: Database,
+    clock: Clock,
+    workspace: str,
+    subscription_id: UUID,
+    *,
+    since: datetime,
+    until: datetime | None,
 ) -> Replayed:
-    """Send again what was told from `since` on and before `until`, a page at a time: `replay_on` has the rest.
+    """Send again what was told from `since` on and before `until`, or until now: a page, `replay_on` has the rest.
 
     The subscription's types and filter hold as they are now. A disabled one keeps them until it is enabled.
     """
     async with database.transaction() as connection:
         subscription = await _found(connection, workspace, subscription_id)
-        place = await replays.range_of(connection, workspace, since, min(until, clock.now()))
+        place = await replays.range_of(connection, workspace, since, until)
         return await replays.replay_range(connection, subscription, place, now=clock.now(), limit=REPLAY_PAGE)
 
 

@@ -290,9 +290,8 @@ def subscriptions_router(context: Context, keys: KeyRing, guard: AddressGuard, s
         if place is not None:
             done = await subscriptions.replay_on(database, clock, caller.workspace, subscription_id, place=place)
         elif body.since is not None:
-            until = body.until or clock.now()
             done = await subscriptions.replay_since(
-                database, clock, caller.workspace, subscription_id, since=body.since, until=until
+                database, clock, caller.workspace, subscription_id, since=body.since, until=body.until
             )
         else:
             done = await subscriptions.replay_messages(
