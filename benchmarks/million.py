@@ -73,6 +73,7 @@ QUESTIONS: Mapping[str, str] = {
     "hot list of an owner": "/v1/leads?owner=owner-7",
     "hot list of a grade": "/v1/leads?grade=A1",
     "hot list by attribute": "/v1/leads?attribute=country%3DSE",
+    "hot list by rare value": "/v1/leads?attribute=employees%3D4999",
     "hot list by address": "/v1/leads?email=lead-17@example.com",
     "one lead": "/v1/leads/{lead}",
     "its timeline": "/v1/leads/{lead}/timeline",
@@ -180,7 +181,7 @@ async def copy(database: Database, times: int) -> None:
 
 # What would be the same in every copy otherwise, and is not in life.
 OF_ITS_OWN = {
-    ("lead", "owner"): "CASE WHEN pattern.owner IS NULL THEN NULL ELSE 'owner-' || number % 40 END",
+    ("hot_row", "owner"): "CASE WHEN pattern.owner IS NULL THEN NULL ELSE 'owner-' || number % 40 END",
     ("lead", "emails"): "ARRAY[number || pattern.emails[1]]",
     ("lead_report", "owner"): "CASE WHEN pattern.owner IS NULL THEN NULL ELSE 'owner-' || number % 40 END",
     ("lead_report", "amount"): "pattern.amount * (0.5 + random())",
@@ -194,7 +195,7 @@ async def copied_tables(connection: Any) -> Sequence[tuple[str, str, Sequence[st
             SELECT table_name, array_agg(column_name ORDER BY ordinal_position) AS columns
             FROM information_schema.columns
             WHERE table_schema = 'pipeline' AND is_identity = 'NO'
-                AND table_name IN ('lead', 'lead_report', 'standing', 'ceiling', 'stay', 'timeline', 'due')
+                AND table_name IN ('lead', 'lead_report', 'standing', 'hot_row', 'stay', 'timeline', 'due')
             GROUP BY table_name ORDER BY table_name
         """)
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.pipeline import lead_repository, metrics
+from services.pipeline import hot_rows, lead_repository, metrics
 from services.pipeline.documents import ActivePipeline, PipelineBook
 from services.pipeline.domain.facts import Crossed, Fact, Moved, MoveRefused
 from services.pipeline.domain.lead import Lead
@@ -101,6 +101,7 @@ class Work:
             await lead_repository.write_due(self.connection, [self.rows[key].lead for key in sorted(self._due)])
         if self._standings:
             await self._write_standings(list(self._standings.values()))
+        await self._write_hot_rows(rows)
         if self._lines:
             await lead_repository.add_lines(self.connection, self._lines)
         if self._stays:
@@ -133,6 +134,19 @@ class Work:
             await report_rows.write(self.connection, changed)
         if gone := [key for key, row in found if row is None]:
             await report_rows.delete(self.connection, gone)
+
+    async def _write_hot_rows(self, rows: Sequence[LeadRow]) -> None:
+        """Only of leads that have new scores, or stand elsewhere than before."""
+        changed = [
+            (row.lead, self._standings[row.key].change if row.key in self._standings else None)
+            for row in rows
+            if row.lead.absorbed_by is None
+            and (
+                row.key in self._standings or hot_rows.place_of(row.lead) != hot_rows.place_of(self._before[row.key])
+            )
+        ]
+        if changed:
+            await hot_rows.write(self.connection, changed)
 
     async def _write_standings(self, standings: Sequence[Standing]) -> None:
         await lead_repository.write_standings(self.connection, standings)

@@ -185,7 +185,7 @@ async def test_the_survivor_of_a_merge_has_both_histories_and_the_further_stage(
     assert await history(pipeline, "timeline", OTHER) == []
     assert (await history(pipeline, "timeline")).count("event") == 3
     async with pipeline.database.transaction() as connection:
-        owner = await connection.scalar(text("SELECT owner FROM pipeline.lead WHERE stage = 'mql'"))
+        owner = await connection.scalar(text("SELECT owner FROM pipeline.hot_row WHERE stage = 'mql'"))
     assert owner == "bo"
 
 
