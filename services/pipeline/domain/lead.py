@@ -58,8 +58,8 @@ class Lead:
     """What the pipeline knows of a lead.
 
     `recent_events` are the types of its newest events, robots' aside. `judged_at` is the moment that `verdict`
-    is of, `lapses_at` the next at which evidence for it expires. `word_at` is when a person or a CRM last said
-    where the lead stands.
+    is of, `lapses_at` the next at which evidence for it expires. `moved_at` is when it last came to its stage as
+    far as anybody was told, `word_at` when a person or a CRM last said where it stands.
     """
 
     workspace: str
@@ -75,6 +75,7 @@ class Lead:
     lapses_at: datetime | None = None
     thresholds: Mapping[str, ThresholdState] = field(default_factory=dict)
     stay: Stay | None = None
+    moved_at: datetime | None = None
     word_at: datetime | None = None
     first_touch: Touch | None = None
     past: Past = NO_PAST
@@ -342,7 +343,7 @@ def _moved(lead: Lead, move: Move, pipeline: Pipeline, at: datetime) -> tuple[Le
         due_at=due,
         resets=stage.resets,
     )
-    return replace(lead, stay=Stay(stage.id, at, due)), told
+    return replace(lead, stay=Stay(stage.id, at, due), moved_at=at), told
 
 
 def _refused(lead: Lead, move: Move, refused: Refusal, at: datetime) -> MoveRefused:
@@ -382,5 +383,8 @@ def _known_as(lead: Lead, reference: LeadReference, attributes: Mapping[str, Jso
 
 
 def _not_before(lead: Lead, at: datetime) -> datetime:
-    """A late event moves the lead when it is heard of: no stay ends before it began."""
-    return at if lead.stay is None else max(at, lead.stay.since)
+    """A late event moves the lead when it is heard of: no stay ends before it began, nor before that was told.
+
+    A stay that came with a merge began before the lead was told to be there.
+    """
+    return max(at, lead.stay.since if lead.stay else at, lead.moved_at or at)
