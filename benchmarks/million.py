@@ -235,11 +235,11 @@ def a_life(number: int, dice: random.Random) -> list[LeadEventsRecorded | LeadSc
     recorded = EventsRecorded(lead=lead, sequence=1, events=tuple(events), attributes=facts)
     return [
         LeadEventsRecorded.model_validate(an_envelope(lead, 1, events[-1].occurred_at) | {"data": recorded}),
-        LeadScoreChanged.model_validate(an_envelope(lead, 2, NOW) | {"data": a_change(lead, dice)}),
+        LeadScoreChanged.model_validate(an_envelope(lead, 2, NOW) | {"data": a_change(lead, facts, dice)}),
     ]
 
 
-def a_change(lead: LeadReference, dice: random.Random) -> ScoreChange:
+def a_change(lead: LeadReference, facts: Mapping[str, Any], dice: random.Random) -> ScoreChange:
     from_us = microseconds(NOW - dice.uniform(0, 30) * DAY)
     engagement = ScoreCurve(0.0, 100.0, (GroupCurve(None, 50.0, some_terms(dice, from_us)),), {})
     fit = ScoreCurve(0.0, 100.0, (GroupCurve(None, None, (Term(dice.randint(0, 100), from_us, None, None),)),), {})
@@ -265,7 +265,7 @@ def a_change(lead: LeadReference, dice: random.Random) -> ScoreChange:
         ledger={"engagement": tuple(an_entry(rule, dice) for rule in RULES)},
         thresholds={"mql": a_position(values["total"]), "warm": a_position(values["total"])},
         forecast=Forecast(curve=curve, changes_at=None, becomes=None),
-        attributes={},
+        attributes=facts,
     )
 
 

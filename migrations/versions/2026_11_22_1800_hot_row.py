@@ -44,6 +44,8 @@ ALTER TABLE pipeline.lead DROP COLUMN stage, DROP COLUMN owner, DROP COLUMN sour
 -- By what hardly ever changes: most events leave both columns as they are, and cost these indexes nothing.
 CREATE INDEX lead_by_email ON pipeline.lead USING gin (emails);
 CREATE INDEX lead_by_attribute ON pipeline.lead USING gin (attributes jsonb_path_ops);
+-- Without it the first hot lists would be planned for an empty table, on one core.
+ANALYZE pipeline.hot_row;
 """
 
 _DOWN = """

@@ -19,9 +19,10 @@ from shared.events.curve import Curve, microseconds, moment, published, scores_a
 from shared.events.json import Json
 
 _CURVE: TypeAdapter[Curve] = TypeAdapter(Curve)
-_SMALLEST_CHUNK = 200
-_LARGEST_CHUNK = 5_000
-_GROWTH = 3
+# Each chunk is a scan of all leads' narrow rows, which costs as much as to look at thousands of curves.
+_SMALLEST_CHUNK = 1_000
+_LARGEST_CHUNK = 25_000
+_GROWTH = 5
 # A bound and a value are sums of the same terms: they may differ by the noise of their last digits.
 _NOISE = 1e-9
 
