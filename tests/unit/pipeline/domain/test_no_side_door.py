@@ -14,7 +14,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from services.pipeline.domain import lead as domain
-from services.pipeline.domain.document import Pipeline, parse_pipeline
+from services.pipeline.domain.document import parse_pipeline
 from services.pipeline.domain.facts import Fact, Moved, MoveRefused, Stalled
 from services.pipeline.domain.lead import Lead
 from services.pipeline.domain.stages import Move
@@ -49,7 +49,7 @@ def documents(draw: st.DrawFn) -> dict[str, Json]:
         if place == initial:
             stage["initial"] = True
         elif draw(st.booleans()):
-            stage["requires"] = draw(st.sampled_from([["reason"], ["attributes.amount"]]))
+            stage["requires"] = [draw(st.sampled_from(["reason", "attributes.amount"]))]
         if place != initial and stage_id in {"won", "lost"}:
             stage["terminal"] = stage_id
         elif draw(st.booleans()):
@@ -57,7 +57,7 @@ def documents(draw: st.DrawFn) -> dict[str, Json]:
         if draw(st.booleans()):
             rule: dict[str, Json] = dict(draw(st.sampled_from(RULES)))
             if draw(st.booleans()):
-                rule["stage_in"] = draw(st.lists(st.sampled_from(ids), min_size=1, max_size=3, unique=True))
+                rule["stage_in"] = list(draw(st.lists(st.sampled_from(ids), min_size=1, max_size=3, unique=True)))
             stage["enter_when"] = rule
         stages.append(stage)
     policy = st.sampled_from(["allowed", "refused"])
@@ -125,7 +125,7 @@ Act = Callable[[History], None]
 
 def an_event(name: str, kind: str, ago: int, attributes: dict[str, Json], properties: dict[str, Json]) -> Act:
     def act(history: History) -> None:
-        happened = a_recorded_event(kind, history.now - ago * HOUR, **properties)
+        happened = a_recorded_event(kind, history.now - ago * HOUR, **properties)  # type: ignore[arg-type] # none is `source`
 
         def unfold(lead: Lead) -> tuple[Lead, tuple[Fact, ...]]:
             message = recorded(1, happened, attributes={**lead.attributes, **attributes})
