@@ -9,6 +9,7 @@ from services.pipeline import feed, metrics, subscription_repository
 from services.pipeline.api.feed import feed_router
 from services.pipeline.api.leads import leads_router
 from services.pipeline.api.pipelines import pipelines_router
+from services.pipeline.api.reports import reports_router
 from services.pipeline.api.subscriptions import subscriptions_router
 from services.pipeline.delivery import repository
 from services.pipeline.delivery.address import AddressGuard
@@ -73,6 +74,7 @@ def build(context: Context, settings: PipelineSettings, keys: KeyRing) -> Servic
             pipelines_router(context, keys),
             subscriptions_router(context, keys, guard, sender),
             feed_router(context, keys, watch),
+            reports_router(context, keys),
         ),
         tasks={
             "consumer": consumer.run,

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time
 from typing import Any, Final
 from uuid import UUID
 
+from pydantic import AwareDatetime
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -36,8 +37,8 @@ class TooManyGroups(Exception):
 class Overdue:
     """Where a page of leads beyond due ended."""
 
-    due_at: datetime
-    lead_id: str
+    due_at: AwareDatetime
+    lead_id: UUID
 
 
 async def begin(connection: AsyncConnection) -> None:
@@ -185,7 +186,7 @@ async def open_leads(
         connection,
         f"""
             SELECT stage, grp, count(*) AS open, count(*) FILTER (WHERE due_at <= :at) AS overdue,
-                coalesce(sum(date_part('epoch', CAST(:at AS timestamptz) - due_at)) FILTER (WHERE due_at <= :at), 0) AS overdue_seconds,
+                coalesce(sum({_OVERDUE}) FILTER (WHERE due_at <= :at), 0) AS overdue_seconds,
                 count(*) FILTER (WHERE entered_at < :ancient_before) AS ancient
             FROM ({source}) AS lead GROUP BY stage, grp
         """,  # noqa: S608
@@ -199,7 +200,7 @@ async def overdue_leads(
 ) -> list[StuckLead]:
     """Open leads beyond due, the longest first."""
     beyond = "AND (due_at, lead_id) > (:after_due_at, :after_id)" if after else ""
-    values = {"after_due_at": after.due_at, "after_id": UUID(after.lead_id)} if after else {}
+    values = {"after_due_at": after.due_at, "after_id": after.lead_id} if after else {}
     return await _stuck(
         connection, selection, f"AND due_at <= :at {beyond}", "due_at", at=at, limit=limit, values=values
     )
@@ -255,6 +256,7 @@ async def closed_paths(connection: AsyncConnection, selection: Selection) -> lis
 
 _OPEN: Final = "AND outcome IS NULL AND stage IS NOT NULL"
 _VALUED: Final = "(outcome = 'won' AND currency IS NOT DISTINCT FROM CAST(:currency AS text))"
+_OVERDUE: Final = "date_part('epoch', CAST(:at AS timestamptz) - due_at)"
 _CYCLE: Final = "date_part('epoch', closed_at - begun_at)"
 _DEALS: Final = (
     "stage",

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, Literal, TypeVar
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,8 +14,8 @@ from services.pipeline.documents import PipelineBook
 from services.pipeline.domain.reports.estimates import Bin, spread_of
 from services.pipeline.domain.reports.forecast import ForecastReport, forecast_group, forecast_groups, stage_odds
 from services.pipeline.domain.reports.funnel import FunnelReport, PathCount, funnel_comparison, funnel_groups
-from services.pipeline.domain.reports.selection import MOST_GROUPS, Cohort, Dimension, Selection
-from services.pipeline.domain.reports.sources import SourcesReport, Touched, touched
+from services.pipeline.domain.reports.selection import MOST_GROUPS, OTHERS, Cohort, Dimension, Selection
+from services.pipeline.domain.reports.sources import SourceCount, SourcesReport, Touched, touched
 from services.pipeline.domain.reports.stalled import StalledReport, bottleneck, by_stage, stalled_groups
 from services.pipeline.domain.reports.velocity import VelocityReport, velocity_comparison, velocity_group
 from services.pipeline.domain.stages import Stages
@@ -51,7 +52,8 @@ class Reports:
                 connection,
                 selection,
                 lambda named: queries.paths(connection, selection, named, cohort=cohort),
-                _sizes,
+                _path_sizes,
+                _folded_paths,
             )
             width = _width(sum(item.leads * max(0, len(item.path) - 1) for item in counted), _cells(counted))
             bins = await queries.stays(connection, selection, named, cohort=cohort, width=width)
@@ -153,7 +155,7 @@ class Reports:
             ancients=tuple(ancients),
         )
         last = leads[limit - 1] if len(leads) > limit else None
-        return report, Overdue(last.due_at, last.id) if last and last.due_at else None
+        return report, Overdue(last.due_at, UUID(last.id)) if last and last.due_at else None
 
     async def forecast(self, selection: Selection, *, currency: str | None = None) -> ForecastReport:
         """What the open deals are worth, by month of closing."""
@@ -194,8 +196,9 @@ async def _grouped(
     selection: Selection,
     count: Callable[[Named], Awaitable[T]],
     sizes: Callable[[T], Sequence[tuple[str | None, int]]],
+    fold: Callable[[T, tuple[str, ...]], T] | None = None,
 ) -> tuple[Named, T]:
-    """What `count` finds, with all but the largest groups as one; those are looked for only if there are more."""
+    """What `count` finds, with all but the largest groups as one: by `fold`, else by counting again."""
     try:
         found = await count(None)
         named = _largest(sizes(found))
@@ -204,6 +207,8 @@ async def _grouped(
     else:
         if named is None:
             return None, found
+        if fold is not None:
+            return named, fold(found, named)
     try:
         return named, await count(named)
     except TooManyGroups:
@@ -235,12 +240,35 @@ async def _touched(
         chosen,
         lambda named: queries.sources(connection, chosen, named, threshold=threshold),
         lambda found: [(item.group, item.leads) for item in found],
+        _folded_sources,
     )
     return touched(by.name, touch, counted)
 
 
-def _sizes(counted: Sequence[PathCount]) -> list[tuple[str | None, int]]:
+def _path_sizes(counted: Sequence[PathCount]) -> list[tuple[str | None, int]]:
     return [(item.key[1], item.leads) for item in counted]
+
+
+def _folded_paths(counted: list[PathCount], named: tuple[str, ...]) -> list[PathCount]:
+    kept = set(named)
+    return [
+        item if (group := item.key[1]) is None or group in kept else replace(item, key=(item.key[0], OTHERS))
+        for item in counted
+    ]
+
+
+def _folded_sources(counted: list[SourceCount], named: tuple[str, ...]) -> list[SourceCount]:
+    kept = set(named)
+    others = [item for item in counted if item.group is not None and item.group not in kept]
+    together = SourceCount(
+        group=OTHERS,
+        leads=sum(item.leads for item in others),
+        scored=sum(item.scored for item in others),
+        qualified=sum(item.qualified for item in others),
+        won=sum(item.won for item in others),
+        lost=sum(item.lost for item in others),
+    )
+    return [*(item for item in counted if item.group is None or item.group in kept), together]
 
 
 def _cells(counted: Sequence[PathCount]) -> int:
