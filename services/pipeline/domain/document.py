@@ -31,6 +31,7 @@ Value = TypeVar("Value")
 
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _CLOCK: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _ZONE: Final = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", re.ASCII)
 _REQUIREMENT: Final = re.compile(r"attributes(\.[A-Za-z0-9_-]+)+", re.ASCII)
 _LONGEST_DUE: Final = timedelta(days=366)
@@ -171,7 +172,7 @@ def _stage(section: Section, index: int, faults: list[Fault]) -> Stage:
     stage = Stage(
         id=section.name("id"),
         index=index,
-        initial=section.choice("initial", (False, True)) if section.has("initial") else False,
+        initial=section.parsed("initial", _truth, False),
         terminal=section.choice("terminal", ("won", "lost")) if section.has("terminal") else None,
         due=section.parsed("due", _due, None),
         probability=section.parsed("probability", _probability, None),
@@ -211,7 +212,8 @@ def _parts(section: Section, key: str, depth: int) -> tuple[Trigger, ...]:
 
 
 def _verdict(section: Section, key: str, _: int) -> Trigger:
-    section.choice(key, (True,))
+    if section.value(key) is not True:
+        section.fault(key, "must be true")
     return VerdictIs("qualified" if key == "qualified" else "disqualified")
 
 
@@ -308,6 +310,12 @@ def _requirements(value: Json) -> tuple[str, ...]:
     return tuple(str(item) for item in value)
 
 
+def _truth(value: Json) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")  # noqa: TRY004 a fault of the document
+    return value
+
+
 def _known_as(value: Json) -> tuple[str, ...]:
     listed = value if isinstance(value, list) else [value]
     if not listed or len(listed) > _MOST_NAMES:
@@ -355,6 +363,12 @@ def _holidays(value: Json) -> frozenset[date]:
     if not isinstance(value, list):
         raise ValueError("must be a list of dates")  # noqa: TRY004 a fault of the document
     try:
-        return frozenset(date.fromisoformat(str(item)) for item in value)
+        return frozenset(_date(item) for item in value)
     except ValueError as error:
         raise ValueError("holidays are dates: 2026-12-25") from error
+
+
+def _date(value: Json) -> date:
+    if not isinstance(value, str) or not _DATE.fullmatch(value):
+        raise ValueError(value)
+    return date.fromisoformat(value)
