@@ -10,6 +10,7 @@ import typer
 from pydantic import TypeAdapter
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table as RichTable
 
 from services.command.failure import fail
@@ -162,10 +163,11 @@ def _print(console: Console, table: Table) -> None:
     used = [place for place in range(len(table.columns)) if any(row[place] is not None for row in table.rows)]
     for place in used:
         is_number = any(isinstance(row[place], int | float | Rate | Mean) for row in table.rows)
-        shown.add_column(table.columns[place], justify="right" if is_number else "left", overflow="fold")
+        shown.add_column(table.columns[place], justify="right" if is_number else "left", no_wrap=True)
     for row in table.rows:
         shown.add_row(*(_cell(row[place], table.columns[place], row) for place in used))
-    console.print(shown)
+    needed = Measurement.get(console, console.options.update(width=_WIDEST), shown).maximum
+    Console(width=max(console.width, needed)).print(shown)
     for note in table.notes:
         console.print(f"{note[:1].upper()}{note[1:]}.", highlight=False)
     console.print()
@@ -177,7 +179,7 @@ def _cell(cell: Cell, column: str, row: tuple[Cell, ...]) -> str:
         case Rate(_, of, rate, low, high):
             if rate is None or low is None or high is None:
                 return ""
-            count = "" if of in {value for value in row if isinstance(value, int)} else f" of {of}"
+            count = "" if of in row else f" of {of}"
             return f"{rate:.1%}{count}\n{100 * low:.1f}-{100 * high:.1f}"
         case Mean(_, mean, low, high):
             return "" if mean is None else f"{mean:,.1f}" + ("" if low is None else f"\n{low:,.1f}-{high:,.1f}")
@@ -194,6 +196,7 @@ def _cell(cell: Cell, column: str, row: tuple[Cell, ...]) -> str:
 
 
 _ROUND = 1_000
+_WIDEST = 1_000
 _GROUPS = ("source", "medium", "campaign", "last_", "owner", "model", "currency", "attributes.")
 
 
