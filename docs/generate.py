@@ -26,6 +26,7 @@ from pydantic_settings import BaseSettings
 import services
 import shared
 from services.command.up import BUILDS
+from services.pipeline.domain.schema import document_schema
 from shared.access.keyring import KeyRing
 from shared.clock import SystemClock
 from shared.db.engine import Database
@@ -98,6 +99,7 @@ def pages() -> dict[str, str]:
         "docs/reference/events.md": events_page(),
         "docs/reference/asyncapi.json": _json(asyncapi()),
         "docs/reference/openapi.json": _json(openapi()),
+        "docs/reference/pipeline.schema.json": _json({**document_schema()}),
         **{f"shared/events/schema/{type_}.v1.json": _json(schema) for type_, schema in schemas().items()},
     }
 
