@@ -143,8 +143,8 @@ def has_all(receiver: Receiver, story: Story) -> Callable[[], Any]:
     async def condition() -> bool:
         if not await story.all_scored():
             return False
-        missing = {message["id"] for message in await story.told()} - set(receiver.ids())
-        return not missing
+        told: set[str] = {message["id"] for message in await story.told()}
+        return told <= set(receiver.ids())
 
     return condition
 
@@ -191,7 +191,8 @@ async def test_the_healthy_subscriber_gets_everything_in_order_while_others_hang
             return (await story.client.get(f"/v1/subscriptions/{subscribed[name]['id']}{path}")).json()
 
         async def failures_are_written_down() -> bool:
-            return (await state_of("broken"))["failures"] > 0 and (await state_of("gone"))["state"] == "disabled"
+            broken_now, gone_now = await state_of("broken"), await state_of("gone")
+            return bool(broken_now["failures"]) and gone_now["state"] == "disabled"
 
         await wait_until(failures_are_written_down, "what became of the others")
         told = await story.told()

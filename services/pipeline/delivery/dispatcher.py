@@ -9,7 +9,6 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 from uuid import UUID, uuid4
@@ -19,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.pipeline import metrics, subscription_repository
 from services.pipeline.delivery import operational, repository
 from services.pipeline.delivery.endpoint import Disabled, EndpointPolicy, Failing, Miss
-from services.pipeline.delivery.repository import Claimed, Lease, Room
+from services.pipeline.delivery.repository import Attempt, Claimed, Lease, Room
 from services.pipeline.delivery.schedule import RetrySchedule, outcome_of, parse_retry_after
 from services.pipeline.delivery.sender import Answer, Sender
 from services.pipeline.delivery.signature import signed_headers
@@ -34,21 +33,12 @@ from shared.events.json import Json
 logger = logging.getLogger(__name__)
 
 _FINISH_SECONDS = 5.0
+_GATHER_SECONDS = 0.01
 _TROUBLE_SECONDS = 1.0
 _REASONS: Mapping[Disabled, str] = {
     "gone": "the receiver answered 410 Gone",
     "failing": "the receiver has taken nothing for too long",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One attempt that is over."""
-
-    delivery: Claimed
-    began_at: datetime
-    answer: Answer
-    retry_after: timedelta | None
 
 
 class Dispatcher:
@@ -95,6 +85,8 @@ class Dispatcher:
                     continue
                 if not taken:
                     await _pause(self._changed, self._settings.webhook_poll_seconds)
+                # What lands or is told together is looked for together: a claim costs more than its deliveries.
+                await _pause(stop, _GATHER_SECONDS)
         finally:
             stopping.cancel()
             await self._finish()
@@ -139,28 +131,30 @@ class Dispatcher:
         alive = [secret.text for secret in delivery.secrets if secret.is_good(at)]
         headers = signed_headers(delivery.message_id, delivery.body, at=at, secrets=alive)
         answer = await self._sender.send(delivery.url, headers, delivery.body)
-        retry_after = parse_retry_after(answer.retry_after, self._clock.now())
         try:
-            await self._settle(Attempt(delivery, at, answer, retry_after))
+            await self._settle(delivery, at, answer)
         except TransientError as error:
             # The lease ends by itself, and the receiver gets the same message once more.
             logger.warning("webhook delivery not written down", extra={"error": str(error)})
 
-    async def _settle(self, attempt: Attempt) -> None:
-        delivery, now = attempt.delivery, self._clock.now()
-        outcome = outcome_of(attempt.answer.status)
-        delay = self._delay(attempt) if outcome == "retried" else None
+    async def _settle(self, delivery: Claimed, began_at: datetime, answer: Answer) -> None:
+        now = self._clock.now()
+        miss = Miss(began_at, answer.status, answer.error == "timeout", parse_retry_after(answer.retry_after, now))
+        outcome = outcome_of(answer.status)
+        delay = self._delay(delivery, miss) if outcome == "retried" else None
         result = "failed" if outcome == "retried" and delay is None else outcome
         state = {"delivered": "delivered", "retried": "pending"}.get(result, "failed")
-        next_at = now + (delay or timedelta(0))
+        attempt = Attempt(delivery, began_at, answer, state, now + (delay or timedelta(0)))
         async with self._database.transaction() as connection:
-            if not await repository.settle(connection, delivery, self._holder, state=state, next_at=next_at):
+            if not await repository.settle(connection, attempt, self._holder):
                 return
-            await repository.add_attempt(connection, delivery, attempt.began_at, attempt.answer)
-            if state == "pending":
-                await repository.hold_back(connection, delivery, next_at)
-            disabled = await self._judge(connection, attempt, now)
-        _count(result, delivery, attempt.answer)
+            if state == "delivered":
+                await subscription_repository.record_success(connection, delivery.subscription_id)
+                disabled = None
+            else:
+                await repository.hold_back(connection, attempt)
+                disabled = await self._judge(connection, delivery.subscription_id, miss, now)
+        _count(result, delivery, answer)
         if disabled is not None:
             metrics.WEBHOOK_DISABLED.labels(disabled).inc()
             logger.warning(
@@ -168,14 +162,11 @@ class Dispatcher:
                 extra={"subscription": str(delivery.subscription_id), "reason": disabled},
             )
 
-    async def _judge(self, connection: AsyncConnection, attempt: Attempt, now: datetime) -> Disabled | None:
-        """Let the receiver as a whole have the consequences; returns why it was disabled, if it was."""
-        subscription_id, answer = attempt.delivery.subscription_id, attempt.answer
-        if outcome_of(answer.status) == "delivered":
-            await subscription_repository.record_success(connection, subscription_id)
-            return None
-        failing = await subscription_repository.record_failure(connection, subscription_id, attempt.began_at)
-        miss = Miss(attempt.began_at, answer.status, answer.error == "timeout", attempt.retry_after)
+    async def _judge(
+        self, connection: AsyncConnection, subscription_id: UUID, miss: Miss, now: datetime
+    ) -> Disabled | None:
+        """Let the receiver as a whole have the consequences of a miss; returns why it was disabled, if it was."""
+        failing = await subscription_repository.record_failure(connection, subscription_id, miss.began_at)
         reason = self._policy.disables(failing, miss, now=now)
         if reason is not None:
             return await self._disable(connection, subscription_id, reason, failing=failing, now=now)
@@ -201,10 +192,8 @@ class Dispatcher:
         await fan_out.write(connection)
         return reason
 
-    def _delay(self, attempt: Attempt) -> timedelta | None:
-        return self._schedule.next_delay(
-            attempt.delivery.tries + 1, retry_after=attempt.retry_after, random=self._random
-        )
+    def _delay(self, delivery: Claimed, miss: Miss) -> timedelta | None:
+        return self._schedule.next_delay(delivery.tries + 1, retry_after=miss.retry_after, random=self._random)
 
     async def _finish(self) -> None:
         flying = list(self._flying)

@@ -9,7 +9,6 @@ from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.pipeline.delivery.schedule import outcome_of
 from services.pipeline.delivery.sender import Answer
 from services.pipeline.subscription_repository import Secret
 
@@ -134,50 +133,66 @@ async def claim(connection: AsyncConnection, lease: Lease, room: Room) -> list[C
     ]
 
 
-async def settle(
-    connection: AsyncConnection, claimed: Claimed, holder: UUID, *, state: str, next_at: datetime
-) -> bool:
-    """Write down what became of an attempt; false when the lease was lost, and then it is not ours to say."""
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt that is over: `state` is what the delivery is now, `next_at` when it is due if it is pending."""
+
+    delivery: Claimed
+    began_at: datetime
+    answer: Answer
+    state: str
+    next_at: datetime
+
+
+async def settle(connection: AsyncConnection, attempt: Attempt, holder: UUID) -> bool:
+    """Write down an attempt; false when the lease was lost, and then it is not ours to say.
+
+    The log keeps words of the receiver only if it did not take the message.
+    """
+    answer = attempt.answer
     result = await connection.execute(
         text("""
-            UPDATE pipeline.delivery SET state = :state, attempts = attempts + 1, next_at = :next_at,
-                lease = NULL, leased_until = NULL
-            WHERE id = :id AND lease = :holder
+            WITH settled AS (
+                UPDATE pipeline.delivery SET state = :state, attempts = attempts + 1, next_at = :next_at,
+                    lease = NULL, leased_until = NULL
+                WHERE id = :id AND lease = :holder
+                RETURNING id, subscription_id, attempts
+            )
+            INSERT INTO pipeline.delivery_attempt
+                (delivery_id, subscription, number, at, duration_seconds, status, error, response)
+            SELECT id, subscription_id, attempts, :at, :duration, :status, :error, :response FROM settled
         """),
-        {"id": claimed.id, "holder": holder, "state": state, "next_at": next_at},
+        {
+            "id": attempt.delivery.id,
+            "holder": holder,
+            "state": attempt.state,
+            "next_at": attempt.next_at,
+            "at": attempt.began_at,
+            "duration": answer.duration_seconds,
+            "status": answer.status,
+            "error": answer.error,
+            "response": None if attempt.state == "delivered" else answer.excerpt,
+        },
     )
     return result.rowcount > 0
 
 
-async def hold_back(connection: AsyncConnection, claimed: Claimed, until: datetime) -> None:
-    """Let what waits behind a delivery for the sake of order not be looked at before it is tried again."""
+async def hold_back(connection: AsyncConnection, attempt: Attempt) -> None:
+    """Let what waits behind a delivery for the sake of order not be looked at before that is tried again."""
+    if attempt.state != "pending":
+        return
+    claimed = attempt.delivery
     await connection.execute(
         text("""
             UPDATE pipeline.delivery SET next_at = :until
             WHERE subscription_id = :subscription AND lead_id = :lead AND state = 'pending' AND id > :id
                 AND next_at < :until
         """),
-        {"subscription": claimed.subscription_id, "lead": claimed.lead_id, "id": claimed.id, "until": until},
-    )
-
-
-async def add_attempt(connection: AsyncConnection, claimed: Claimed, at: datetime, answer: Answer) -> None:
-    """One line of the attempt log; words of the receiver only if it did not take the message."""
-    await connection.execute(
-        text("""
-            INSERT INTO pipeline.delivery_attempt
-                (delivery_id, subscription, number, at, duration_seconds, status, error, response)
-            VALUES (:id, :subscription, :number, :at, :duration, :status, :error, :response)
-        """),
         {
-            "id": claimed.id,
             "subscription": claimed.subscription_id,
-            "number": claimed.attempts + 1,
-            "at": at,
-            "duration": answer.duration_seconds,
-            "status": answer.status,
-            "error": answer.error,
-            "response": None if outcome_of(answer.status) == "delivered" else answer.excerpt,
+            "lead": claimed.lead_id,
+            "id": claimed.id,
+            "until": attempt.next_at,
         },
     )
 
