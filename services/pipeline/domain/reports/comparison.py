@@ -88,14 +88,17 @@ def corrected(p_values: Sequence[float]) -> list[float]:
 
 
 def _pooled(tried: Sequence[Outcomes]) -> list[tuple[int, int]]:
-    """(successes, trials), the smallest groups put together until each may be expected to show five of both."""
-    trials = sum(item.trials for item in tried)
-    rarer = min((successes := sum(item.successes for item in tried)), trials - successes)
-    table = sorted(((item.successes, item.trials) for item in tried), key=lambda item: item[1], reverse=True)
-    while len(table) > 2 and table[-1][1] * rarer < _LEAST_EXPECTED * trials:
-        (one, size), (other, other_size) = table.pop(), table.pop()
-        table.append((one + other, size + other_size))
-    return table
+    """(successes, trials) of each group; those that may not be expected to show five of both are put together."""
+    table = sorted(((item.successes, item.trials) for item in tried), key=lambda item: item[1])
+    if len(table) == 2:
+        return table
+    successes, trials = sum(won for won, _ in table), sum(size for _, size in table)
+    least = _LEAST_EXPECTED * trials / max(1, min(successes, trials - successes))
+    won = size = 0
+    while table and (table[0][1] < least or 0 < size < least):
+        one, its_size = table.pop(0)
+        won, size = won + one, size + its_size
+    return [*table, (won, size)] if size else table
 
 
 def _overall(
