@@ -15,6 +15,7 @@ from services.pipeline import documents
 from services.pipeline.api.feed import feed_router
 from services.pipeline.api.leads import leads_router
 from services.pipeline.api.pipelines import pipelines_router
+from services.pipeline.api.reports import reports_router
 from services.pipeline.api.subscriptions import subscriptions_router
 from services.pipeline.delivery.address import AddressGuard
 from services.pipeline.delivery.sender import Sender
@@ -70,6 +71,7 @@ class PipelineHarness:
             pipelines_router(self.context, self.keys),
             subscriptions_router(self.context, self.keys, self.guard, self.sender),
             feed_router(self.context, self.keys, self.watch),
+            reports_router(self.context, self.keys),
         )
         return create_app([Service("pipeline", routers)])
 
