@@ -5,9 +5,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 from standardwebhooks import Webhook
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from services.command.subscriptions import app
 from shared.errors import LeadflowError
