@@ -309,7 +309,8 @@ def events_page() -> str:
     return _page(
         "Events",
         "What leadflow tells the world and its own services: CloudEvents 1.0 in JSON, one fact each. A field that\n"
-        "this page does not name may appear in a later release; ignore it. Schemas: `shared/events/schema/`.",
+        "this page does not name, or another value where it lists some, may appear in a later release; ignore it.\n"
+        "Schemas: `shared/events/schema/`; what a release promises: docs/adr/0022.",
         [
             _section("Topics", _topology(), _table(_TOPIC_COLUMNS, map(_topic_row, ALL_TOPICS))),
             _section("Envelope", "Every message has:", _fields(envelope, parts)),

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from services.pipeline import documents, impacts
 from services.pipeline.api.cursors import cursor_of, place_of
+from services.pipeline.document_repository import Activation as Activated
 from services.pipeline.document_repository import PublishedDocument
 from services.pipeline.domain.changes import changes
 from services.pipeline.domain.document import Pipeline, parse_pipeline
@@ -39,7 +40,6 @@ _SVG_HEADERS = {"content-security-policy": "default-src 'none'; style-src 'unsaf
 
 VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 1, description="Version of the workspace's pipeline.")]
 Reason = Annotated[PlainText, Field(min_length=1, max_length=500, description="Why, for the history.")]
-Cursor = Annotated[str | None, Query(max_length=512, description="`next_cursor` of the page before.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Publication(PipelineDraft):
     """A pipeline document to publish."""
 
     reason: Reason = "published by API"
-    activate: bool = Field(True, description="Let it count at once.")
+    activate: bool = Field(True, strict=True, description="Let it count at once.")
 
 
 class Activation(_Request):
@@ -85,9 +85,39 @@ class ImpactQuery(_Request):
     """Which version to try: a document, or a published version."""
 
     document: JsonDocument | None = Field(None, description="A document that need not be published.")
-    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = Field(None, description="A published version.")
-    limit: int = Field(2_000, ge=1, le=10_000, description="Leads to look at in this call.")
+    version: Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)] | None = Field(
+        None, description="A published version."
+    )
+    limit: int = Field(2_000, ge=1, le=10_000, strict=True, description="Leads to look at in this call.")
     cursor: str | None = Field(None, max_length=512, description="`next_cursor` of the call before.")
+
+
+class VersionsQuery(_Request):
+    """Which versions to list."""
+
+    limit: int = Field(100, ge=1, le=1_000, description="Versions to list.")
+    before: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = Field(None, description="Only those older than this.")
+
+
+class ActivationsQuery(_Request):
+    """Which part of the history to show."""
+
+    limit: int = Field(50, ge=1, le=100, description="Entries per page.")
+    cursor: str | None = Field(None, max_length=512, description="`next_cursor` of the page before.")
+
+
+class ChangesQuery(_Request):
+    """What to compare with."""
+
+    since: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = Field(
+        None, description="Version to compare with; the one before by default."
+    )
+
+
+class DiagramQuery(_Request):
+    """How to draw."""
+
+    format: Literal["svg", "mermaid"] = Field("svg", description="A picture, or text for Mermaid.")
 
 
 class PipelineSummary(BaseModel):
@@ -256,35 +286,18 @@ def pipelines_router(context: Context, keys: KeyRing) -> APIRouter:
         )
 
     @router.get("", summary="Versions, the newest first", responses=problem_responses(422))
-    async def list_pipelines(
-        caller: reader,
-        limit: Annotated[int, Query(ge=1, le=1_000, description="Versions to list.")] = 100,
-        before: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only versions older than this.")] = None,
-    ) -> list[PipelineSummary]:
-        found = await documents.versions(database, caller.workspace, before=before, limit=limit)
+    async def list_pipelines(caller: reader, query: Annotated[VersionsQuery, Query()]) -> list[PipelineSummary]:
+        found = await documents.versions(database, caller.workspace, before=query.before, limit=query.limit)
         return [_summary(item) for item in found]
 
     @router.get("/activations", summary="Which version counted since when, and why", responses=problem_responses(422))
-    async def get_activations(
-        caller: reader,
-        limit: Annotated[int, Query(ge=1, le=100, description="Entries per page.")] = 50,
-        cursor: Cursor = None,
-    ) -> ActivationHistory:
-        place = place_of(cursor, ActivationPlace)
+    async def get_activations(caller: reader, query: Annotated[ActivationsQuery, Query()]) -> ActivationHistory:
+        place = place_of(query.cursor, ActivationPlace)
         before = place.before if place else None
-        found = await documents.history(database, caller.workspace, before=before, limit=limit + 1)
-        shown = found[:limit]
-        views = [
-            ActivationView(
-                version=item.version,
-                activated_at=item.activated_at,
-                activated_by=item.activated_by,
-                reason=item.reason,
-            )
-            for item in shown
-        ]
-        more = cursor_of(ActivationPlace(shown[-1].id)) if len(found) > limit else None
-        return ActivationHistory(activations=views, next_cursor=more)
+        found = await documents.history(database, caller.workspace, before=before, limit=query.limit + 1)
+        shown = found[: query.limit]
+        more = cursor_of(ActivationPlace(shown[-1].id)) if len(found) > query.limit else None
+        return ActivationHistory(activations=[_activation(item) for item in shown], next_cursor=more)
 
     @router.get("/{version:int}", summary="One version", responses=problem_responses(404, 422))
     async def get_pipeline(version: VersionNumber, caller: reader) -> PipelineDetail:
@@ -306,17 +319,13 @@ def pipelines_router(context: Context, keys: KeyRing) -> APIRouter:
         "/{version:int}/changes", summary="What a version changes, in words", responses=problem_responses(404, 422)
     )
     async def get_changes(
-        version: VersionNumber,
-        caller: reader,
-        since: Annotated[
-            int | None, Query(ge=1, le=2**31 - 1, description="Version to compare with; the one before by default.")
-        ] = None,
+        version: VersionNumber, caller: reader, query: Annotated[ChangesQuery, Query()]
     ) -> PipelineChanges:
         new = await _published(caller, version)
-        before = since if since is not None else version - 1
-        if before == 0:
+        since = query.since if query.since is not None else version - 1
+        if since == 0:
             return PipelineChanges(version=version, since=None, changes=[])
-        return PipelineChanges(version=version, since=before, changes=changes(await _published(caller, before), new))
+        return PipelineChanges(version=version, since=since, changes=changes(await _published(caller, since), new))
 
     @router.get(
         "/{version:int}/diagram",
@@ -334,14 +343,10 @@ def pipelines_router(context: Context, keys: KeyRing) -> APIRouter:
         },
     )
     async def get_diagram(
-        version: VersionNumber,
-        caller: reader,
-        form: Annotated[
-            Literal["svg", "mermaid"], Query(alias="format", description="A picture, or text for Mermaid.")
-        ] = "svg",
+        version: VersionNumber, caller: reader, query: Annotated[DiagramQuery, Query()]
     ) -> Response:
         pipeline = await _published(caller, version)
-        if form == "mermaid":
+        if query.format == "mermaid":
             return Response(mermaid(pipeline), media_type="text/plain")
         return Response(svg(pipeline), media_type="image/svg+xml", headers=_SVG_HEADERS)
 
@@ -353,6 +358,12 @@ def pipelines_router(context: Context, keys: KeyRing) -> APIRouter:
 
 def _name_of(caller: Principal) -> str:
     return f"key {caller.key_id}"
+
+
+def _activation(item: Activated) -> ActivationView:
+    return ActivationView(
+        version=item.version, activated_at=item.activated_at, activated_by=item.activated_by, reason=item.reason
+    )
 
 
 def _impact_view(page: ImpactPage) -> ImpactView:
