@@ -25,7 +25,15 @@ from services.pipeline.domain.facts import (
 )
 from services.pipeline.domain.past import NO_PAST, Past, united
 from services.pipeline.domain.qualification import OPEN, Basis, Verdict, Word
-from services.pipeline.domain.said import DealFact, asked_move, deal_facts, later_facts, sets_off_rules, word_on
+from services.pipeline.domain.said import (
+    OWN_SOURCE,
+    DealFact,
+    asked_move,
+    deal_facts,
+    later_facts,
+    sets_off_rules,
+    word_on,
+)
 from services.pipeline.domain.stages import (
     Candidate,
     Move,
@@ -202,7 +210,8 @@ def _with_events(lead: Lead, events: tuple[RecordedEvent, ...], pipeline: Pipeli
     lead = replace(lead, recent_events=frozenset(event.type for event in events if sets_off_rules(event)))
     for event in events:
         told.append(Happened(event.occurred_at, event))
-        lead = replace(lead, first_touch=first_of(lead.first_touch, touch_of(event)))
+        if event.source != OWN_SOURCE:
+            lead = replace(lead, first_touch=first_of(lead.first_touch, touch_of(event)))
         lead, facts = _with_event(lead, event, pipeline)
         told += facts
     return lead, tuple(told)

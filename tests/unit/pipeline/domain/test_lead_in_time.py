@@ -141,6 +141,16 @@ def test_a_stage_that_came_with_a_merge_resets_nothing_again() -> None:
     assert (moved.to.id, moved.merged, moved.resets) == ("lost", OTHER, ())
 
 
+def test_what_the_pipeline_lets_happen_itself_is_no_touch_of_the_lead() -> None:
+    lost, reset = (a_recorded_event(kind, source=source) for kind, source in RESETTING)
+
+    lead, _ = seen(NOBODY, lost, reset)
+
+    assert lead.first_touch is not None
+    assert lead.first_touch.source == "salesforce"
+
+
+RESETTING = (("deal_lost", "salesforce"), ("score_reset", "leadflow-pipeline"))
 RENAMED = a_pipeline(
     qualification=None,
     stages=[
