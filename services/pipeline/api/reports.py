@@ -1,6 +1,7 @@
 """The API of reports: what is asked of all leads of a workspace together, as JSON or as CSV."""
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
@@ -8,7 +9,7 @@ from io import StringIO
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from services.pipeline.api.cursors import cursor_of, place_of
 from services.pipeline.domain.reports.forecast import ForecastReport
@@ -29,6 +30,17 @@ from shared.service import Context
 
 _CSV = "text/csv"
 Text = Annotated[PlainText, Field(min_length=1, max_length=200)]
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+def _written_as_day(value: object) -> object:
+    """A number would be taken for seconds since 1970."""
+    if isinstance(value, str) and not _DAY.fullmatch(value):
+        raise ValueError("must be a day such as 2026-03-02")
+    return value
+
+
+Day = Annotated[date | None, BeforeValidator(_written_as_day)]
 Accept = Annotated[str | None, Header(max_length=1_000, description="`text/csv` for CSV.")]
 
 
@@ -37,8 +49,8 @@ class ReportQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    since: date | None = Field(None, alias="from", description="First day, UTC, of the leads' first event or entry.")
-    until: date | None = Field(None, description="The day after the last.")
+    since: Day = Field(None, alias="from", description="First day, UTC, of the leads' first event or entry.")
+    until: Day = Field(None, description="The day after the last.")
     basis: Literal["seen", "entered"] = Field(
         "seen", description="The day that counts: of the first event heard of, or of the entry into the pipeline."
     )

@@ -278,6 +278,7 @@ async def test_every_report_is_there_as_csv(pipeline: PipelineHarness, name: str
         {"by": "nonsense"},
         {"by": "attributes."},
         {"from": "yesterday"},
+        {"until": "0"},
         {"cohort": "day"},
         {"unknown": "1"},
     ],

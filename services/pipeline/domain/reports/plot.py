@@ -23,8 +23,8 @@ _MOST_BARS: Final = 60
 _LONGEST_LABEL: Final = 30
 _INK: Final = "#1f2933"
 _FAINT: Final = "#6b7785"
-_FILL: Final = "#3b6ea5"
-_WHISKER: Final = "#b4562b"
+_FILL: Final = "#a9c1dc"
+_WHISKER: Final = "#9c3d14"
 _LINE: Final = "#dde3e9"
 NONE: Final = "(none)"
 
@@ -71,13 +71,13 @@ def _content(report: Report) -> tuple[str, list[Panel], str]:
     intervals = "Whiskers are 95 % intervals."
     match report:
         case FunnelReport():
-            note = f"{report.leads} leads. Share of who entered that came to any later stage. {intervals}"
+            note = f"{report.leads:,} leads. Share of who entered that came to any later stage. {intervals}"
             return "Funnel", _funnel(report), note
         case VelocityReport():
             words = report.comparison.words if report.comparison else ""
             return "Velocity", _velocity(report), " ".join(part for part in (_sentence(words), intervals) if part)
         case SourcesReport():
-            return "Sources", _sources(report), f"{report.leads} leads. Share of leads that were won. {intervals}"
+            return "Sources", _sources(report), f"{report.leads:,} leads. Share of leads that were won. {intervals}"
         case StalledReport():
             note = f"{report.overdue} of {report.open} open leads are beyond due."
             return "Stalled leads", _stalled(report), note
@@ -90,12 +90,10 @@ def _funnel(report: FunnelReport) -> list[Panel]:
     for group in report.groups:
         named = [str(part) for part in (group.cohort, group.group if report.by else None) if part is not None]
         bars = tuple(
-            _rate_bar(f"{stage.stage} ({stage.entered})", stage.to_later)
-            for stage in group.stages
-            if stage.entered and stage.to_later
+            _rate_bar(stage.stage, stage.to_later) for stage in group.stages if stage.entered and stage.to_later
         )
         unnamed = NONE if report.by else "All leads"
-        panels.append(Panel(f"{' · '.join(named) or unnamed}: {group.leads} leads", bars))
+        panels.append(Panel(f"{' · '.join(named) or unnamed}: {group.leads:,} leads", bars))
     return panels[:12]
 
 
