@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
+from pydantic import Field
 from pydantic_core import from_json
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,9 +16,13 @@ from services.pipeline.domain.subscription import passes
 from services.pipeline.fanout import DELIVERED_TYPES
 from services.pipeline.subscription_repository import Subscription
 from shared.errors import InvalidInput
+from shared.http.inputs import Moment
 
 # Moments are read before positions are given out: so near to a moment, a row may stand on the wrong side of it.
 _SLACK_POSITIONS = 10_000
+
+
+Position = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +32,10 @@ class ReplayPlace:
     Without `until` it ends with what had been told when the replay began.
     """
 
-    since: datetime
-    until: datetime | None
-    after: int
-    end: int
+    since: Moment
+    until: Moment | None
+    after: Position
+    end: Position
 
 
 @dataclass(frozen=True, slots=True)

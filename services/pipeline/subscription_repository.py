@@ -3,16 +3,17 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 from pydantic_core import from_json, to_json
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline.delivery.endpoint import Failing
 from services.pipeline.domain.subscription import Filter
+from shared.http.inputs import Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +84,9 @@ class AttemptView:
 class AttemptPlace:
     """Where a page of the attempt log ended."""
 
-    at: datetime
-    delivery_id: int
-    number: int
+    at: Moment
+    delivery_id: Annotated[int, Field(ge=0, le=2**63 - 1)]
+    number: Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 @dataclass(frozen=True, slots=True)

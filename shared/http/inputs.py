@@ -1,8 +1,9 @@
 """Text and JSON from callers, held to what can be stored: no NUL, no lone surrogates, no endless nesting."""
 
+from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, AwareDatetime
 from pydantic_core import from_json
 
 from shared.events.json import Json, JsonLimits, json_faults
@@ -34,5 +35,12 @@ def value_of(text: str) -> Json:
     return text if isinstance(parsed, list | dict) else parsed
 
 
+def _storable_moment(moment: datetime) -> datetime:
+    if not 1970 <= moment.year <= 9000:
+        raise ValueError("must be a moment of the years 1970 to 9000")
+    return moment.astimezone(UTC)
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_storable_moment)]
 PlainText = Annotated[str, AfterValidator(_storable_text)]
 JsonDocument = Annotated[dict[str, Json], AfterValidator(_storable_json)]

@@ -1,11 +1,11 @@
 """The API of webhook subscriptions."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.pipeline import subscriptions
 from services.pipeline.api.cursors import cursor_of, place_of
@@ -20,7 +20,7 @@ from shared.access.guard import require
 from shared.access.keyring import KeyRing
 from shared.access.principal import Principal, Scope
 from shared.events.json import Json
-from shared.http.inputs import JsonDocument, PlainText
+from shared.http.inputs import JsonDocument, Moment, PlainText
 from shared.http.problems import problem_responses
 from shared.service import Context
 
@@ -33,15 +33,6 @@ _TYPES = f"Any of {', '.join((*DELIVERED_TYPES, *OPERATIONAL_TYPES))}; empty: al
 _FILTER = "Per path of the message the value, or the values, that it must have there."
 _URL = "https URL of a public address."
 _LONGEST_OVERLAP_HOURS = 720
-
-
-def _sensible(moment: datetime) -> datetime:
-    if not 1970 <= moment.year <= 9000:
-        raise ValueError("must be a moment of the years 1970 to 9000")
-    return moment.astimezone(UTC)
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_sensible)]
 
 
 class NewSubscription(BaseModel):

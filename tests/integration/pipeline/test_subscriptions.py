@@ -1,5 +1,6 @@
 """Subscriptions as their owners manage them, over HTTP."""
 
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 from standardwebhooks import Webhook
 
 from services.pipeline import feed, subscriptions
@@ -321,6 +322,11 @@ async def test_a_replayed_message_begins_its_schedule_anew(hooked: PipelineHarne
     assert [item["number"] for item in (await owned.get("/attempts"))["attempts"]] == [4, 3, 2, 1]
 
 
+def forged(**place: Json) -> str:
+    """A cursor that leadflow never gave."""
+    return urlsafe_b64encode(to_json(place)).decode().rstrip("=")
+
+
 IMPOSSIBLE_REPLAYS: list[dict[str, Json]] = [
     {},
     {"until": "2026-03-02T12:00:00Z"},
@@ -330,6 +336,10 @@ IMPOSSIBLE_REPLAYS: list[dict[str, Json]] = [
     {"since": "9999-12-31T23:59:59-14:00"},
     {"cursor": "nonsense"},
     {"cursor": "e30"},
+    {"cursor": forged(since="2026-03-02T12:00:00", until=None, after=0, end=9)},
+    {"cursor": forged(since="0001-01-01T00:00:00+14:00", until=None, after=0, end=9)},
+    {"cursor": forged(since="2026-03-02T12:00:00Z", until=None, after=-1, end=9)},
+    {"cursor": forged(since="2026-03-02T12:00:00Z", until=None, after=0, end=2**63)},
     {"message_ids": ["\x00"]},
     {"message_ids": ["x"] * 1_001},
 ]
@@ -342,6 +352,24 @@ async def test_a_replay_that_makes_no_sense_is_refused(pipeline: PipelineHarness
     for body in IMPOSSIBLE_REPLAYS:
         answer = await owner.post(f"/v1/subscriptions/{created['id']}/replay", json=body)
         assert answer.status_code == 422, body
+
+
+async def test_a_forged_place_in_the_attempt_log_is_refused(pipeline: PipelineHarness) -> None:
+    owner = await pipeline.client(Scope.SUBSCRIPTIONS_WRITE)
+    created = (await owner.post("/v1/subscriptions", json={"url": "https://example.com/"})).json()
+    url = f"/v1/subscriptions/{created['id']}/attempts"
+    places: list[tuple[str, int, int]] = [
+        ("2026-03-02T12:00:00Z", 1, 2**31),
+        ("2026-03-02T12:00:00Z", 2**63, 1),
+        ("2026-03-02T12:00:00", 1, 1),
+        ("9999-12-31T23:59:59-14:00", 1, 1),
+    ]
+
+    for at, delivery_id, number in places:
+        cursor = forged(at=at, delivery_id=delivery_id, number=number)
+        assert (await owner.get(url, params={"cursor": cursor})).status_code == 422, at
+    good = forged(at="2026-03-02T12:00:00Z", delivery_id=1, number=1)
+    assert (await owner.get(url, params={"cursor": good})).status_code == 200
 
 
 async def test_there_is_an_end_to_the_number_of_subscriptions(
