@@ -298,10 +298,12 @@ def _judged(lead: Lead, pipeline: Pipeline, at: datetime) -> Outcome:
     basis = qualification.rebased(policy, fields, lead.basis, at)
     found = qualification.evidence(policy, basis, lead.words, at)
     verdict = qualification.verdict(policy, fields, found)
-    lapsed = qualification.lapsed(policy, lead.basis, lead.words, since=lead.judged_at, until=at)
-    told = () if verdict == lead.verdict else (Judged(at, verdict, found, previous=lead.verdict, lapsed=lapsed),)
     lapses_at = min((item.expires_at for item in found if item.expires_at is not None), default=None)
-    return replace(lead, basis=basis, verdict=verdict, judged_at=at, lapses_at=lapses_at), told
+    judged = replace(lead, basis=basis, verdict=verdict, judged_at=at, lapses_at=lapses_at)
+    if verdict == lead.verdict:
+        return judged, ()
+    lapsed = qualification.lapsed(policy, lead.basis, lead.words, since=lead.judged_at, until=at)
+    return judged, (Judged(at, verdict, found, previous=lead.verdict, lapsed=lapsed),)
 
 
 def _settled(lead: Lead, pipeline: Pipeline, fresh: Fresh, at: datetime) -> Outcome:
