@@ -20,6 +20,7 @@ from services.pipeline.subscriptions import PartialWish, Tested, Wish
 from shared.clock import SystemClock
 from shared.errors import InvalidInput
 from shared.events.json import Json
+from shared.http.inputs import value_of
 from shared.settings import Settings
 
 app = typer.Typer(
@@ -271,5 +272,5 @@ def _filter(conditions: list[str]) -> dict[str, Json]:
         path, equals, value = condition.partition("=")
         if not equals:
             raise InvalidInput("a filter has the form path=value", field="where")
-        found.setdefault(path, []).append(value)
+        found.setdefault(path, []).append(value_of(value))
     return {path: list(values) for path, values in found.items()}

@@ -86,7 +86,7 @@ class Story:
                     "lead": {"email": f"p{lead}@acme.example"},
                 })  # fmt: skip
 
-        await gather_limited(8, [of_lead(lead) for lead in range(LEADS)])
+        await gather_limited(2, [of_lead(lead) for lead in range(LEADS)])
 
     async def _post(self, event: dict[str, Any]) -> None:
         async def is_accepted() -> bool:

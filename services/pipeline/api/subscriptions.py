@@ -30,7 +30,10 @@ _EXAMPLE: dict[str, Json] = {
     "filter": {"data.to_stage": ["mql", "sql"]},
 }
 _TYPES = f"Any of {', '.join((*DELIVERED_TYPES, *OPERATIONAL_TYPES))}; empty: all that begin with `lead.`."
-_FILTER = "Per path of the message the value, or the values, that it must have there."
+_FILTER = (
+    'Per path of the message what it must have there: a value, a test such as `{"gte": 60}` with the operators of '
+    "models, or a list of which one must fit."
+)
 _URL = "https URL of a public address."
 _LONGEST_OVERLAP_HOURS = 720
 
