@@ -21,6 +21,7 @@ ALTER TABLE pipeline.subscription
 -- Attempts made before the message was last replayed: its schedule began anew there.
 ALTER TABLE pipeline.delivery ADD COLUMN attempts_before integer NOT NULL DEFAULT 0;
 CREATE INDEX delivery_due ON pipeline.delivery (subscription_id, next_at, id) WHERE state = 'pending';
+DROP INDEX pipeline.delivery_queue;
 CREATE INDEX delivery_by_message ON pipeline.delivery (message_id);
 CREATE INDEX webhook_message_by_age ON pipeline.webhook_message (created_at);
 
@@ -43,6 +44,7 @@ def downgrade() -> None:
     op.execute("ALTER TABLE pipeline.delivery_attempt DROP COLUMN subscription, DROP COLUMN response")
     op.execute("DROP INDEX pipeline.delivery_due, pipeline.delivery_by_message, pipeline.webhook_message_by_age")
     op.execute("ALTER TABLE pipeline.delivery DROP COLUMN attempts_before")
+    op.execute("CREATE INDEX delivery_queue ON pipeline.delivery (subscription_id, id) WHERE state = 'pending'")
     op.execute("""
         ALTER TABLE pipeline.subscription DROP COLUMN disabled_at, DROP COLUMN failing_since,
             DROP COLUMN failures, DROP COLUMN pauses, DROP COLUMN resume_at

@@ -129,6 +129,19 @@ async def test_who_takes_nothing_for_five_days_is_disabled_and_others_are_told(h
     assert (told["data"]["reason"], told["data"]["failures"]) == ("failing", 2)
 
 
+async def test_what_waited_goes_on_when_a_subscription_is_enabled_again(hooked: PipelineHarness) -> None:
+    async with receiving() as receiver, receiving() as other:
+        subscription = await subscribe(hooked, receiver.url)
+        await subscribe(hooked, other.url)
+        await tell(hooked, LEADS[:3])
+        await subscriptions.disable(hooked.database, hooked.clock, "default", subscription.id)
+        async with dispatching(hooked):
+            await wait_until(lambda: len(other.requests) == 3, "the other one has everything")
+            assert receiver.requests == []
+            await subscriptions.enable(hooked.database, "default", subscription.id)
+            await wait_until(lambda: len(receiver.requests) == 3, "what waited")
+
+
 async def test_one_success_in_between_begins_the_five_days_anew(hooked: PipelineHarness) -> None:
     statuses = iter([500, 200])
     async with receiving(lambda _: next(statuses, 500)) as moody, dispatching(hooked, policy=POLICY):
