@@ -16,16 +16,16 @@ _NOTHING = "nothing"
 def changes(old: Pipeline, new: Pipeline) -> list[str]:
     """Every difference, in the order of the document; none for documents that mean the same."""
     return [
-        *_differences("", {"the name": old.name}, {"the name": new.name}),
+        *_differences("", {"the name is": old.name}, {"the name is": new.name}),
         *_policy(old.policy, new.policy),
         *_stages(old.stages, new.stages),
         *_differences("", _moves(old.stages.moves), _moves(new.stages.moves)),
-        *_differences("", {"business hours": _hours(old)}, {"business hours": _hours(new)}),
+        *_differences("", {"business hours are": _hours(old)}, {"business hours are": _hours(new)}),
     ]
 
 
 def _policy(old: Policy, new: Policy) -> Iterator[str]:
-    yield from _differences("", {"the framework": old.framework}, {"the framework": new.framework})
+    yield from _differences("", {"the framework is": old.framework}, {"the framework is": new.framework})
     before, after = ({criterion.name: criterion for criterion in policy.criteria} for policy in (old, new))
     yield from (f"the criterion {name} is gone" for name in before if name not in after)
     for name, criterion in after.items():
@@ -34,7 +34,7 @@ def _policy(old: Policy, new: Policy) -> Iterator[str]:
         else:
             yield f"the criterion {name} is new: {criterion.words}"
     yield from _differences(
-        "", {"criteria that qualify": _number(old.at_least)}, {"criteria that qualify": _number(new.at_least)}
+        "", {"to be qualified takes": _number(old.at_least)}, {"to be qualified takes": _number(new.at_least)}
     )
     gone, come = ([(item.words, item.reason) for item in policy.exclusions] for policy in (old, new))
     yield from (
@@ -67,25 +67,27 @@ def _differences(subject: str, old: Mapping[str, str | None], new: Mapping[str, 
     for facet in (*new, *(facet for facet in old if facet not in new)):
         before, after = old.get(facet), new.get(facet)
         if before != after:
-            yield f"{subject}{facet} is {after or _NOTHING}, was {before or _NOTHING}"
+            yield f"{subject}{facet} {after or _NOTHING} instead of {before or _NOTHING}"
 
 
 def _criterion(criterion: Criterion) -> dict[str, str | None]:
-    return {"the condition": criterion.words, "evidence lasts": _lasting(criterion.expires_after)}
+    return {"the condition is": criterion.words, "evidence lasts": _lasting(criterion.expires_after)}
 
 
 def _stage(stage: Stage) -> dict[str, str | None]:
     rule = stage.enter_when
     origins = ", ".join(dict.fromkeys(stages_named(rule))) if rule is not None else ""
     return {
-        "the rule": (trigger_words(rule) + (f" from {origins}" if origins else "")) if rule is not None else None,
+        "moved here by the rule": (trigger_words(rule) + (f" from {origins}" if origins else ""))
+        if rule is not None
+        else None,
         "due": f"{stage.due.count}{stage.due.unit}" if stage.due is not None else None,
-        "the probability": f"{stage.probability:g}" if stage.probability is not None else None,
-        "what it requires": ", ".join(stage.requires) or None,
-        "the ending": stage.terminal,
-        "beginning here": "so" if stage.initial else None,
-        "scores it resets": ", ".join(stage.resets) or None,
-        "CRMs' names for it": ", ".join(stage.known_as) or None,
+        "the probability is": f"{stage.probability:g}" if stage.probability is not None else None,
+        "requires": ", ".join(stage.requires) or None,
+        "ends as": stage.terminal,
+        "takes": "everybody first" if stage.initial else None,
+        "resets": ", ".join(stage.resets) or None,
+        "known to CRMs as": ", ".join(stage.known_as) or None,
     }
 
 
@@ -96,9 +98,9 @@ def _place(stages: Stages, stage: Stage) -> str:
 def _moves(moves: MovePolicy) -> dict[str, str | None]:
     said = {True: "allowed", False: "refused"}
     return {
-        "moving back": said[moves.back],
-        "skipping stages": said[moves.skip],
-        "leaving an ending": said[moves.from_terminal],
+        "moving back is": said[moves.back],
+        "skipping stages is": said[moves.skip],
+        "leaving an ending is": said[moves.from_terminal],
     }
 
 
@@ -109,8 +111,10 @@ def _hours(pipeline: Pipeline) -> str:
 
 
 def _lasting(expires_after: timedelta | None) -> str:
-    return "for ever" if expires_after is None else f"{expires_after}"
+    if expires_after is None:
+        return "for ever"
+    return f"{expires_after.days}d" if expires_after == timedelta(days=expires_after.days) else f"{expires_after}"
 
 
 def _number(value: int | None) -> str | None:
-    return None if value is None else f"at least {value}"
+    return None if value is None else f"at least {value} criteria"

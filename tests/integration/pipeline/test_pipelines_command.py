@@ -72,7 +72,7 @@ async def test_a_file_is_compared_with_what_counts(pipeline: PipelineHarness, si
     nothing = await run("diff", str(same))
 
     assert "the stage mql is gone" in told.stdout
-    assert "the name is simple, was b2b-sales" in told.stdout
+    assert "the name is simple instead of b2b-sales" in told.stdout
     assert nothing.stdout == "nothing changes\n"
 
 

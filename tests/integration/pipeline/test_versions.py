@@ -114,9 +114,9 @@ async def test_changes_are_told_in_words(pipeline: PipelineHarness) -> None:
     first = (await client.get("/v1/pipelines/1/changes")).json()
     backwards = (await client.get("/v1/pipelines/1/changes", params={"since": 2})).json()
 
-    assert told == {"version": 2, "since": 1, "changes": ["the name is b2c, was b2b-sales"]}
+    assert told == {"version": 2, "since": 1, "changes": ["the name is b2c instead of b2b-sales"]}
     assert first == {"version": 1, "since": None, "changes": []}
-    assert backwards["changes"] == ["the name is b2b-sales, was b2c"]
+    assert backwards["changes"] == ["the name is b2b-sales instead of b2c"]
 
 
 async def test_a_version_is_drawn(pipeline: PipelineHarness) -> None:

@@ -26,7 +26,7 @@ def test_the_same_document_changes_nothing() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ({}, {"pipeline": "b2c"}, "the name is b2c, was b2b-sales"),
+        ({}, {"pipeline": "b2c"}, "the name is b2c instead of b2b-sales"),
         (
             {},
             {"stages": [*STAGES, {"id": "sql"}]},
@@ -45,34 +45,34 @@ def test_the_same_document_changes_nothing() -> None:
         (
             with_stage(enter_when={"threshold": "mql"}),
             with_stage(enter_when={"any": [{"threshold": ["mql", "hot"]}, {"event": "demo"}], "stage_in": ["new"]}),
-            "the stage mql: the rule is (inside mql or hot or event demo) from new, was inside mql",
+            "the stage mql: moved here by the rule (inside mql or hot or event demo) from new instead of inside mql",
         ),
-        (with_stage(due="4h"), with_stage(), "the stage mql: due is nothing, was 4h"),
-        (with_stage(), with_stage(requires=["reason"]), "the stage mql: what it requires is reason, was nothing"),
-        (with_stage(), with_stage(terminal="won"), "the stage mql: the ending is won, was nothing"),
-        (with_stage(), with_stage(probability=0.25), "the stage mql: the probability is 0.25, was nothing"),
+        (with_stage(due="4h"), with_stage(), "the stage mql: due nothing instead of 4h"),
+        (with_stage(), with_stage(requires=["reason"]), "the stage mql: requires reason instead of nothing"),
+        (with_stage(), with_stage(terminal="won"), "the stage mql: ends as won instead of nothing"),
+        (with_stage(), with_stage(probability=0.25), "the stage mql: the probability is 0.25 instead of nothing"),
         (
             with_stage(),
             with_stage(on_enter={"reset_scores": "engagement"}),
-            "the stage mql: scores it resets is engagement, was nothing",
+            "the stage mql: resets engagement instead of nothing",
         ),
         ({}, {"qualification": {"criteria": CRITERIA}}, "the criterion need is new: use_case is given"),
         ({"qualification": {"criteria": CRITERIA}}, {}, "the criterion need is gone"),
         (
             {"qualification": {"criteria": CRITERIA}},
             {"qualification": {"criteria": {"need": {"if": {"attributes.pain": "big"}}}}},
-            "the criterion need: the condition is pain is big, was use_case is given",
+            "the criterion need: the condition is pain is big instead of use_case is given",
         ),
         (
             {},
             {"qualification": {"disqualified": [{"if": {"attributes.x": {"in": [1, "a"]}}, "reason": "rival"}]}},
             "whoever is disqualified now: x is one of 1, a (rival)",
         ),
-        ({}, {"moves": {"back": "refused"}}, "moving back is refused, was allowed"),
+        ({}, {"moves": {"back": "refused"}}, "moving back is refused instead of allowed"),
         (
             {},
             {"business_hours": B2B["business_hours"]},
-            "business hours is Mon, Tue, Wed, Thu, Fri 09:00 to 17:00 in Europe/Stockholm, was all hours",
+            "business hours are Mon, Tue, Wed, Thu, Fri 09:00 to 17:00 in Europe/Stockholm instead of all hours",
         ),
     ],
 )
