@@ -78,7 +78,7 @@ def _stage(stage: Stage) -> dict[str, str | None]:
     rule = stage.enter_when
     origins = ", ".join(dict.fromkeys(stages_named(rule))) if rule is not None else ""
     return {
-        "moved here by the rule": (trigger_words(rule) + (f" from {origins}" if origins else ""))
+        "moved here by the rule": (trigger_words(rule) + (f", from {origins}" if origins else ""))
         if rule is not None
         else None,
         "due": f"{stage.due.count}{stage.due.unit}" if stage.due is not None else None,

@@ -60,16 +60,22 @@ def trigger_words(trigger: Trigger) -> str:
         case StandsIn():
             return ""
         case AllOf(parts):
-            return " and ".join(_bracketed(part, AnyOf) for part in parts if trigger_words(part))
+            return _joined(parts, " and ", AnyOf)
         case AnyOf(parts):
-            return " or ".join(_bracketed(part, AllOf) for part in parts if trigger_words(part))
+            return _joined(parts, " or ", AllOf)
         case _:
             assert_never(trigger)
 
 
-def _bracketed(part: Trigger, kind: type[AllOf | AnyOf]) -> str:
-    words = trigger_words(part)
-    return f"({words})" if isinstance(part, kind) and (" and " in words or " or " in words) else words
+def _joined(parts: tuple[Trigger, ...], joint: str, bracketed: type[AllOf | AnyOf]) -> str:
+    """Parts that say something, together; those of the kind `bracketed` in brackets, unless they stand alone."""
+    spoken = [(part, words) for part in parts if (words := trigger_words(part))]
+    if len(spoken) == 1:
+        return spoken[0][1]
+    return joint.join(
+        f"({words})" if isinstance(part, bracketed) and (" and " in words or " or " in words) else words
+        for part, words in spoken
+    )
 
 
 def _either(names: tuple[str, ...]) -> str:

@@ -45,7 +45,7 @@ def test_the_same_document_changes_nothing() -> None:
         (
             with_stage(enter_when={"threshold": "mql"}),
             with_stage(enter_when={"any": [{"threshold": ["mql", "hot"]}, {"event": "demo"}], "stage_in": ["new"]}),
-            "the stage mql: moved here by the rule (inside mql or hot or event demo) from new instead of inside mql",
+            "the stage mql: moved here by the rule inside mql or hot or event demo, from new instead of inside mql",
         ),
         (with_stage(due="4h"), with_stage(), "the stage mql: due nothing instead of 4h"),
         (with_stage(), with_stage(requires=["reason"]), "the stage mql: requires reason instead of nothing"),
