@@ -5,7 +5,7 @@ BIN    := .venv/bin
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check fmt lock docs clean
+.PHONY: help setup demo up test check fmt lock docs released clean
 
 help: ## Print the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,7 @@ check: setup ## Lint, format, types, import contracts, generated files
 	@$(BIN)/lint-imports --no-logo > .import-linter.out 2>&1 || (cat .import-linter.out; rm -f .import-linter.out; exit 1)
 	@rm -f .import-linter.out
 	@$(BIN)/python docs/generate.py check
+	@$(BIN)/python docs/compatibility.py check
 
 fmt: setup ## Format and mend what a machine can mend
 	@$(BIN)/ruff check --quiet --fix-only .
@@ -45,6 +46,9 @@ fmt: setup ## Format and mend what a machine can mend
 
 docs: setup ## Write the generated reference pages and schemas
 	@$(BIN)/python docs/generate.py write
+
+released: setup ## Take today's messages as the released ones: a step of a release, and of nothing else
+	@$(BIN)/python docs/compatibility.py release
 
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock"
 lock: ## Resolve the dependencies into requirements.lock (run time) and requirements-dev.lock (ARGS=--upgrade)

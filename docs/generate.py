@@ -26,6 +26,7 @@ from pydantic_settings import BaseSettings
 import services
 import shared
 from services.command.up import BUILDS
+from services.pipeline.domain.schema import document_schema
 from services.scorer.domain.model_schema import model_schema
 from shared.access.keyring import KeyRing
 from shared.clock import SystemClock
@@ -100,6 +101,7 @@ def pages() -> dict[str, str]:
         "docs/reference/asyncapi.json": _json(asyncapi()),
         "docs/reference/openapi.json": _json(openapi()),
         "docs/reference/model.schema.json": _json(dict(model_schema())),
+        "docs/reference/pipeline.schema.json": _json({**document_schema()}),
         **{f"shared/events/schema/{type_}.v1.json": _json(schema) for type_, schema in schemas().items()},
     }
 
@@ -283,7 +285,7 @@ def _operations() -> Iterator[tuple[str, Document]]:
     for topic in ALL_TOPICS:
         channel = {"$ref": f"#/channels/{topic.name}"}
         for service in _SERVICES:
-            if service == topic.producer:
+            if service in topic.producers:
                 yield f"{service}-sends-{topic.name}", {"action": "send", "channel": channel}
             if service in topic.consumers:
                 yield f"{service}-receives-{topic.name}", {"action": "receive", "channel": channel}
@@ -309,7 +311,8 @@ def events_page() -> str:
     return _page(
         "Events",
         "What leadflow tells the world and its own services: CloudEvents 1.0 in JSON, one fact each. A field that\n"
-        "this page does not name may appear in a later release; ignore it. Schemas: `shared/events/schema/`.",
+        "this page does not name, or another value where it lists some, may appear in a later release; ignore it.\n"
+        "Schemas: `shared/events/schema/`; what a release promises: docs/adr/0022.",
         [
             _section("Topics", _topology(), _table(_TOPIC_COLUMNS, map(_topic_row, ALL_TOPICS))),
             _section("Envelope", "Every message has:", _fields(envelope, parts)),
@@ -340,7 +343,7 @@ def _topic_row(topic: TopicSpec) -> tuple[str, ...]:
         topic.key,
         str(topic.partitions),
         f"{topic.retention_seconds // _DAY_SECONDS} days",
-        topic.producer,
+        ", ".join(topic.producers),
         ", ".join(topic.consumers),
         ", ".join(f"`{type_of(message)}`" for message in MESSAGES.get(topic, ())) or "original bytes",
     )
@@ -348,7 +351,10 @@ def _topic_row(topic: TopicSpec) -> tuple[str, ...]:
 
 def _topology() -> str:
     arrows = [
-        f"    {topic.producer} -->|{topic.name}| {consumer}" for topic in TOPICS for consumer in topic.consumers
+        f"    {producer} -->|{topic.name}| {consumer}"
+        for topic in TOPICS
+        for producer in topic.producers
+        for consumer in topic.consumers
     ]
     return "\n".join(["```mermaid", "flowchart LR", *arrows, "```"])
 

@@ -73,7 +73,7 @@ async def run(services: Sequence[Service], settings: Settings, *, companion: Com
     with _signals(server, health):
         await asyncio.wait([serving, accompanied, *tasks], return_when=asyncio.FIRST_COMPLETED)
         died = [task for task in tasks if task.done()]
-        health.draining = True
+        health.drain()
         server.should_exit = True
         await asyncio.wait([serving], timeout=settings.shutdown_timeout_seconds)
         stop.set()
@@ -135,7 +135,7 @@ def _signals(server: _Server, health: Health) -> Iterator[None]:
         if health.draining:
             logger.warning("second signal: ending at once")
             raise SystemExit(1)
-        health.draining = True
+        health.drain()
         server.should_exit = True
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -36,6 +36,7 @@ class Service:
     `tasks` run until their event is set and then finish what is in hand; one that dies stops the process.
     `ready` raises (TransientError) for what keeps the service from doing its work now, by name of the dependency.
     `live` returns, by name of the task, why it makes no progress although it should, or None.
+    `drain` is called once the process is about to end, for answers that would go on for ever.
     """
 
     name: str
@@ -43,3 +44,4 @@ class Service:
     tasks: Mapping[str, Task] = field(default_factory=dict)
     ready: Mapping[str, Check] = field(default_factory=dict)
     live: Mapping[str, Progress] = field(default_factory=dict)
+    drain: Callable[[], None] = lambda: None

@@ -30,6 +30,7 @@ COMMANDS = {
     "models": ("services.command.models", "app"),
     "pipelines": ("services.command.pipelines", "app"),
     "subscriptions": ("services.command.subscriptions", "app"),
+    "report": ("services.command.report", "app"),
 }
 
 

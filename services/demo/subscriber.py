@@ -22,6 +22,7 @@ _TOPICS: Final[Mapping[str, str]] = {
     "lead.threshold_left": "thresholds",
     "lead.qualified": "stages",
     "lead.disqualified": "stages",
+    "lead.qualification_reopened": "stages",
     "lead.stage_changed": "stages",
     "lead.stalled": "stages",
 }

@@ -1,18 +1,23 @@
 """The composition root of the pipeline: the only place that wires it."""
 
 import logging
+from datetime import timedelta
 from random import SystemRandom
 from uuid import uuid4
 
-from services.pipeline import metrics, subscription_repository
+from services.pipeline import feed, metrics, subscription_repository
+from services.pipeline.api.feed import feed_router
 from services.pipeline.api.leads import leads_router
 from services.pipeline.api.pipelines import pipelines_router
+from services.pipeline.api.reports import reports_router
 from services.pipeline.api.subscriptions import subscriptions_router
 from services.pipeline.delivery import repository
 from services.pipeline.delivery.address import AddressGuard
 from services.pipeline.delivery.dispatcher import Dispatcher
+from services.pipeline.delivery.endpoint import EndpointPolicy
 from services.pipeline.delivery.schedule import STANDARD
 from services.pipeline.delivery.sender import Sender
+from services.pipeline.feed_watch import FeedWatch
 from services.pipeline.handlers import Handlers
 from services.pipeline.service import PipelineService
 from services.pipeline.settings import PipelineSettings
@@ -25,6 +30,8 @@ from shared.service import Context, Service
 
 GROUP = "pipeline"
 _OBSERVE_SECONDS = 15.0
+_FORGET_SECONDS = 60.0
+_FORGET_BATCH = 1_000
 
 logger = logging.getLogger(__name__)
 
@@ -33,35 +40,54 @@ def build(context: Context, settings: PipelineSettings, keys: KeyRing) -> Servic
     """The pipeline, ready to run. `keys` is the process's: whoever runs the process keeps it fresh."""
     outbox = Outbox("pipeline")
     guard = _guard(settings)
-    dispatcher = _dispatcher(context, settings, guard)
-    service = PipelineService(context.database, context.clock, outbox, on_deliveries=dispatcher.wake)
+    sender = Sender(guard, timeout_seconds=settings.webhook_timeout_seconds, connections=settings.webhook_concurrency)
+    dispatcher = _dispatcher(context, settings, sender)
+    watch = FeedWatch(context.database, settings.feed_streams)
+
+    def on_told() -> None:
+        dispatcher.wake()
+        watch.wake()
+
+    service = PipelineService(context.database, context.clock, outbox, on_told=on_told)
     handlers = Handlers(service, context.log, context.clock)
     consumer = ConsumerTask(
         context, (LEAD_SCORES,), group=GROUP, handle=handlers.handle, max_records=settings.batch_records
     )
 
-    async def tell_stalled() -> int:
-        return await service.tell_stalled(settings.due_batch)
+    async def tell_what_time_did() -> int:
+        return await service.tell_what_time_did(settings.due_batch)
 
     async def observe() -> int:
+        metrics.STREAMS.set(watch.streams)
         return await _observe(context)
+
+    async def forget() -> int:
+        before = context.clock.now() - timedelta(seconds=settings.feed_retention_seconds)
+        async with context.database.transaction() as connection:
+            gone = await feed.forget(connection, before, _FORGET_BATCH)
+            return gone + await repository.forget(connection, before, _FORGET_BATCH)
 
     return Service(
         name="pipeline",
         routers=(
             leads_router(context, keys, service),
             pipelines_router(context, keys),
-            subscriptions_router(context, keys, guard),
+            subscriptions_router(context, keys, guard, sender),
+            feed_router(context, keys, watch),
+            reports_router(context, keys),
         ),
         tasks={
             "consumer": consumer.run,
             **outbox.tasks(context.database, context.log),
-            "due moments": every(settings.due_poll_seconds, tell_stalled, name="stalled leads"),
+            "due moments": every(settings.due_poll_seconds, tell_what_time_did, name="due moments"),
+            "feed": every(settings.feed_poll_seconds, watch.look, name="feed"),
+            "feed retention": every(_FORGET_SECONDS, forget, name="feed retention"),
             "webhooks": dispatcher.run,
             "webhook backlog": every(_OBSERVE_SECONDS, observe, name="webhook backlog"),
         },
         ready={"database": context.database.check, "log": context.log.check},
         live={"consumer": consumer.stuck},
+        drain=watch.close,
     )
 
 
@@ -73,24 +99,26 @@ def _guard(settings: PipelineSettings) -> AddressGuard:
     )
 
 
-def _dispatcher(context: Context, settings: PipelineSettings, guard: AddressGuard) -> Dispatcher:
-    sender = Sender(guard, timeout_seconds=settings.webhook_timeout_seconds, connections=settings.webhook_concurrency)
+def _dispatcher(context: Context, settings: PipelineSettings, sender: Sender) -> Dispatcher:
     return Dispatcher(
         context.database,
         context.clock,
         sender,
         settings=settings,
         schedule=STANDARD,
+        policy=EndpointPolicy(disable_after=timedelta(seconds=settings.webhook_disable_after_seconds)),
         random=SystemRandom(),
         holder=uuid4(),
     )
 
 
 async def _observe(context: Context) -> int:
+    now = context.clock.now()
     async with context.database.transaction() as connection:
-        waiting = await repository.pending(connection)
-        states = await subscription_repository.count_by_state(connection)
-    metrics.WEBHOOK_QUEUE.set(waiting)
-    for state in ("enabled", "disabled"):
+        waiting = await repository.waiting(connection, now)
+        states = await subscription_repository.count_by_state(connection, now)
+    metrics.WEBHOOK_QUEUE.set(waiting.number)
+    metrics.WEBHOOK_OLDEST.set(waiting.oldest_age.total_seconds())
+    for state in metrics.ENDPOINT_STATES:
         metrics.WEBHOOK_ENDPOINTS.labels(state).set(states.get(state, 0))
     return 0

@@ -22,9 +22,22 @@ class PublishedDocument:
     active: bool
     published_at: datetime
     published_by: str
+    reason: str
 
 
-_COLUMNS = "workspace, version, name, CAST(body AS text) AS body, active, published_at, published_by"
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """A version began to count. `id` tells the order; the newest is what counts."""
+
+    id: int
+    version: int
+    activated_at: datetime
+    activated_by: str
+    reason: str
+
+
+_LAST = 2**31 - 1
+_COLUMNS = "workspace, version, name, CAST(body AS text) AS body, active, published_at, published_by, reason"
 
 
 async def lock(connection: AsyncConnection, workspace: str) -> None:
@@ -47,16 +60,13 @@ async def newest(connection: AsyncConnection, workspace: str) -> tuple[int, byte
     return None if row is None else (row.version, bytes(row.digest))
 
 
-async def insert_active(connection: AsyncConnection, document: PublishedDocument, digest: bytes) -> None:
-    """Store a version and let it alone be active; the caller holds the lock."""
-    await connection.execute(
-        text("UPDATE pipeline.document SET active = false WHERE workspace = :workspace AND active"),
-        {"workspace": document.workspace},
-    )
+async def insert(connection: AsyncConnection, document: PublishedDocument, digest: bytes) -> None:
+    """Store a version that does not count yet; the caller holds the lock."""
     await connection.execute(
         text("""
-            INSERT INTO pipeline.document (workspace, version, name, body, digest, active, published_at, published_by)
-            VALUES (:workspace, :version, :name, CAST(:body AS json), :digest, true, :at, :by)
+            INSERT INTO pipeline.document
+                (workspace, version, name, body, digest, active, published_at, published_by, reason)
+            VALUES (:workspace, :version, :name, CAST(:body AS json), :digest, false, :at, :by, :reason)
         """),
         {
             "workspace": document.workspace,
@@ -66,8 +76,53 @@ async def insert_active(connection: AsyncConnection, document: PublishedDocument
             "digest": digest,
             "at": document.published_at,
             "by": document.published_by,
+            "reason": document.reason,
         },
     )
+
+
+async def activate(
+    connection: AsyncConnection, workspace: str, version: int, *, at: datetime, by: str, reason: str
+) -> None:
+    """Let this version alone count, and write that into the history; the caller holds the lock."""
+    for statement in (
+        "UPDATE pipeline.document SET active = false WHERE workspace = :workspace AND active",
+        "UPDATE pipeline.document SET active = true WHERE workspace = :workspace AND version = :version",
+        """
+            INSERT INTO pipeline.activation (workspace, version, activated_at, activated_by, reason)
+            VALUES (:workspace, :version, :at, :by, :reason)
+        """,
+    ):
+        await connection.execute(
+            text(statement), {"workspace": workspace, "version": version, "at": at, "by": by, "reason": reason}
+        )
+
+
+async def activations(
+    connection: AsyncConnection, workspace: str, *, before: int | None, limit: int
+) -> list[Activation]:
+    """Which version counted since when, the newest first; those older than the activation `before`."""
+    rows = await connection.execute(
+        text("""
+            SELECT id, version, activated_at, activated_by, reason FROM pipeline.activation
+            WHERE workspace = :workspace AND id < :before ORDER BY id DESC LIMIT :limit
+        """),
+        {"workspace": workspace, "before": _LAST if before is None else before, "limit": limit},
+    )
+    return [Activation(row.id, row.version, row.activated_at, row.activated_by, row.reason) for row in rows]
+
+
+async def replaced(connection: AsyncConnection, workspace: str, version: int) -> int | None:
+    """The version that `version` has replaced when it last began to count."""
+    found = await connection.scalar(
+        text("""
+            SELECT version FROM pipeline.activation WHERE workspace = :workspace AND id < (
+                SELECT max(id) FROM pipeline.activation WHERE workspace = :workspace AND version = :version
+            ) AND version <> :version ORDER BY id DESC LIMIT 1
+        """),
+        {"workspace": workspace, "version": version},
+    )
+    return None if found is None else int(found)
 
 
 async def active(connection: AsyncConnection, workspaces: Sequence[str]) -> dict[str, int]:
@@ -91,11 +146,16 @@ async def find(connection: AsyncConnection, workspace: str, version: int) -> Pub
     return None if row is None else _document(row)
 
 
-async def all_of(connection: AsyncConnection, workspace: str) -> list[PublishedDocument]:
-    """All versions, the newest first."""
+async def all_of(
+    connection: AsyncConnection, workspace: str, *, before: int | None = None, limit: int = 1_000
+) -> list[PublishedDocument]:
+    """Versions, the newest first; those older than the version `before`."""
     rows = await connection.execute(
-        text(f"SELECT {_COLUMNS} FROM pipeline.document WHERE workspace = :workspace ORDER BY version DESC"),  # noqa: S608
-        {"workspace": workspace},
+        text(
+            f"SELECT {_COLUMNS} FROM pipeline.document WHERE workspace = :workspace AND version < :before "  # noqa: S608
+            "ORDER BY version DESC LIMIT :limit"
+        ),
+        {"workspace": workspace, "before": _LAST if before is None else before, "limit": limit},
     )
     return [_document(row) for row in rows]
 
@@ -109,4 +169,5 @@ def _document(row: Row[tuple[object, ...]]) -> PublishedDocument:
         active=row.active,
         published_at=row.published_at,
         published_by=row.published_by,
+        reason=row.reason,
     )

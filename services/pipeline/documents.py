@@ -8,11 +8,11 @@ from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline import document_repository, metrics
-from services.pipeline.document_repository import PublishedDocument
+from services.pipeline.document_repository import Activation, PublishedDocument
 from services.pipeline.domain.document import Pipeline, parse_pipeline
 from shared.clock import Clock
 from shared.db.engine import Database
-from shared.errors import InvalidInput
+from shared.errors import InvalidInput, Refused
 from shared.events.json import Json
 
 
@@ -49,39 +49,78 @@ class PipelineBook:
         return self._compiled[key]
 
 
-async def publish(database: Database, clock: Clock, workspace: str, document: Json, *, by: str) -> PublishedDocument:
-    """Publish `document` as the workspace's next version, which counts from now on and moves nobody by itself.
+async def publish(
+    database: Database, clock: Clock, workspace: str, document: Json, *, by: str, reason: str, activate: bool = True
+) -> PublishedDocument:
+    """Publish `document` as the workspace's next version, and let it count unless told otherwise.
 
-    The same document as the newest version is that version again. Raises InvalidDocument with every fault.
+    It moves nobody by itself. The same document as the newest version is that version again. Raises
+    InvalidDocument with every fault.
     """
     pipeline = parse_pipeline(document)
     digest = sha256(to_json(document)).digest()
     async with database.transaction() as connection:
         await document_repository.lock(connection, workspace)
         newest = await document_repository.newest(connection, workspace)
+        version = newest[0] if newest else 0
         if newest is None or newest[1] != digest:
-            version = newest[0] + 1 if newest else 1
+            version += 1
             draft = PublishedDocument(
                 workspace=workspace,
                 version=version,
                 name=pipeline.name,
                 document=document,
-                active=True,
+                active=False,
                 published_at=clock.now(),
                 published_by=by,
+                reason=reason,
             )
-            await document_repository.insert_active(connection, draft, digest)
-        else:
-            version = newest[0]
-        published = await document_repository.find(connection, workspace, version)
-    assert published is not None, "it was just written"
-    return published
+            await document_repository.insert(connection, draft, digest)
+        if activate:
+            await _activate(connection, workspace, version, clock=clock, by=by, reason=reason)
+        return await _found(connection, workspace, version)
 
 
-async def versions(database: Database, workspace: str) -> list[PublishedDocument]:
-    """All versions, the newest first."""
+async def activate(
+    database: Database, clock: Clock, workspace: str, version: int, *, by: str, reason: str
+) -> PublishedDocument:
+    """Let a published version count from now on; going back to an older one is the same call.
+
+    Raises InvalidInput (not_found).
+    """
     async with database.transaction() as connection:
-        return await document_repository.all_of(connection, workspace)
+        await document_repository.lock(connection, workspace)
+        await _found(connection, workspace, version)
+        await _activate(connection, workspace, version, clock=clock, by=by, reason=reason)
+        return await _found(connection, workspace, version)
+
+
+async def roll_back(database: Database, clock: Clock, workspace: str, *, by: str, reason: str) -> PublishedDocument:
+    """Let the version count again that the active one has replaced. Raises Refused when it has replaced none."""
+    async with database.transaction() as connection:
+        await document_repository.lock(connection, workspace)
+        active = (await document_repository.active(connection, [workspace])).get(workspace, 0)
+        before = await document_repository.replaced(connection, workspace, active)
+        if before is None:
+            raise Refused("the active version has replaced none", code="nothing_to_roll_back")
+        await _activate(connection, workspace, before, clock=clock, by=by, reason=reason)
+        return await _found(connection, workspace, before)
+
+
+async def versions(
+    database: Database, workspace: str, *, before: int | None = None, limit: int = 1_000
+) -> list[PublishedDocument]:
+    """Versions, the newest first."""
+    async with database.transaction() as connection:
+        return await document_repository.all_of(connection, workspace, before=before, limit=limit)
+
+
+async def history(
+    database: Database, workspace: str, *, before: int | None = None, limit: int = 1_000
+) -> list[Activation]:
+    """Which version counted since when, on whose word and why, the newest first."""
+    async with database.transaction() as connection:
+        return await document_repository.activations(connection, workspace, before=before, limit=limit)
 
 
 async def version_of(database: Database, workspace: str, version: int | None) -> PublishedDocument:
@@ -89,7 +128,19 @@ async def version_of(database: Database, workspace: str, version: int | None) ->
     async with database.transaction() as connection:
         if version is None:
             version = (await document_repository.active(connection, [workspace])).get(workspace, 0)
-        found = await document_repository.find(connection, workspace, version)
+        return await _found(connection, workspace, version)
+
+
+async def _activate(
+    connection: AsyncConnection, workspace: str, version: int, *, clock: Clock, by: str, reason: str
+) -> None:
+    active = await document_repository.active(connection, [workspace])
+    if active.get(workspace) != version:
+        await document_repository.activate(connection, workspace, version, at=clock.now(), by=by, reason=reason)
+
+
+async def _found(connection: AsyncConnection, workspace: str, version: int) -> PublishedDocument:
+    found = await document_repository.find(connection, workspace, version)
     if found is None:
         raise InvalidInput("there is no such version of a pipeline", code="not_found", field="version")
     return found

@@ -1,4 +1,4 @@
-"""Who is told by webhook: every message meets every enabled subscription of its workspace, once."""
+"""Who is told: every message goes to the feed, and meets every enabled subscription of its workspace, once."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,10 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.pipeline.domain.subscription import Filter, passes
+from services.pipeline import feed
+from services.pipeline.delivery.operational import DISABLED, OperationalMessage
+from services.pipeline.domain.subscription import passes
+from services.pipeline.feed import Told
 from services.pipeline.subscription_repository import Subscription, enabled_of
 from shared.events.envelope import Message
 from shared.events.json import Json
@@ -21,9 +24,12 @@ DELIVERED_TYPES = (
     "lead.threshold_left",
     "lead.qualified",
     "lead.disqualified",
+    "lead.qualification_reopened",
     "lead.stage_changed",
     "lead.stalled",
 )
+# Only who names them gets them: they are about webhooks and not about leads.
+OPERATIONAL_TYPES = (DISABLED,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +43,30 @@ class Delivery:
 
 @dataclass(slots=True)
 class FanOut:
-    """Gathers deliveries for one transaction."""
+    """Gathers what one transaction tells, and the deliveries of it."""
 
     subscriptions: Mapping[str, Sequence[Subscription]]
     now: datetime
     deliveries: list[Delivery] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
     _bodies: dict[str, tuple[str, bytes]] = field(default_factory=dict)
 
     def add(self, message: Message, body: bytes) -> None:
-        """Deliver `body`, the message exactly as it is on the log, to whoever subscribed to it."""
+        """Tell `body`, the message exactly as it is on the log, to the feed and to whoever subscribed to it."""
         kind = str(getattr(message, "type", ""))
-        listening = [item for item in self.subscriptions.get(message.workspace, ()) if kind in item.event_types]
-        if not listening:
-            return
+        self.told.append(Told(message.workspace, message.id, kind, message.subject))
+        self._bodies[message.id] = (kind, body)
+        listening = [item for item in self.subscriptions.get(message.workspace, ()) if _hears(item, kind)]
+        fields = _fields(message) if any(item.filter for item in listening) else {}
         for subscription in listening:
-            if _is_wanted(subscription.filter, message):
+            if passes(subscription.filter, fields):
                 self.add_for(Delivery(subscription.id, message.id, message.subject), kind, body)
+
+    def announce(self, message: OperationalMessage) -> None:
+        """Tell something about webhooks themselves to whoever subscribed to it; it is nothing for the feed."""
+        for subscription in self.subscriptions.get(message.workspace, ()):
+            if message.type in subscription.event_types and passes(subscription.filter, message.fields):
+                self.add_for(Delivery(subscription.id, message.id, message.subject), message.type, message.body)
 
     def add_for(self, delivery: Delivery, kind: str, body: bytes) -> None:
         """Deliver `body`, of the type `kind`, to one subscription."""
@@ -60,8 +74,11 @@ class FanOut:
         self._bodies[delivery.message_id] = (kind, body)
 
     async def write(self, connection: AsyncConnection) -> None:
-        """Write messages and deliveries; a message that was fanned out before is not again."""
-        if not self.deliveries:
+        """Write messages, deliveries and, last, the feed; a message that was fanned out before is not again.
+
+        What must wait behind another message about its lead is not looked at before that one is tried again.
+        """
+        if not self._bodies:
             return
         await connection.execute(
             text("""
@@ -81,7 +98,11 @@ class FanOut:
         await connection.execute(
             text("""
                 INSERT INTO pipeline.delivery (subscription_id, message_id, lead_id, state, next_at, created_at)
-                SELECT subscription_id, message_id, lead_id, 'pending', :now, :now
+                SELECT subscription_id, message_id, lead_id, 'pending', greatest(:now, (
+                    SELECT first.next_at FROM pipeline.delivery AS first
+                    WHERE first.subscription_id = item.subscription_id AND first.lead_id = item.lead_id
+                        AND first.state = 'pending' ORDER BY first.id LIMIT 1
+                )), :now
                 FROM unnest(CAST(:subscriptions AS uuid[]), CAST(:messages AS text[]), CAST(:leads AS text[]))
                      WITH ORDINALITY AS item (subscription_id, message_id, lead_id, number)
                 ORDER BY number
@@ -94,6 +115,7 @@ class FanOut:
                 "now": self.now,
             },
         )
+        await feed.append(connection, self.told, self.now)
 
 
 async def fan_out_for(connection: AsyncConnection, workspaces: Iterable[str], now: datetime) -> FanOut:
@@ -101,8 +123,11 @@ async def fan_out_for(connection: AsyncConnection, workspaces: Iterable[str], no
     return FanOut(await enabled_of(connection, workspaces), now)
 
 
-def _is_wanted(conditions: Filter, message: Message) -> bool:
-    if not conditions:
-        return True
+def _hears(subscription: Subscription, kind: str) -> bool:
+    """Who names no type hears all that later releases may add."""
+    return kind in subscription.event_types or (not subscription.event_types and kind in DELIVERED_TYPES)
+
+
+def _fields(message: Message) -> dict[str, Json]:
     fields: dict[str, Json] = message.model_dump(mode="json")
-    return passes(conditions, fields)
+    return fields

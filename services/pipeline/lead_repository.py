@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline.domain.lead import Lead
 from services.pipeline.telling import Line, Sequences, StayLine
-from shared.events.curve import ceiling
 from shared.events.scores import ScoreChange
 
 LeadKey = tuple[str, str]
@@ -86,23 +85,33 @@ async def read_lead(connection: AsyncConnection, key: LeadKey) -> LeadRow | None
     return None if row is None else _lead_row(row)
 
 
+async def leads_after(connection: AsyncConnection, workspace: str, after: str | None, limit: int) -> list[Lead]:
+    """Up to `limit` leads that are still themselves, by id, without a lock."""
+    rows = await connection.execute(
+        text(f"""
+            SELECT {_LEAD_COLUMNS} FROM pipeline.lead
+            WHERE workspace = :workspace AND id > :after AND absorbed_by IS NULL ORDER BY id LIMIT :limit
+        """),  # noqa: S608
+        {"workspace": workspace, "after": UUID(after) if after else UUID(int=0), "limit": limit},
+    )
+    return [_lead_row(row).lead for row in rows]
+
+
 async def write_leads(connection: AsyncConnection, rows: Sequence[LeadRow]) -> None:
     """Write leads back; the caller holds their locks."""
     await connection.execute(
         text("""
             UPDATE pipeline.lead SET emails = CAST(item.emails AS text[]),
                 external_ids = CAST(item.external_ids AS jsonb), attributes = CAST(item.attributes AS jsonb),
-                state = CAST(item.state AS json), stage = item.stage, owner = item.owner, source = item.source,
-                absorbed_by = item.absorbed_by, scores_seen = item.scores_seen,
+                state = CAST(item.state AS json), absorbed_by = item.absorbed_by, scores_seen = item.scores_seen,
                 thresholds_sent = item.thresholds_sent, stages_sent = item.stages_sent
             FROM unnest(
                 CAST(:workspaces AS text[]), CAST(:ids AS uuid[]), CAST(:emails AS text[]),
                 CAST(:external_ids AS text[]), CAST(:attributes AS text[]), CAST(:states AS text[]),
-                CAST(:stages AS text[]), CAST(:owners AS text[]), CAST(:sources AS text[]),
                 CAST(:absorbed AS uuid[]), CAST(:seen AS bigint[]), CAST(:thresholds AS bigint[]),
                 CAST(:sent AS bigint[])
-            ) AS item (workspace, id, emails, external_ids, attributes, state, stage, owner, source, absorbed_by,
-                       scores_seen, thresholds_sent, stages_sent)
+            ) AS item (workspace, id, emails, external_ids, attributes, state, absorbed_by, scores_seen,
+                       thresholds_sent, stages_sent)
             WHERE lead.workspace = item.workspace AND lead.id = item.id
         """),
         {
@@ -112,10 +121,6 @@ async def write_leads(connection: AsyncConnection, rows: Sequence[LeadRow]) -> N
             "external_ids": [_json(row.lead.external_ids) for row in rows],
             "attributes": [_json(row.lead.attributes) for row in rows],
             "states": [_STATE.dump_json(row.lead, exclude=_OWN_COLUMNS).decode() for row in rows],
-            # Lists are of leads that are; one that was absorbed keeps where it stood in its state alone.
-            "stages": [row.lead.stay.stage if row.lead.stay and not row.lead.absorbed_by else None for row in rows],
-            "owners": [None if row.lead.absorbed_by else owner_of(row.lead) for row in rows],
-            "sources": [_source_of(row.lead) for row in rows],
             "absorbed": [UUID(row.lead.absorbed_by) if row.lead.absorbed_by else None for row in rows],
             "seen": [row.scores_seen for row in rows],
             "thresholds": [row.sequences.thresholds for row in rows],
@@ -125,48 +130,18 @@ async def write_leads(connection: AsyncConnection, rows: Sequence[LeadRow]) -> N
 
 
 async def write_standings(connection: AsyncConnection, standings: Sequence[Standing]) -> None:
-    """The newest scores of leads, and the bounds by which the hot list finds its candidates."""
+    """The newest scores of leads."""
     await connection.execute(
         text("""
-            INSERT INTO pipeline.standing (workspace, lead_id, message, curve, grade, bands)
-            SELECT workspace, lead_id, message, curve, grade, CAST(bands AS jsonb)
-            FROM unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[]), CAST(:messages AS bytea[]),
-                        CAST(:curves AS bytea[]), CAST(:grades AS text[]), CAST(:bands AS text[]))
-                 AS item (workspace, lead_id, message, curve, grade, bands)
-            ON CONFLICT (workspace, lead_id) DO UPDATE SET message = excluded.message, curve = excluded.curve,
-                grade = excluded.grade, bands = excluded.bands
+            INSERT INTO pipeline.standing (workspace, lead_id, message, curve)
+            SELECT * FROM unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[]), CAST(:messages AS bytea[]),
+                                 CAST(:curves AS bytea[]))
+            ON CONFLICT (workspace, lead_id) DO UPDATE SET message = excluded.message, curve = excluded.curve
         """),
         {
             **_key_columns([item.key for item in standings]),
             "messages": [item.message for item in standings],
             "curves": [to_json(item.change.forecast.curve) for item in standings],
-            "grades": [item.change.current.grade for item in standings],
-            "bands": [_json(item.change.current.bands) for item in standings],
-        },
-    )
-    await _write_ceilings(connection, standings)
-
-
-async def _write_ceilings(connection: AsyncConnection, standings: Sequence[Standing]) -> None:
-    bounds = [
-        (item.key, score, ceiling(item.change.forecast.curve, score))
-        for item in standings
-        for score in item.change.forecast.curve.scores
-    ]
-    remodelled = [item.key for item in standings if item.change.cause == "model"]
-    if remodelled:
-        await _delete(connection, "ceiling", remodelled)
-    await connection.execute(
-        text("""
-            INSERT INTO pipeline.ceiling (workspace, lead_id, score, ceiling)
-            SELECT * FROM unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[]), CAST(:scores AS text[]),
-                                 CAST(:ceilings AS double precision[]))
-            ON CONFLICT (workspace, score, lead_id) DO UPDATE SET ceiling = excluded.ceiling
-        """),
-        {
-            **_key_columns([key for key, _, _ in bounds]),
-            "scores": [score for _, score, _ in bounds],
-            "ceilings": [bound for _, _, bound in bounds],
         },
     )
 
@@ -241,15 +216,14 @@ async def hand_over(connection: AsyncConnection, absorbed: LeadKey, survivor: st
             ),
             {"workspace": absorbed[0], "absorbed": UUID(absorbed[1]), "survivor": UUID(survivor)},
         )
-    for table in ("standing", "ceiling", "due"):
+    for table in ("standing", "hot_row", "due"):
         await _delete(connection, table, [absorbed])
 
 
 async def write_due(connection: AsyncConnection, leads: Sequence[Lead]) -> None:
-    """When these leads stall, in place of what was written before."""
+    """When something next comes to pass with these leads by itself, in place of what was written before."""
     await _delete(connection, "due", [(lead.workspace, lead.id) for lead in leads])
-    staying = [(lead, lead.stay) for lead in leads if lead.stay and not lead.absorbed_by]
-    due = [(lead, stay.due_at) for lead, stay in staying if stay.due_at and not stay.stalled_at]
+    due = [(lead, lead.next_moment) for lead in leads if lead.next_moment is not None]
     await connection.execute(
         text("""
             INSERT INTO pipeline.due (workspace, lead_id, due_at)
@@ -264,7 +238,7 @@ async def write_due(connection: AsyncConnection, leads: Sequence[Lead]) -> None:
 
 
 async def due_leads(connection: AsyncConnection, now: datetime, limit: int) -> list[LeadKey]:
-    """Leads that have stayed too long at `now`, the longest overdue first; without a lock."""
+    """Leads with whom something has come to pass by itself at `now`, the longest overdue first; without a lock."""
     rows = await connection.execute(
         text("""
             SELECT workspace, CAST(lead_id AS text) AS id FROM pipeline.due
@@ -306,10 +280,6 @@ def owner_of(lead: Lead) -> str | None:
     """Whose lead it is: as the CRM says of the deal, else as an attribute says."""
     owner = lead.deal["owner"].value if "owner" in lead.deal else lead.attributes.get("owner")
     return owner if isinstance(owner, str) else None
-
-
-def _source_of(lead: Lead) -> str | None:
-    return lead.first_touch.source if lead.first_touch and not lead.absorbed_by else None
 
 
 def _json(value: object) -> str:

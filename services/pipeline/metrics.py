@@ -16,7 +16,7 @@ CROSSINGS = Counter(
 )
 DUE_DELAY = Histogram(
     "leadflow_pipeline_due_crossing_delay_seconds",
-    "How long after its moment a stalled lead was told.",
+    "How long after its moment it was told that a lead stalls or that evidence has expired.",
     buckets=LATENCY_BUCKETS,
 )
 STAGE_CHANGES = Counter(
@@ -32,6 +32,7 @@ TRANSACTION_SECONDS = Histogram(
     "Duration of the unit of work of one batch.",
     buckets=LATENCY_BUCKETS,
 )
+STREAMS = Gauge("leadflow_pipeline_streams", "Streams of server-sent events that are open.")
 WEBHOOK_DELIVERIES = Counter(
     "leadflow_webhook_deliveries_total",
     "Attempts to deliver, by outcome and class of the answer's status (`none` without an answer).",
@@ -46,7 +47,19 @@ WEBHOOK_ATTEMPTS = Histogram(
     buckets=(1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
 )
 WEBHOOK_QUEUE = Gauge("leadflow_webhook_queue_depth", "Deliveries not yet made.")
-WEBHOOK_ENDPOINTS = Gauge("leadflow_webhook_endpoints", "Subscriptions by state.", ["state"])
+WEBHOOK_OLDEST = Gauge(
+    "leadflow_webhook_oldest_pending_seconds", "Age of the oldest delivery not yet made to an enabled subscription."
+)
+WEBHOOK_ENDPOINTS = Gauge(
+    "leadflow_webhook_endpoints",
+    "Subscriptions by state; a paused one is enabled, and left alone for a while because it fails.",
+    ["state"],
+)
+WEBHOOK_DISABLED = Counter(
+    "leadflow_webhook_endpoints_disabled_total",
+    "Subscriptions that were disabled because the receiver is gone (410), or took nothing for too long.",
+    ["reason"],
+)
 
 OUTCOMES = ("handled", "repeated", "dead_lettered")
 for _outcome in OUTCOMES:
@@ -54,6 +67,7 @@ for _outcome in OUTCOMES:
 for _code in (
     "unknown_stage",
     "same_stage",
+    "outdated",
     "override_unexplained",
     "rule_not_forward",
     "from_terminal_refused",
@@ -66,8 +80,11 @@ for _code in (
 for _result in ("delivered", "retried", "failed", "disabled"):
     for _class in ("2xx", "3xx", "4xx", "5xx", "none"):
         WEBHOOK_DELIVERIES.labels(_result, _class)
-for _state in ("enabled", "disabled"):
+ENDPOINT_STATES = ("enabled", "paused", "disabled")
+for _state in ENDPOINT_STATES:
     WEBHOOK_ENDPOINTS.labels(_state)
+for _reason in ("gone", "failing"):
+    WEBHOOK_DISABLED.labels(_reason)
 
 
 def initialise_threshold(threshold: str) -> None:

@@ -1,7 +1,7 @@
-"""The use cases of the pipeline: take in what the scorer says, move a lead for a person, tell who stalls."""
+"""The use cases of the pipeline: take in what the scorer says, move a lead for a person, tell what time did."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.pipeline import lead_repository, metrics
 from services.pipeline.documents import PipelineBook
 from services.pipeline.domain import lead as domain
-from services.pipeline.domain.facts import MoveRefused
+from services.pipeline.domain.facts import Moved, MoveRefused
 from services.pipeline.domain.lead import Lead
 from services.pipeline.domain.stages import Move
 from services.pipeline.fanout import fan_out_for
@@ -35,17 +35,15 @@ class Received:
 class PipelineService:
     """Everything that changes a lead goes through here, one transaction at a time.
 
-    `on_deliveries` is called after a commit that left something for the webhook dispatcher.
+    `on_told` is called after a commit that told something: the feed has grown, and subscribers wait.
     """
 
-    def __init__(
-        self, database: Database, clock: Clock, outbox: Outbox, *, on_deliveries: Callable[[], None]
-    ) -> None:
+    def __init__(self, database: Database, clock: Clock, outbox: Outbox, *, on_told: Callable[[], None]) -> None:
         self._database = database
         self._clock = clock
         self._outbox = outbox
         self._book = PipelineBook()
-        self._on_deliveries = on_deliveries
+        self._on_told = on_told
 
     async def take_in(self, batch: Sequence[Received]) -> None:
         """Let messages of the scorer, in the order of the log, have their effects once."""
@@ -73,23 +71,26 @@ class PipelineService:
             active = work.pipeline_of(row)
             if active is None:
                 raise Refused("no pipeline has been published", code="no_pipeline")
-            lead, fact = domain.after_request(row.lead, move, active.pipeline, self._clock.now())
-            work.unfold(row, lead, [fact])
+            now = self._clock.now()
+            lead, begun = domain.begun(row.lead, active.pipeline, now)
+            lead, fact = domain.after_request(lead, move, active.pipeline, now)
+            lead = replace(lead, word_at=now) if isinstance(fact, Moved) else lead
+            work.unfold(row, lead, [*begun, fact])
             await work.write()
         self._committed(work)
         if isinstance(fact, MoveRefused):
             raise Refused(fact.message, code=fact.code)
         return lead
 
-    async def tell_stalled(self, limit: int) -> int:
-        """Tell of leads that have stayed too long by now; returns how many rows were looked at."""
+    async def tell_what_time_did(self, limit: int) -> int:
+        """Tell what has come to pass by itself by now: stays overdue, evidence expired; returns how many leads."""
         now = self._clock.now()
         async with self._database.transaction() as connection:
             keys = await lead_repository.due_leads(connection, now, limit)
             if not keys:
                 return 0
             work = await self._begin(connection, keys)
-            delays = [delay for key in keys for delay in _tell_stalled(work, key, now)]
+            delays = [delay for key in keys for delay in _tell_moments(work, key, now)]
             await work.write()
         for delay in delays:
             metrics.DUE_DELAY.observe(delay.total_seconds())
@@ -103,8 +104,8 @@ class PipelineService:
     def _committed(self, work: Work) -> None:
         work.count()
         self._outbox.wake()
-        if work.deliveries:
-            self._on_deliveries()
+        if work.fan_out.told:
+            self._on_told()
 
 
 def _leads_of(message: ScorerMessage) -> list[LeadKey]:
@@ -180,10 +181,11 @@ def _take_in_unmerge(work: Work, row: LeadRow, message: LeadUnmerged) -> None:
     work.reconsider_due(row)
 
 
-def _tell_stalled(work: Work, key: LeadKey, now: datetime) -> list[timedelta]:
+def _tell_moments(work: Work, key: LeadKey, now: datetime) -> list[timedelta]:
     """Tell of one lead under its lock: it may have moved since it was looked for."""
     row = work.rows[key]
-    lead, facts = domain.after_due(row.lead, now)
+    active = work.pipeline_of(row)
+    lead, facts = domain.after_moments(row.lead, active.pipeline if active else None, now)
     work.unfold(row, lead, facts)
     work.reconsider_due(row)
     return [now - fact.at for fact in facts]

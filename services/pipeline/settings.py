@@ -15,9 +15,16 @@ class PipelineSettings(EnvironmentSettings):
 
     batch_records: int = Field(500, ge=1, le=5_000, description="Messages taken from the log at once.")
     due_poll_seconds: PositiveSeconds = Field(
-        0.5, description="How often leads that have stayed too long are looked for."
+        0.5, description="How often leads are looked for that have stayed too long or whose evidence has expired."
     )
-    due_batch: int = Field(200, ge=1, le=5_000, description="Stalled leads told in one transaction.")
+    due_batch: int = Field(200, ge=1, le=5_000, description="Leads told of in one transaction because of the time.")
+    feed_retention_seconds: PositiveSeconds = Field(
+        7 * 86_400, description="How long what was told can be read again, by the feed, the stream and replays."
+    )
+    feed_poll_seconds: PositiveSeconds = Field(
+        0.5, description="How often streams look for what another process told; this one's they see at once."
+    )
+    feed_streams: int = Field(200, ge=1, le=10_000, description="Streams that one process keeps open at once.")
     webhook_timeout_seconds: PositiveSeconds = Field(
         20.0, description="How long a subscriber may take to answer one delivery, connecting included."
     )
@@ -35,6 +42,9 @@ class PipelineSettings(EnvironmentSettings):
         gt=0,
         description="How long a delivery belongs to the process that took it; what a killed process held "
         "waits so long. Must be longer than the timeout.",
+    )
+    webhook_disable_after_seconds: PositiveSeconds = Field(
+        5 * 86_400, description="A subscriber that has taken nothing for so long, though tried, is disabled."
     )
     webhook_allow_private_addresses: bool = Field(
         default=False,

@@ -1,30 +1,44 @@
 """Subscriptions as their owners manage them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from secrets import token_bytes
+from typing import Final
 from uuid import UUID, uuid4
 
-from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.pipeline import subscription_repository
+from services.pipeline import replays, subscription_repository
+from services.pipeline.delivery import operational
 from services.pipeline.delivery.address import AddressGuard
-from services.pipeline.delivery.signature import SECRET_BYTES, secret_text
+from services.pipeline.delivery.sender import Answer, Sender
+from services.pipeline.delivery.signature import SECRET_BYTES, secret_text, signed_headers
 from services.pipeline.domain.subscription import parse_filter
-from services.pipeline.fanout import DELIVERED_TYPES, Delivery, FanOut
-from services.pipeline.subscription_repository import DeliveryView, Secret, Subscription
+from services.pipeline.fanout import DELIVERED_TYPES, OPERATIONAL_TYPES
+from services.pipeline.replays import Replayed, ReplayPlace
+from services.pipeline.subscription_repository import (
+    AttemptPlace,
+    AttemptView,
+    Change,
+    DeliveryView,
+    Secret,
+    Subscription,
+)
 from shared.clock import Clock
 from shared.db.engine import Database
-from shared.errors import InvalidInput
+from shared.errors import InvalidInput, Refused
 from shared.events.json import Json
 
-TEST_TYPE = "subscription.tested"
+MOST_SUBSCRIPTIONS: Final = 200
+REPLAY_PAGE: Final = 1_000
+_BY_OWNER: Final = "its owner disabled it"
+_DELETED_AT_ONCE: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What somebody wants to be told, and where. No `event_types`: all of them."""
+    """What somebody wants to be told, and where. No `event_types`: all about leads."""
 
     url: str
     event_types: Sequence[str] = ()
@@ -32,29 +46,48 @@ class Wish:
     description: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class PartialWish:
+    """What somebody wants otherwise; None: as it was."""
+
+    url: str | None = None
+    event_types: Sequence[str] | None = None
+    filter: Mapping[str, Json] | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """A test message and what came back."""
+
+    message_id: str
+    answer: Answer
+
+
 async def create(database: Database, clock: Clock, guard: AddressGuard, workspace: str, wish: Wish) -> Subscription:
     """A new subscription with a new secret: the only moment to show it.
 
-    Raises AddressRefused, InvalidDocument (filter), InvalidInput for an unknown event type.
+    Raises AddressRefused, InvalidDocument (filter), InvalidInput for an unknown event type, Refused for one
+    subscription too many.
     """
     guard.check_url(wish.url)
-    unknown = sorted(set(wish.event_types) - set(DELIVERED_TYPES))
-    if unknown:
-        known = ", ".join(DELIVERED_TYPES)
-        raise InvalidInput(f"there is no event type {unknown[0]}; there are {known}", field="event_types")
     subscription = Subscription(
         id=uuid4(),
         workspace=workspace,
         description=wish.description,
         url=wish.url,
-        event_types=tuple(dict.fromkeys(wish.event_types)) or DELIVERED_TYPES,
+        event_types=_known_types(wish.event_types),
         filter=parse_filter(wish.filter or {}),
-        secrets=(Secret(secret_text(token_bytes(SECRET_BYTES)), clock.now()),),
+        secrets=(_new_secret(clock.now()),),
         state="enabled",
         disabled_reason=None,
         created_at=clock.now(),
     )
     async with database.transaction() as connection:
+        if await subscription_repository.count(connection, workspace) >= MOST_SUBSCRIPTIONS:
+            raise Refused(
+                f"a workspace has {MOST_SUBSCRIPTIONS} subscriptions at most", code="too_many_subscriptions"
+            )
         await subscription_repository.insert(connection, subscription)
     return subscription
 
@@ -65,50 +98,165 @@ async def all_of(database: Database, workspace: str) -> list[Subscription]:
         return await subscription_repository.all_of(connection, workspace)
 
 
-async def delete(database: Database, workspace: str, subscription_id: UUID) -> None:
-    """End a subscription with its deliveries. Raises InvalidInput (not_found)."""
+async def get(database: Database, workspace: str, subscription_id: UUID) -> Subscription:
+    """One subscription. Raises InvalidInput (not_found), as all that follow."""
     async with database.transaction() as connection:
-        if not await subscription_repository.delete(connection, workspace, subscription_id):
-            raise _not_found()
+        return await _found(connection, workspace, subscription_id)
+
+
+async def change(
+    database: Database, guard: AddressGuard, workspace: str, subscription_id: UUID, wish: PartialWish
+) -> Subscription:
+    """Change what is told, or where; raises what `create` does. What is on its way goes to the new URL."""
+    if wish.url is not None:
+        guard.check_url(wish.url)
+    async with database.transaction() as connection:
+        known = await _found(connection, workspace, subscription_id, lock=True)
+        wanted = Change(
+            url=known.url if wish.url is None else wish.url,
+            event_types=known.event_types if wish.event_types is None else _known_types(wish.event_types),
+            filter=known.filter if wish.filter is None else parse_filter(wish.filter),
+            description=known.description if wish.description is None else wish.description,
+        )
+        await subscription_repository.change(connection, subscription_id, wanted)
+        if wanted.url != known.url:
+            # What the old receiver did is not held against the new one.
+            await subscription_repository.record_success(connection, subscription_id)
+        return await _found(connection, workspace, subscription_id)
+
+
+async def enable(database: Database, workspace: str, subscription_id: UUID) -> Subscription:
+    """Send again; what was on its way goes on, what was told meanwhile can be replayed."""
+    async with database.transaction() as connection:
+        await _found(connection, workspace, subscription_id, lock=True)
+        await subscription_repository.enable(connection, subscription_id)
+        return await _found(connection, workspace, subscription_id)
+
+
+async def disable(database: Database, clock: Clock, workspace: str, subscription_id: UUID) -> Subscription:
+    """Send nothing until it is enabled again."""
+    async with database.transaction() as connection:
+        await _found(connection, workspace, subscription_id, lock=True)
+        await subscription_repository.disable(connection, subscription_id, _BY_OWNER, clock.now())
+        return await _found(connection, workspace, subscription_id)
+
+
+async def rotate_secret(
+    database: Database, clock: Clock, workspace: str, subscription_id: UUID, *, keep_old: timedelta
+) -> Subscription:
+    """Exchange the secret; the one before it signs too for `keep_old`. The only moment to show the new one."""
+    now = clock.now()
+    async with database.transaction() as connection:
+        known = await _found(connection, workspace, subscription_id, lock=True)
+        secrets = rotated(known.secrets_at(now), _new_secret(now), until=now + keep_old)
+        await subscription_repository.change_secrets(connection, subscription_id, secrets)
+        return replace(known, secrets=secrets)
+
+
+def rotated(alive: Sequence[Secret], new: Secret, *, until: datetime) -> tuple[Secret, ...]:
+    """The secrets after a rotation, the newest first: two at most, the older one good until `until` at most."""
+    kept = [replace(old, expires_at=min(old.expires_at or until, until)) for old in alive[:1]]
+    return (new, *(old for old in kept if old.is_good(new.created_at)))
+
+
+async def delete(database: Database, clock: Clock, workspace: str, subscription_id: UUID) -> None:
+    """End a subscription with its deliveries; in steps, because there may be very many."""
+    async with database.transaction() as connection:
+        await _found(connection, workspace, subscription_id, lock=True)
+        await subscription_repository.disable(connection, subscription_id, _BY_OWNER, clock.now())
+    gone = _DELETED_AT_ONCE
+    while gone == _DELETED_AT_ONCE:
+        async with database.transaction() as connection:
+            gone = await subscription_repository.delete_deliveries(connection, subscription_id, _DELETED_AT_ONCE)
+    async with database.transaction() as connection:
+        await subscription_repository.delete(connection, workspace, subscription_id)
 
 
 async def deliveries_of(
     database: Database, workspace: str, subscription_id: UUID, *, before: int | None, limit: int
 ) -> list[DeliveryView]:
-    """Deliveries, the newest first. Raises InvalidInput (not_found)."""
+    """Deliveries, the newest first."""
     async with database.transaction() as connection:
         await _found(connection, workspace, subscription_id)
         return await subscription_repository.deliveries_of(connection, subscription_id, before=before, limit=limit)
 
 
-async def send_test(database: Database, clock: Clock, workspace: str, subscription_id: UUID) -> str:
-    """Put a harmless signed message on its way; returns its id. Raises InvalidInput (not_found)."""
-    message_id, now = str(uuid4()), clock.now()
-    body = {
-        "specversion": "1.0",
-        "id": message_id,
-        "source": "/leadflow/pipeline",
-        "subject": str(subscription_id),
-        "type": TEST_TYPE,
-        "time": now,
-        "datacontenttype": "application/json",
-        "workspace": workspace,
-        "data": {"subscription": str(subscription_id)},
-    }
+async def attempts_of(
+    database: Database, workspace: str, subscription_id: UUID, *, before: AttemptPlace | None, limit: int
+) -> list[AttemptView]:
+    """The attempt log, the newest first."""
     async with database.transaction() as connection:
         await _found(connection, workspace, subscription_id)
-        fan_out = FanOut({}, now)
-        fan_out.add_for(Delivery(subscription_id, message_id, str(subscription_id)), TEST_TYPE, to_json(body))
-        await fan_out.write(connection)
-    return message_id
+        return await subscription_repository.attempts_of(connection, subscription_id, before=before, limit=limit)
 
 
-async def _found(connection: AsyncConnection, workspace: str, subscription_id: UUID) -> Subscription:
-    found = await subscription_repository.find(connection, workspace, subscription_id)
+async def replay_since(
+    database: Database,
+    clock: Clock,
+    workspace: str,
+    subscription_id: UUID,
+    *,
+    since: datetime,
+    until: datetime | None,
+) -> Replayed:
+    """Send again what was told from `since` on and before `until`, or until now: a page, `replay_on` has the rest.
+
+    The subscription's types and filter hold as they are now. A disabled one keeps them until it is enabled.
+    """
+    async with database.transaction() as connection:
+        subscription = await _found(connection, workspace, subscription_id)
+        place = await replays.range_of(connection, workspace, since, until)
+        return await replays.replay_range(connection, subscription, place, now=clock.now(), limit=REPLAY_PAGE)
+
+
+async def replay_on(
+    database: Database, clock: Clock, workspace: str, subscription_id: UUID, *, place: ReplayPlace
+) -> Replayed:
+    """The next page of a replay."""
+    async with database.transaction() as connection:
+        subscription = await _found(connection, workspace, subscription_id)
+        return await replays.replay_range(connection, subscription, place, now=clock.now(), limit=REPLAY_PAGE)
+
+
+async def replay_messages(
+    database: Database, clock: Clock, workspace: str, subscription_id: UUID, *, message_ids: Sequence[str]
+) -> Replayed:
+    """Send these messages again. Raises InvalidInput (not_found) for one that is not kept."""
+    async with database.transaction() as connection:
+        subscription = await _found(connection, workspace, subscription_id)
+        return await replays.replay_messages(connection, subscription, message_ids, now=clock.now())
+
+
+async def send_test(
+    database: Database, clock: Clock, sender: Sender, workspace: str, subscription_id: UUID
+) -> Tested:
+    """Send a harmless signed message now, whatever the subscription's state, and wait for what comes back."""
+    subscription = await get(database, workspace, subscription_id)
+    now = clock.now()
+    message = operational.tested(uuid4(), subscription_id, workspace=workspace, at=now)
+    secrets = [secret.text for secret in subscription.secrets_at(now)]
+    headers = signed_headers(message.id, message.body, at=now, secrets=secrets)
+    return Tested(message.id, await sender.send(subscription.url, headers, message.body))
+
+
+def _known_types(names: Sequence[str]) -> tuple[str, ...]:
+    known = (*DELIVERED_TYPES, *OPERATIONAL_TYPES)
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise InvalidInput(
+            f"there is no event type {unknown[0][:80]}; there are {', '.join(known)}", field="event_types"
+        )
+    return tuple(dict.fromkeys(names))
+
+
+def _new_secret(now: datetime) -> Secret:
+    return Secret(secret_text(token_bytes(SECRET_BYTES)), now)
+
+
+async def _found(
+    connection: AsyncConnection, workspace: str, subscription_id: UUID, *, lock: bool = False
+) -> Subscription:
+    found = await subscription_repository.find(connection, workspace, subscription_id, lock=lock)
     if found is None:
-        raise _not_found()
+        raise InvalidInput("there is no such subscription", code="not_found", field="id")
     return found
-
-
-def _not_found() -> InvalidInput:
-    return InvalidInput("there is no such subscription", code="not_found", field="id")

@@ -20,11 +20,20 @@ from services.pipeline.domain.facts import (
     Stalled,
 )
 from services.pipeline.domain.lead import Lead
+from services.pipeline.domain.said import OWN_SOURCE
 from shared.db.outbox import Outgoing
+from shared.events.engagement import (
+    SCORE_RESET,
+    EngagementAccepted,
+    EngagementEvent,
+    Identities,
+    identity_digest,
+)
 from shared.events.envelope import Message, message_id
 from shared.events.json import Json
 from shared.events.stages import (
     LeadDisqualified,
+    LeadQualificationReopened,
     LeadQualified,
     LeadStageChanged,
     LeadStalled,
@@ -33,7 +42,7 @@ from shared.events.stages import (
     Stall,
 )
 from shared.events.thresholds import LeadThresholdEntered, LeadThresholdLeft, ThresholdCrossing
-from shared.events.topics import LEAD_STAGES, LEAD_THRESHOLDS, TopicSpec
+from shared.events.topics import ENGAGEMENT_EVENTS, LEAD_STAGES, LEAD_THRESHOLDS, TopicSpec
 
 SOURCE = "/leadflow/pipeline"
 
@@ -79,8 +88,13 @@ class Told:
     stays: list[StayLine] = field(default_factory=list)
 
 
-def tell(lead: Lead, facts: Sequence[Fact], active: ActivePipeline | None, sequences: Sequences) -> Told:
-    """Messages, lines and stays for `facts`, which came to pass for `lead` in this order."""
+def tell(
+    lead: Lead, facts: Sequence[Fact], active: ActivePipeline | None, sequences: Sequences, *, now: datetime
+) -> Told:
+    """Messages, lines and stays for `facts`, which came to pass for `lead` in this order.
+
+    Scores that begin anew are asked for at once, by events that the scorer counts like any others.
+    """
     told = Told()
     for fact in facts:
         told.lines.append(_line(fact))
@@ -89,7 +103,56 @@ def tell(lead: Lead, facts: Sequence[Fact], active: ActivePipeline | None, seque
         outgoing = _message(lead, fact, active, sequences)
         if outgoing is not None:
             told.outgoing.append(outgoing)
+        if isinstance(fact, Moved):
+            told.outgoing += _resets(lead, fact, sequences.stages, now)
     return told
+
+
+def _resets(lead: Lead, fact: Moved, number: int, now: datetime) -> list[Outgoing]:
+    """`score_reset` per score, addressed by the lead's strongest name; a lead that has none cannot be reset.
+
+    The ids follow from the move, so that one move resets once, however often it is told.
+    """
+    identities = Identities(
+        email=lead.emails[0] if lead.emails else None,
+        external_ids={} if lead.emails else _first_external_id(lead),
+        anonymous_id=None,
+    )
+    if not fact.resets or not identities.keys():
+        return []
+    key = identity_digest(lead.workspace, identities)
+    return [
+        Outgoing(ENGAGEMENT_EVENTS, key, _reset(lead, fact, score, number=number, lead_names=identities, now=now))
+        for score in fact.resets
+    ]
+
+
+def _reset(
+    lead: Lead, fact: Moved, score: str, *, number: int, lead_names: Identities, now: datetime
+) -> EngagementAccepted:
+    event = EngagementEvent(
+        id=f"{lead.id}/{number}/{score}",
+        source=OWN_SOURCE,
+        type=SCORE_RESET,
+        native_type=None,
+        occurred_at=fact.at,
+        received_at=max(now, fact.at),
+        lead=lead_names,
+        properties={"score": score, "actor": "pipeline", "reason": f"entered the stage {fact.to.id}"},
+        attributes={},
+    )
+    return EngagementAccepted(
+        id=event.id,
+        source=OWN_SOURCE,
+        subject=identity_digest(lead.workspace, lead_names),
+        time=fact.at,
+        workspace=lead.workspace,
+        data=event,
+    )
+
+
+def _first_external_id(lead: Lead) -> dict[str, str]:
+    return next(({system: ids[0]} for system, ids in sorted(lead.external_ids.items()) if ids), {})
 
 
 def _message(lead: Lead, fact: Fact, active: ActivePipeline | None, sequences: Sequences) -> Outgoing | None:
@@ -98,7 +161,7 @@ def _message(lead: Lead, fact: Fact, active: ActivePipeline | None, sequences: S
             return None if fact.crossing.suppressed else _crossing(lead, fact, sequences)
         case Judged():
             assert active is not None
-            return None if fact.verdict.state == "open" else _qualification(lead, fact, active, sequences)
+            return _qualification(lead, fact, active, sequences)
         case Moved():
             assert active is not None
             return _stage_change(lead, fact, active, sequences)
@@ -139,14 +202,27 @@ def _qualification(lead: Lead, fact: Judged, active: ActivePipeline, sequences: 
         sequence=sequence,
         at=fact.at,
         state=fact.verdict.state,
-        reason=fact.verdict.reason,
+        previous=fact.previous.state,
+        reason=_reason(fact),
         framework=active.pipeline.policy.framework,
         evidence=fact.evidence,
         pipeline=active.pipeline.name,
         pipeline_version=active.version,
     )
-    kind = LeadQualified if fact.verdict.state == "qualified" else LeadDisqualified
-    return _outgoing(LEAD_STAGES, lead, kind, data=data, sequence=sequence, at=fact.at)
+    return _outgoing(LEAD_STAGES, lead, _VERDICTS[fact.verdict.state], data=data, sequence=sequence, at=fact.at)
+
+
+_VERDICTS: Mapping[str, type[Message]] = {
+    "qualified": LeadQualified,
+    "disqualified": LeadDisqualified,
+    "open": LeadQualificationReopened,
+}
+
+
+def _reason(fact: Judged) -> str | None:
+    if fact.verdict.state == "open" and fact.lapsed:
+        return f"evidence expired: {', '.join(fact.lapsed)}"
+    return fact.verdict.reason
 
 
 def _stage_change(lead: Lead, fact: Moved, active: ActivePipeline, sequences: Sequences) -> Outgoing:
@@ -161,6 +237,7 @@ def _stage_change(lead: Lead, fact: Moved, active: ActivePipeline, sequences: Se
         by=fact.by,
         actor=fact.actor,
         why=fact.why,
+        override=fact.override,
         seconds_in_stage=_seconds_in_stage(fact),
         due_at=fact.due_at,
         pipeline=active.pipeline.name,
@@ -209,9 +286,8 @@ def _line(fact: Fact) -> Line:
             return Line(at, "score", _score_data(change.model_dump(mode="json", include=_SCORE_FIELDS), absorbed))
         case Crossed():
             return Line(fact.at, "threshold", _crossing_data(fact))
-        case Judged(at, verdict, evidence):
-            found: list[Json] = [item.model_dump(mode="json") for item in evidence]
-            return Line(at, "qualification", {"state": verdict.state, "reason": verdict.reason, "evidence": found})
+        case Judged():
+            return Line(fact.at, "qualification", _judgement_data(fact))
         case Moved():
             return Line(fact.at, "stage", _move_data(fact))
         case MoveRefused():
@@ -232,6 +308,15 @@ _SCORE_FIELDS = {"current", "previous", "cause", "events", "model", "model_versi
 
 def _score_data(data: dict[str, Json], absorbed: str | None) -> dict[str, Json]:
     return data if absorbed is None else {**data, "absorbed": absorbed}
+
+
+def _judgement_data(fact: Judged) -> dict[str, Json]:
+    return {
+        "state": fact.verdict.state,
+        "previous": fact.previous.state,
+        "reason": _reason(fact),
+        "evidence": [item.model_dump(mode="json") for item in fact.evidence],
+    }
 
 
 def _crossing_data(fact: Crossed) -> dict[str, Json]:
@@ -255,6 +340,7 @@ def _move_data(fact: Moved) -> dict[str, Json]:
         "override": fact.override,
         "seconds_in_stage": _seconds_in_stage(fact),
         "due_at": fact.due_at.isoformat() if fact.due_at else None,
+        "merged": fact.merged,
     }
 
 

@@ -1,20 +1,24 @@
 """One unit of work: leads held under their locks, facts gathered, everything written in one transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.pipeline import lead_repository, metrics
+from services.pipeline import hot_rows, lead_repository, metrics
 from services.pipeline.documents import ActivePipeline, PipelineBook
 from services.pipeline.domain.facts import Crossed, Fact, Moved, MoveRefused
 from services.pipeline.domain.lead import Lead
-from services.pipeline.fanout import Delivery, FanOut
+from services.pipeline.domain.past import after_facts
+from services.pipeline.domain.reports.row import report_row
+from services.pipeline.fanout import FanOut
 from services.pipeline.lead_repository import LeadKey, LeadRow, Standing
+from services.pipeline.reports import rows as report_rows
 from services.pipeline.telling import Line, StayLine, tell
 from shared.db.outbox import Outbox, Outgoing
 from shared.events.codec import encode
 from shared.events.scores import LeadScoreChanged
+from shared.events.topics import ENGAGEMENT_EVENTS
 
 
 @dataclass(slots=True)
@@ -27,6 +31,7 @@ class Work:
     outbox: Outbox
     rows: dict[LeadKey, LeadRow]
     _touched: set[LeadKey] = field(default_factory=set)
+    _before: dict[LeadKey, Lead] = field(init=False)
     _due: set[LeadKey] = field(default_factory=set)
     _outgoing: list[Outgoing] = field(default_factory=list)
     _lines: list[tuple[LeadKey, Line]] = field(default_factory=list)
@@ -34,6 +39,9 @@ class Work:
     _standings: dict[LeadKey, Standing] = field(default_factory=dict)
     _merges: list[tuple[LeadKey, str]] = field(default_factory=list)
     _facts: list[Fact] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._before = {key: row.lead for key, row in self.rows.items()}
 
     def survivor_of(self, key: LeadKey) -> LeadRow:
         """The row of the lead, or of who has absorbed it by now."""
@@ -48,16 +56,19 @@ class Work:
 
     def unfold(self, row: LeadRow, lead: Lead, facts: Sequence[Fact]) -> None:
         """The lead is now `lead`, because `facts` came to pass."""
-        if lead.stay != row.lead.stay:
+        if lead.next_moment != row.lead.next_moment:
             self._due.add(row.key)
+        lead = replace(lead, past=after_facts(lead.past, facts))
         row.lead = lead
-        told = tell(lead, facts, self.pipeline_of(row), row.sequences)
+        told = tell(lead, facts, self.pipeline_of(row), row.sequences, now=self.fan_out.now)
         self._touched.add(row.key)
         self._facts += facts
         self._outgoing += told.outgoing
         self._lines += [(row.key, line) for line in told.lines]
         self._stays += [(row.key, stay) for stay in told.stays]
         for outgoing in told.outgoing:
+            if outgoing.topic is ENGAGEMENT_EVENTS:
+                continue
             self.fan_out.add(outgoing.message, encode(outgoing.message))
 
     def touch(self, row: LeadRow) -> None:
@@ -85,10 +96,12 @@ class Work:
         rows = [self.rows[key] for key in sorted(self._touched)]
         if rows:
             await lead_repository.write_leads(self.connection, rows)
+            await self._write_reported(rows)
         if self._due:
             await lead_repository.write_due(self.connection, [self.rows[key].lead for key in sorted(self._due)])
         if self._standings:
             await self._write_standings(list(self._standings.values()))
+        await self._write_hot_rows(rows)
         if self._lines:
             await lead_repository.add_lines(self.connection, self._lines)
         if self._stays:
@@ -113,16 +126,35 @@ class Work:
                 case _:
                     pass
 
-    @property
-    def deliveries(self) -> Sequence[Delivery]:
-        """What was fanned out to subscribers."""
-        return self.fan_out.deliveries
+    async def _write_reported(self, rows: Sequence[LeadRow]) -> None:
+        """Most events leave a lead as it is for reports: then its row there is not touched."""
+        found = [(row.key, report_row(row.lead)) for row in rows]
+        changed = [(key, row) for key, row in found if row and row != report_row(self._before[key])]
+        if changed:
+            await report_rows.write(self.connection, changed)
+        if gone := [key for key, row in found if row is None]:
+            await report_rows.delete(self.connection, gone)
+
+    async def _write_hot_rows(self, rows: Sequence[LeadRow]) -> None:
+        """Only of leads that have new scores, or stand elsewhere than before."""
+        changed = [
+            (row.lead, self._standings[row.key].change if row.key in self._standings else None)
+            for row in rows
+            if row.lead.absorbed_by is None
+            and (row.key in self._standings or _stands_elsewhere(self._before[row.key], row.lead))
+        ]
+        if changed:
+            await hot_rows.write(self.connection, changed)
 
     async def _write_standings(self, standings: Sequence[Standing]) -> None:
         await lead_repository.write_standings(self.connection, standings)
         newest = {item.key[0]: item.change for item in sorted(standings, key=lambda item: item.change.model_version)}
         for workspace, change in sorted(newest.items()):
             await lead_repository.remember_model(self.connection, workspace, change)
+
+
+def _stands_elsewhere(before: Lead, now: Lead) -> bool:
+    return before.absorbed_by is not None or hot_rows.place_of(before) != hot_rows.place_of(now)
 
 
 async def begin(

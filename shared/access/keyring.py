@@ -37,3 +37,8 @@ class KeyRing:
         if stored is None or not same or not stored.is_good(self._clock.now()):
             raise Unauthenticated
         return Principal(stored.workspace, stored.key_id, stored.scopes)
+
+    def still_good(self, principal: Principal) -> bool:
+        """Whether the key that let `principal` in would do so now: for answers that last long."""
+        stored = self.snapshot.current().get(principal.key_id)
+        return stored is not None and stored.is_good(self._clock.now())

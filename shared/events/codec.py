@@ -9,7 +9,13 @@ from shared.events.engagement import EngagementAccepted
 from shared.events.envelope import Message
 from shared.events.parked import ElementParked
 from shared.events.scores import LeadEventsRecorded, LeadMerged, LeadScoreChanged, LeadUnmerged
-from shared.events.stages import LeadDisqualified, LeadQualified, LeadStageChanged, LeadStalled
+from shared.events.stages import (
+    LeadDisqualified,
+    LeadQualificationReopened,
+    LeadQualified,
+    LeadStageChanged,
+    LeadStalled,
+)
 from shared.events.thresholds import LeadThresholdEntered, LeadThresholdLeft
 from shared.events.topics import (
     ENGAGEMENT_EVENTS,
@@ -30,6 +36,7 @@ AnyMessage: TypeAlias = Annotated[
     | LeadThresholdLeft
     | LeadQualified
     | LeadDisqualified
+    | LeadQualificationReopened
     | LeadStageChanged
     | LeadStalled
     | ElementParked,
@@ -40,7 +47,7 @@ MESSAGES: dict[TopicSpec, tuple[type[Message], ...]] = {
     ENGAGEMENT_EVENTS: (EngagementAccepted,),
     LEAD_SCORES: (LeadEventsRecorded, LeadScoreChanged, LeadMerged, LeadUnmerged),
     LEAD_THRESHOLDS: (LeadThresholdEntered, LeadThresholdLeft),
-    LEAD_STAGES: (LeadQualified, LeadDisqualified, LeadStageChanged, LeadStalled),
+    LEAD_STAGES: (LeadQualified, LeadDisqualified, LeadQualificationReopened, LeadStageChanged, LeadStalled),
     PARKED_ELEMENTS: (ElementParked,),
 }
 

@@ -26,7 +26,8 @@ class Qualification(Frozen):
     sequence: Sequence
     at: AwareDatetime = Field(description="The moment for which it holds.")
     state: Literal["qualified", "disqualified", "open"] = Field(description="The verdict.")
-    reason: str | None = Field(description="Why disqualified.")
+    previous: Literal["qualified", "disqualified", "open"] = Field(description="The verdict before.")
+    reason: str | None = Field(description="Why disqualified, or which evidence has expired.")
     framework: str | None = Field(description="Name of the framework, BANT say.")
     evidence: tuple[Evidence, ...] = Field(description="Every criterion of the document.")
     pipeline: str = Field(description="The pipeline's name.")
@@ -45,6 +46,7 @@ class StageChange(Frozen):
     by: Literal["rule", "crm", "person"] = Field(description="Who asked for the move.")
     actor: str | None = Field(description="The person or system, if not a rule.")
     why: str = Field(description="The rule's condition, or the reason given.")
+    override: bool = Field(description="Whether the actor passed the document's guards, for that reason.")
     seconds_in_stage: float | None = Field(description="Time spent in the stage left.")
     due_at: AwareDatetime | None = Field(description="When the lead counts as stalled here.")
     pipeline: str = Field(description="The pipeline's name.")
@@ -74,6 +76,13 @@ class LeadDisqualified(Message):
     """A lead is ruled out, with the reason."""
 
     type: Literal["lead.disqualified"] = Field("lead.disqualified", description="Message type.")
+    data: Qualification
+
+
+class LeadQualificationReopened(Message):
+    """A lead is neither qualified nor ruled out any more: evidence expired, was refuted, or is another now."""
+
+    type: Literal["lead.qualification_reopened"] = Field("lead.qualification_reopened", description="Message type.")
     data: Qualification
 
 

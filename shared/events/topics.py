@@ -16,7 +16,7 @@ class TopicSpec:
     partitions: int
     retention_seconds: int
     key: str
-    producer: str
+    producers: tuple[str, ...]
     consumers: tuple[str, ...]
 
 
@@ -25,7 +25,7 @@ ENGAGEMENT_EVENTS = TopicSpec(
     partitions=8,
     retention_seconds=7 * _DAY,
     key="digest of workspace and strongest identity",
-    producer="ingest",
+    producers=("ingest", "pipeline"),
     consumers=("scorer",),
 )
 LEAD_SCORES = TopicSpec(
@@ -33,7 +33,7 @@ LEAD_SCORES = TopicSpec(
     partitions=8,
     retention_seconds=7 * _DAY,
     key="lead id",
-    producer="scorer",
+    producers=("scorer",),
     consumers=("pipeline",),
 )
 LEAD_THRESHOLDS = TopicSpec(
@@ -41,7 +41,7 @@ LEAD_THRESHOLDS = TopicSpec(
     partitions=8,
     retention_seconds=7 * _DAY,
     key="lead id",
-    producer="pipeline",
+    producers=("pipeline",),
     consumers=("subscribers",),
 )
 LEAD_STAGES = TopicSpec(
@@ -49,7 +49,7 @@ LEAD_STAGES = TopicSpec(
     partitions=8,
     retention_seconds=7 * _DAY,
     key="lead id",
-    producer="pipeline",
+    producers=("pipeline",),
     consumers=("subscribers",),
 )
 PARKED_ELEMENTS = TopicSpec(
@@ -57,7 +57,7 @@ PARKED_ELEMENTS = TopicSpec(
     partitions=2,
     retention_seconds=7 * _DAY,
     key="digest of the element",
-    producer="ingest",
+    producers=("ingest",),
     consumers=("ingest",),
 )
 TOPICS = (ENGAGEMENT_EVENTS, LEAD_SCORES, LEAD_THRESHOLDS, LEAD_STAGES, PARKED_ELEMENTS)
@@ -70,7 +70,7 @@ def dead_letters_of(topic: TopicSpec) -> TopicSpec:
         partitions=1,
         retention_seconds=30 * _DAY,
         key=topic.key,
-        producer=", ".join(topic.consumers),
+        producers=topic.consumers,
         consumers=("people",),
     )
 

@@ -28,6 +28,12 @@ class Health:
         self._answered_at = float("-inf")
         self.draining = False
 
+    def drain(self) -> None:
+        """The process is about to end: it is ready no longer, and answers without an end get one."""
+        self.draining = True
+        for service in self._services:
+            service.drain()
+
     def stuck(self) -> dict[str, str]:
         """Why tasks make no progress, by name; empty when all do."""
         reasons = {name: live() for service in self._services for name, live in service.live.items()}

@@ -6,6 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.observability.metrics import HTTP_DURATION, HTTP_REQUESTS
 
+_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -21,11 +22,14 @@ class Observed:
             return
         status = 500
         started = perf_counter()
+        ended: float | None = None
 
         async def observe(message: Message) -> None:
-            nonlocal status
+            nonlocal status, ended
             if message["type"] == "http.response.start":
                 status = message["status"]
+                # How long somebody listens says nothing about how fast the answer came.
+                ended = perf_counter() if _STREAM in message.get("headers", ()) else None
             await send(message)
 
         try:
@@ -34,4 +38,4 @@ class Observed:
             route = getattr(scope.get("route"), "path", "unmatched")
             method = scope["method"] if scope["method"] in _METHODS else "other"
             HTTP_REQUESTS.labels(route, method, str(status)).inc()
-            HTTP_DURATION.labels(route).observe(perf_counter() - started)
+            HTTP_DURATION.labels(route).observe((ended or perf_counter()) - started)

@@ -46,6 +46,7 @@ _STATUS_BY_CODE: Mapping[str, int] = {
     "not_found": 404,
     "too_slow": 408,
     "conflict": 409,
+    "cursor_expired": 410,
     "too_large": 413,
     "too_many_items": 413,
     "unsupported_encoding": 415,

@@ -26,6 +26,7 @@ class Receiver:
     requests: list[ReceivedRequest] = field(default_factory=list)
     port: int = 0
     endless: bool = False
+    body: bytes = b""
 
     @property
     def url(self) -> str:
@@ -54,8 +55,8 @@ class Receiver:
 
     async def _respond(self, writer: asyncio.StreamWriter, status: int, headers: dict[str, str]) -> None:
         lines = [f"HTTP/1.1 {status} X", *(f"{name}: {value}" for name, value in headers.items())]
-        lines.append("transfer-encoding: chunked" if self.endless else "content-length: 0")
-        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+        lines.append("transfer-encoding: chunked" if self.endless else f"content-length: {len(self.body)}")
+        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode() + self.body)
         await writer.drain()
         while self.endless:
             writer.write(b"1000\r\n" + b"x" * 0x1000 + b"\r\n")

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_core import from_json
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline import hot_list, lead_repository, views
@@ -39,7 +38,7 @@ from shared.errors import InvalidInput
 from shared.events.curve import published
 from shared.events.json import Json
 from shared.events.scores import ScoreChange
-from shared.http.inputs import PlainText
+from shared.http.inputs import PlainText, value_of
 from shared.http.problems import problem_responses
 from shared.service import Context
 
@@ -236,12 +235,7 @@ def _page(lines: list[views.HistoryLine], limit: int) -> History:
 
 
 def _attribute(text: str) -> tuple[str, Json]:
-    """`name=value`: the value is a number, true, false or null where it reads as one, else text."""
     name, equals, value = text.partition("=")
     if not name or not equals:
         raise InvalidInput("an attribute filter has the form name=value", field="attribute")
-    try:
-        parsed: Json = from_json(value, allow_inf_nan=False)
-    except ValueError:
-        return name, value
-    return name, value if isinstance(parsed, list | dict) else parsed
+    return name, value_of(value)

@@ -146,7 +146,9 @@ class MoveRequest(BaseModel):
     actor: PlainText = Field(min_length=1, max_length=200, description="Who moves the lead.")
     reason: PlainText | None = Field(None, max_length=2_000, description="Why; some stages require it.")
     override: bool = Field(
-        False, description="Pass the guards of the document; needs a reason, and is recorded as an override."
+        False,
+        strict=True,
+        description="Pass the guards of the document; needs a reason, and is recorded as an override.",
     )
 
 

@@ -50,6 +50,11 @@ _REFUSED = tuple(
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
 _COMPATIBLE = IPv6Network("::/96")
+# Reserved for networks of one's own (RFC 6761, 6762, 8375, 9476; ICANN on .internal).
+_PRIVATE_NAMES = (
+    ".localhost", ".localdomain", ".local", ".internal", ".intranet", ".lan", ".home", ".corp", ".private",
+    ".home.arpa", ".alt", ".onion", ".test", ".invalid",
+)  # fmt: skip
 _LONGEST_URL = 2_048
 _HTTPS_PORT = 443
 _HTTP_PORT = 80
@@ -88,7 +93,7 @@ def is_public(address: Address) -> bool:
 
 
 def _unwrapped(address: IPv6Address) -> IPv4Address | None:
-    """The IPv4 address inside an IPv6 one: mapped, 6to4, NAT64, compatible."""
+    """The IPv4 address inside an IPv6 one: mapped, 6to4, NAT64, compatible. Teredo is refused as a whole."""
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
     if address.sixtofour is not None:
@@ -130,7 +135,9 @@ class AddressGuard:
         self._check_host(host)
 
     async def addresses(self, host: str, port: int) -> list[str]:
-        """The addresses of `host`, all of them public. Raises AddressRefused if even one is not."""
+        """The addresses of `host`, all of them public. Raises AddressRefused if even one is not, or the port."""
+        if not self._allow_private and port not in (_HTTPS_PORT, _HTTP_PORT):
+            raise AddressRefused("the URL must use the usual port")
         try:
             found = [ip_address(address.partition("%")[0]) for address in await self._resolve(host, port)]
         except (OSError, ValueError, UnicodeError) as error:
@@ -158,16 +165,15 @@ class AddressGuard:
             pass
         if self._allow_private:
             return
-        name = host.rstrip(".").lower()
-        if "." not in name or name.endswith((".localhost", ".local", ".internal", ".home.arpa")):
+        try:
+            name = idna.encode(host.rstrip("."), uts46=True).decode()
+        except idna.IDNAError as error:
+            raise AddressRefused("the host is no valid name") from error
+        if "." not in name or f".{name}".endswith(_PRIVATE_NAMES):
             raise AddressRefused("the host is no public name")
         # Resolvers read 0x7f.1, 017700000001 and 127.1 as addresses; no public name ends in a number.
         if name.rpartition(".")[2][:1].isdigit():
             raise AddressRefused("the host is an address in disguise")
-        try:
-            idna.encode(name, uts46=True)
-        except idna.IDNAError as error:
-            raise AddressRefused("the host is no valid name") from error
 
     def _check_public(self, found: Iterable[Address]) -> None:
         if not self._allow_private and not all(is_public(address) for address in found):
@@ -177,9 +183,9 @@ class AddressGuard:
 class GuardedBackend(httpcore.AsyncNetworkBackend):
     """Connects to checked addresses only; TLS and Host go on under the original name."""
 
-    def __init__(self, guard: AddressGuard) -> None:
+    def __init__(self, guard: AddressGuard, backend: httpcore.AsyncNetworkBackend | None = None) -> None:
         self._guard = guard
-        self._backend = httpcore.AnyIOBackend()
+        self._backend = backend or httpcore.AnyIOBackend()
 
     async def connect_tcp(
         self,

@@ -8,26 +8,37 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from random import Random
-from uuid import UUID
+from uuid import UUID, uuid4
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline import metrics, subscription_repository
-from services.pipeline.delivery import repository
-from services.pipeline.delivery.repository import Claimed, Lease
+from services.pipeline.delivery import operational, repository
+from services.pipeline.delivery.endpoint import Disabled, EndpointPolicy, Failing, Miss
+from services.pipeline.delivery.repository import Attempt, Claimed, Lease, Room
 from services.pipeline.delivery.schedule import RetrySchedule, outcome_of, parse_retry_after
 from services.pipeline.delivery.sender import Answer, Sender
 from services.pipeline.delivery.signature import signed_headers
+from services.pipeline.fanout import fan_out_for
 from services.pipeline.settings import PipelineSettings
 from shared.clock import Clock
 from shared.db.engine import Database
 from shared.errors import TransientError
+from shared.events.envelope import rfc3339
+from shared.events.json import Json
 
 logger = logging.getLogger(__name__)
 
 _FINISH_SECONDS = 5.0
+_GATHER_SECONDS = 0.01
 _TROUBLE_SECONDS = 1.0
-_GONE = "the receiver answered 410 Gone"
+_REASONS: Mapping[Disabled, str] = {
+    "gone": "the receiver answered 410 Gone",
+    "failing": "the receiver has taken nothing for too long",
+}
 
 
 class Dispatcher:
@@ -41,6 +52,7 @@ class Dispatcher:
         *,
         settings: PipelineSettings,
         schedule: RetrySchedule,
+        policy: EndpointPolicy,
         random: Random,
         holder: UUID,
     ) -> None:
@@ -49,10 +61,11 @@ class Dispatcher:
         self._sender = sender
         self._settings = settings
         self._schedule = schedule
+        self._policy = policy
         self._random = random
         self._holder = holder
         self._changed = asyncio.Event()
-        self._flying: dict[asyncio.Task[None], UUID] = {}
+        self._flying: dict[asyncio.Task[None], Claimed] = {}
 
     def wake(self) -> None:
         """There is something to deliver."""
@@ -72,6 +85,8 @@ class Dispatcher:
                     continue
                 if not taken:
                     await _pause(self._changed, self._settings.webhook_poll_seconds)
+                # What lands or is told together is looked for together: a claim costs more than its deliveries.
+                await _pause(stop, _GATHER_SECONDS)
         finally:
             stopping.cancel()
             await self._finish()
@@ -81,24 +96,29 @@ class Dispatcher:
         self._changed.set()
 
     async def _launch(self) -> int:
-        room = self._settings.webhook_concurrency - len(self._flying)
-        if room <= 0:
+        room = self._room()
+        if room.total <= 0:
             return 0
         now = self._clock.now()
         lease = Lease(self._holder, now, now + timedelta(seconds=self._settings.webhook_lease_seconds))
         async with self._database.transaction() as connection:
-            claimed = await repository.claim(
-                connection,
-                lease,
-                busy=Counter(self._flying.values()),
-                per_subscription=self._settings.webhook_concurrency_per_subscription,
-                limit=room,
-            )
+            claimed = await repository.claim(connection, lease, room)
         for delivery in claimed:
             task = asyncio.create_task(self._deliver(delivery), name="webhook delivery")
-            self._flying[task] = delivery.subscription_id
+            self._flying[task] = delivery
             task.add_done_callback(self._landed)
         return len(claimed)
+
+    def _room(self) -> Room:
+        """Half of all places at most go to receivers that fail: the others find one however many hang."""
+        flying = self._flying.values()
+        for_failing = max(1, self._settings.webhook_concurrency // 2)
+        return Room(
+            total=self._settings.webhook_concurrency - len(flying),
+            failing=max(0, for_failing - sum(delivery.failing for delivery in flying)),
+            per_subscription=self._settings.webhook_concurrency_per_subscription,
+            busy=Counter(delivery.subscription_id for delivery in flying),
+        )
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         del self._flying[task]
@@ -108,7 +128,7 @@ class Dispatcher:
 
     async def _deliver(self, delivery: Claimed) -> None:
         at = self._clock.now()
-        alive = [secret.text for secret in delivery.secrets if secret.expires_at is None or at < secret.expires_at]
+        alive = [secret.text for secret in delivery.secrets if secret.is_good(at)]
         headers = signed_headers(delivery.message_id, delivery.body, at=at, secrets=alive)
         answer = await self._sender.send(delivery.url, headers, delivery.body)
         try:
@@ -117,26 +137,63 @@ class Dispatcher:
             # The lease ends by itself, and the receiver gets the same message once more.
             logger.warning("webhook delivery not written down", extra={"error": str(error)})
 
-    async def _settle(self, delivery: Claimed, at: datetime, answer: Answer) -> None:
-        outcome = outcome_of(answer.status)
+    async def _settle(self, delivery: Claimed, began_at: datetime, answer: Answer) -> None:
         now = self._clock.now()
-        delay = self._delay(delivery, answer, now) if outcome == "retried" else None
+        miss = Miss(began_at, answer.status, answer.error == "timeout", parse_retry_after(answer.retry_after, now))
+        outcome = outcome_of(answer.status)
+        delay = self._delay(delivery, miss) if outcome == "retried" else None
         result = "failed" if outcome == "retried" and delay is None else outcome
         state = {"delivered": "delivered", "retried": "pending"}.get(result, "failed")
+        attempt = Attempt(delivery, began_at, answer, state, now + (delay or timedelta(0)))
         async with self._database.transaction() as connection:
-            ours = await repository.settle(
-                connection, delivery, self._holder, state=state, next_at=now + (delay or timedelta(0))
-            )
-            if not ours:
+            if not await repository.settle(connection, attempt, self._holder):
                 return
-            await repository.add_attempt(connection, delivery, at, answer)
-            if outcome == "disabled":
-                await subscription_repository.disable(connection, delivery.subscription_id, _GONE)
+            if state == "delivered":
+                await subscription_repository.record_success(connection, delivery.subscription_id)
+                disabled = None
+            else:
+                await repository.hold_back(connection, attempt)
+                disabled = await self._judge(connection, delivery.subscription_id, miss, now)
         _count(result, delivery, answer)
+        if disabled is not None:
+            metrics.WEBHOOK_DISABLED.labels(disabled).inc()
+            logger.warning(
+                "webhook subscription disabled",
+                extra={"subscription": str(delivery.subscription_id), "reason": disabled},
+            )
 
-    def _delay(self, delivery: Claimed, answer: Answer, now: datetime) -> timedelta | None:
-        retry_after = parse_retry_after(answer.retry_after, now)
-        return self._schedule.next_delay(delivery.attempts + 1, retry_after=retry_after, random=self._random)
+    async def _judge(
+        self, connection: AsyncConnection, subscription_id: UUID, miss: Miss, now: datetime
+    ) -> Disabled | None:
+        """Let the receiver as a whole have the consequences of a miss; returns why it was disabled, if it was."""
+        failing = await subscription_repository.record_failure(connection, subscription_id, miss.began_at)
+        reason = self._policy.disables(failing, miss, now=now)
+        if reason is not None:
+            return await self._disable(connection, subscription_id, reason, failing=failing, now=now)
+        pause = self._policy.pause(failing, miss, random=self._random)
+        if pause is not None:
+            await subscription_repository.leave_alone(connection, subscription_id, now + pause)
+        return None
+
+    async def _disable(
+        self, connection: AsyncConnection, subscription_id: UUID, reason: Disabled, *, failing: Failing, now: datetime
+    ) -> Disabled | None:
+        workspace = await subscription_repository.disable(connection, subscription_id, _REASONS[reason], now)
+        if workspace is None:
+            return None
+        fan_out = await fan_out_for(connection, [workspace], now)
+        data: dict[str, Json] = {
+            "reason": reason,
+            "message": _REASONS[reason],
+            "failing_since": rfc3339(failing.since),
+            "failures": failing.failures,
+        }
+        fan_out.announce(operational.disabled(uuid4(), subscription_id, workspace=workspace, at=now, data=data))
+        await fan_out.write(connection)
+        return reason
+
+    def _delay(self, delivery: Claimed, miss: Miss) -> timedelta | None:
+        return self._schedule.next_delay(delivery.tries + 1, retry_after=miss.retry_after, random=self._random)
 
     async def _finish(self) -> None:
         flying = list(self._flying)
@@ -156,7 +213,7 @@ def _count(result: str, delivery: Claimed, answer: Answer) -> None:
     metrics.WEBHOOK_DELIVERIES.labels(result, status_class).inc()
     metrics.WEBHOOK_DURATION.observe(answer.duration_seconds)
     if result == "delivered":
-        metrics.WEBHOOK_ATTEMPTS.observe(delivery.attempts + 1)
+        metrics.WEBHOOK_ATTEMPTS.observe(delivery.tries + 1)
 
 
 async def _pause(until: asyncio.Event, seconds: float) -> None:

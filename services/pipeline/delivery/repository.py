@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -17,15 +17,22 @@ _SECRETS: TypeAdapter[tuple[Secret, ...]] = TypeAdapter(tuple[Secret, ...])
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A delivery that belongs to one process until its lease ends."""
+    """A delivery that belongs to one process until its lease ends.
+
+    `attempts` is all that were made; `tries` those since the message was queued, or queued again by a replay.
+    `failing`: the receiver's last attempt was no success.
+    """
 
     id: int
     subscription_id: UUID
     message_id: str
+    lead_id: str
     url: str
     secrets: tuple[Secret, ...]
     body: bytes
     attempts: int
+    tries: int
+    failing: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,52 +44,74 @@ class Lease:
     until: datetime
 
 
-async def claim(
-    connection: AsyncConnection, lease: Lease, *, busy: Mapping[UUID, int], per_subscription: int, limit: int
-) -> list[Claimed]:
-    """Take due deliveries: per subscription no more than its room, per lead only the oldest one pending.
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much may be taken. `busy` counts, per subscription, what this process has in the air.
 
-    `busy` counts what this process has in the air per subscription.
+    Receivers that fail share `failing` places; one that was left alone for a while gets a single one to
+    begin with, and the others `per_subscription`.
+    """
+
+    total: int
+    failing: int
+    per_subscription: int
+    busy: Mapping[UUID, int]
+
+
+async def claim(connection: AsyncConnection, lease: Lease, room: Room) -> list[Claimed]:
+    """Take due deliveries: of each lead only the oldest one pending, and of each subscription in turn.
+
+    A receiver that is left alone costs nothing here, however much waits for it: its index is not entered.
     """
     rows = await connection.execute(
         text("""
             WITH receiver AS (
-                SELECT subscription.id, url, secrets, greatest(:per - coalesce(flying.number, 0), 0) AS room
+                SELECT subscription.id, url, secrets, failing_since IS NOT NULL AS failing,
+                    coalesce(flying.number, 0) AS flying,
+                    greatest(CASE WHEN pauses > 0 THEN 1 ELSE :per END - coalesce(flying.number, 0), 0) AS room
                 FROM pipeline.subscription
                 LEFT JOIN unnest(CAST(:busy AS uuid[]), CAST(:numbers AS int[])) AS flying (id, number)
                     ON flying.id = subscription.id
-                WHERE state = 'enabled'
-            ), due AS (
-                SELECT head.id FROM receiver CROSS JOIN LATERAL (
+                WHERE state = 'enabled' AND (resume_at IS NULL OR resume_at <= :now)
+            ), candidate AS (
+                SELECT head.id, head.next_at, failing,
+                    flying + row_number() OVER (PARTITION BY receiver.id ORDER BY head.next_at, head.id) AS turn
+                FROM receiver CROSS JOIN LATERAL (
                     SELECT delivery.id, next_at FROM pipeline.delivery
                     WHERE subscription_id = receiver.id AND state = 'pending' AND next_at <= :now
                         AND (leased_until IS NULL OR leased_until <= :now)
-                        AND NOT EXISTS (
-                            SELECT FROM pipeline.delivery AS earlier
-                            WHERE earlier.subscription_id = delivery.subscription_id
-                                AND earlier.lead_id = delivery.lead_id
-                                AND earlier.state = 'pending' AND earlier.id < delivery.id
+                        AND delivery.id = (
+                            SELECT first.id FROM pipeline.delivery AS first
+                            WHERE first.subscription_id = delivery.subscription_id
+                                AND first.lead_id = delivery.lead_id AND first.state = 'pending'
+                            ORDER BY first.id LIMIT 1
                         )
-                    ORDER BY delivery.id LIMIT receiver.room FOR UPDATE SKIP LOCKED
+                    ORDER BY next_at, delivery.id LIMIT receiver.room FOR UPDATE SKIP LOCKED
                 ) AS head
-                ORDER BY head.next_at LIMIT :limit
+            ), placed AS (
+                SELECT *, row_number() OVER (PARTITION BY failing ORDER BY turn, next_at, id) AS place FROM candidate
+            ), due AS (
+                SELECT id FROM placed WHERE NOT failing OR place <= :failing_room
+                ORDER BY turn, next_at, id LIMIT :limit
             ), taken AS (
                 UPDATE pipeline.delivery SET lease = :holder, leased_until = :until
                 FROM due WHERE delivery.id = due.id
-                RETURNING delivery.id, subscription_id, message_id, attempts
+                RETURNING delivery.id, subscription_id, message_id, lead_id, attempts, attempts_before
             )
-            SELECT taken.id, subscription_id, message_id, attempts, url, CAST(secrets AS text) AS secrets, body
+            SELECT taken.id, subscription_id, message_id, lead_id, attempts, attempts_before, url, failing,
+                CAST(secrets AS text) AS secrets, body
             FROM taken
             JOIN receiver ON receiver.id = subscription_id
             JOIN pipeline.webhook_message ON webhook_message.id = message_id
             ORDER BY taken.id
         """),
         {
-            "per": per_subscription,
-            "busy": list(busy),
-            "numbers": list(busy.values()),
+            "per": room.per_subscription,
+            "busy": list(room.busy),
+            "numbers": list(room.busy.values()),
             "now": lease.now,
-            "limit": limit,
+            "failing_room": room.failing,
+            "limit": room.total,
             "holder": lease.holder,
             "until": lease.until,
         },
@@ -92,44 +121,78 @@ async def claim(
             id=row.id,
             subscription_id=row.subscription_id,
             message_id=row.message_id,
+            lead_id=row.lead_id,
             url=row.url,
             secrets=_SECRETS.validate_json(row.secrets),
             body=bytes(row.body),
             attempts=row.attempts,
+            tries=row.attempts - row.attempts_before,
+            failing=row.failing,
         )
         for row in rows
     ]
 
 
-async def settle(
-    connection: AsyncConnection, claimed: Claimed, holder: UUID, *, state: str, next_at: datetime
-) -> bool:
-    """Write down what became of an attempt; false when the lease was lost, and then it is not ours to say."""
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt that is over: `state` is what the delivery is now, `next_at` when it is due if it is pending."""
+
+    delivery: Claimed
+    began_at: datetime
+    answer: Answer
+    state: str
+    next_at: datetime
+
+
+async def settle(connection: AsyncConnection, attempt: Attempt, holder: UUID) -> bool:
+    """Write down an attempt; false when the lease was lost, and then it is not ours to say.
+
+    The log keeps words of the receiver only if it did not take the message.
+    """
+    answer = attempt.answer
     result = await connection.execute(
         text("""
-            UPDATE pipeline.delivery SET state = :state, attempts = attempts + 1, next_at = :next_at,
-                lease = NULL, leased_until = NULL
-            WHERE id = :id AND lease = :holder
+            WITH settled AS (
+                UPDATE pipeline.delivery SET state = :state, attempts = attempts + 1, next_at = :next_at,
+                    lease = NULL, leased_until = NULL
+                WHERE id = :id AND lease = :holder
+                RETURNING id, subscription_id, attempts
+            )
+            INSERT INTO pipeline.delivery_attempt
+                (delivery_id, subscription, number, at, duration_seconds, status, error, response)
+            SELECT id, subscription_id, attempts, :at, :duration, :status, :error, :response FROM settled
         """),
-        {"id": claimed.id, "holder": holder, "state": state, "next_at": next_at},
+        {
+            "id": attempt.delivery.id,
+            "holder": holder,
+            "state": attempt.state,
+            "next_at": attempt.next_at,
+            "at": attempt.began_at,
+            "duration": answer.duration_seconds,
+            "status": answer.status,
+            "error": answer.error,
+            "response": None if attempt.state == "delivered" else answer.excerpt,
+        },
     )
     return result.rowcount > 0
 
 
-async def add_attempt(connection: AsyncConnection, claimed: Claimed, at: datetime, answer: Answer) -> None:
-    """One line of the attempt log: never the body of the answer."""
+async def hold_back(connection: AsyncConnection, attempt: Attempt) -> None:
+    """Let what waits behind a delivery for the sake of order not be looked at before that is tried again."""
+    if attempt.state != "pending":
+        return
+    claimed = attempt.delivery
     await connection.execute(
         text("""
-            INSERT INTO pipeline.delivery_attempt (delivery_id, number, at, duration_seconds, status, error)
-            VALUES (:id, :number, :at, :duration, :status, :error)
+            UPDATE pipeline.delivery SET next_at = :until
+            WHERE subscription_id = :subscription AND lead_id = :lead AND state = 'pending' AND id > :id
+                AND next_at < :until
         """),
         {
+            "subscription": claimed.subscription_id,
+            "lead": claimed.lead_id,
             "id": claimed.id,
-            "number": claimed.attempts + 1,
-            "at": at,
-            "duration": answer.duration_seconds,
-            "status": answer.status,
-            "error": answer.error,
+            "until": attempt.next_at,
         },
     )
 
@@ -142,12 +205,50 @@ async def release(connection: AsyncConnection, holder: UUID) -> None:
     )
 
 
-async def pending(connection: AsyncConnection) -> int:
-    """How many deliveries wait for enabled subscriptions."""
-    found = await connection.scalar(
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits for enabled subscriptions: how much, and how long the oldest of it."""
+
+    number: int
+    oldest_age: timedelta
+
+
+async def waiting(connection: AsyncConnection, now: datetime) -> Waiting:
+    """What waits now."""
+    found = await connection.execute(
         text("""
-            SELECT count(*) FROM pipeline.delivery JOIN pipeline.subscription ON subscription.id = subscription_id
+            SELECT count(*) AS number, min(delivery.created_at) AS oldest
+            FROM pipeline.delivery JOIN pipeline.subscription ON subscription.id = subscription_id
             WHERE delivery.state = 'pending' AND subscription.state = 'enabled'
         """)
     )
-    return int(found or 0)
+    row = found.one()
+    return Waiting(row.number, max(now - row.oldest, timedelta(0)) if row.oldest else timedelta(0))
+
+
+async def forget(connection: AsyncConnection, before: datetime, limit: int) -> int:
+    """Let go of up to `limit` messages written earlier than `before`, with their deliveries and attempts.
+
+    What the feed still has stays, and so does what waits for an enabled subscription. Returns how many went.
+    """
+    gone = await connection.execute(
+        text("""
+            WITH old AS (
+                SELECT id FROM pipeline.webhook_message
+                WHERE created_at < :before
+                    AND NOT EXISTS (SELECT FROM pipeline.feed WHERE message_id = webhook_message.id)
+                    AND NOT EXISTS (
+                        SELECT FROM pipeline.delivery
+                        JOIN pipeline.subscription ON subscription.id = subscription_id
+                        WHERE message_id = webhook_message.id
+                            AND delivery.state = 'pending' AND subscription.state = 'enabled'
+                    )
+                ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED
+            ), deliveries AS (
+                DELETE FROM pipeline.delivery USING old WHERE message_id = old.id
+            )
+            DELETE FROM pipeline.webhook_message USING old WHERE webhook_message.id = old.id
+        """),
+        {"before": before, "limit": limit},
+    )
+    return gone.rowcount

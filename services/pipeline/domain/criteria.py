@@ -3,7 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from hashlib import sha256
 from typing import TypeAlias
+
+from pydantic_core import to_json
 
 from shared.documents.conditions import (
     ATTRIBUTE_FIELDS,
@@ -11,6 +14,7 @@ from shared.documents.conditions import (
     Condition,
     ConditionCompiler,
     Fields,
+    Missing,
     value_at,
 )
 from shared.errors import Fault
@@ -22,11 +26,16 @@ Question: TypeAlias = Callable[[Fields], Truth]
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """One thing to know of a lead. `answer` is None while a field that decides it is missing."""
+    """One thing to know of a lead. `answer` is None while a field that decides it is missing.
+
+    `reads` are the fields it looks at, `words` the condition as people read it.
+    """
 
     name: str
     answer: Question
     expires_after: timedelta | None
+    reads: tuple[str, ...]
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,7 @@ class Exclusion:
 
     holds: Condition
     reason: str
+    words: str
 
 
 def compile_question(document: Json, path: str, faults: list[Fault]) -> Question:
@@ -48,6 +58,12 @@ def compile_question(document: Json, path: str, faults: list[Fault]) -> Question
 def compile_condition(document: Json, path: str, faults: list[Fault]) -> Condition:
     """The same language in its plain two-valued meaning: a missing field fails most tests."""
     return ConditionCompiler(ATTRIBUTE_FIELDS, faults).compile(document, path)
+
+
+def digest_of(criterion: Criterion, fields: Fields) -> str:
+    """What the criterion looks at, in a few characters: others for other values."""
+    values = [value_at(fields, path.split(".")) for path in criterion.reads]
+    return sha256(to_json([None if isinstance(value, Missing) else [value] for value in values])).hexdigest()[:16]
 
 
 def fields_of(attributes: "Fields") -> Fields:

@@ -21,6 +21,7 @@ from services.pipeline.domain.triggers import (
     Trigger,
     VerdictIs,
 )
+from services.pipeline.domain.wording import condition_words, fields_read
 from shared.documents.durations import duration_us
 from shared.documents.reading import Section
 from shared.errors import Fault, InvalidDocument
@@ -30,10 +31,13 @@ Value = TypeVar("Value")
 
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _CLOCK: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _ZONE: Final = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", re.ASCII)
 _REQUIREMENT: Final = re.compile(r"attributes(\.[A-Za-z0-9_-]+)+", re.ASCII)
 _LONGEST_DUE: Final = timedelta(days=366)
 _MOST_STAGES: Final = 100
+_MOST_NAMES: Final = 20
+_LONGEST_NAME: Final = 200
 _DEEPEST: Final = 8
 
 
@@ -74,11 +78,14 @@ def _policy(section: Section, faults: list[Fault]) -> Policy:
 
 def _criteria(section: Section, faults: list[Fault]) -> Iterator[Criterion]:
     for name, value in section.entries():
+        before = len(faults)
         criterion = Section(value, f"{section.path}.{name}", faults)
-        answer = compile_question(_needed(criterion, "if"), f"{criterion.path}.if", faults)
+        condition = _needed(criterion, "if")
+        answer = compile_question(condition, f"{criterion.path}.if", faults)
         expires_after = criterion.parsed("expires_after", _duration, None)
         criterion.finish()
-        yield Criterion(name, answer, expires_after)
+        sound = condition if len(faults) == before else {}
+        yield Criterion(name, answer, expires_after, fields_read(sound), condition_words(sound))
 
 
 def _at_least(section: Section, criteria: int) -> int:
@@ -92,10 +99,12 @@ def _at_least(section: Section, criteria: int) -> int:
 
 def _exclusions(section: Section, faults: list[Fault]) -> Iterator[Exclusion]:
     for item in section.items("disqualified"):
-        holds = compile_condition(_needed(item, "if"), f"{item.path}.if", faults)
+        before = len(faults)
+        condition = _needed(item, "if")
+        holds = compile_condition(condition, f"{item.path}.if", faults)
         reason = _needed_text(item, "reason")
         item.finish()
-        yield Exclusion(holds, reason)
+        yield Exclusion(holds, reason, condition_words(condition) if len(faults) == before else "")
 
 
 def _stages(root: Section, policy: Policy, faults: list[Fault]) -> tuple[Stage, ...]:
@@ -109,6 +118,7 @@ def _stages(root: Section, policy: Policy, faults: list[Fault]) -> tuple[Stage, 
         root.fault("stages", "exactly one stage must have `initial: true`")
     for stage in stages:
         _check_stage(root, stage, known, policy)
+        _check_names(root, stage, stages)
         if sum(other.id == stage.id for other in stages[: stage.index + 1]) > 1:
             root.fault(f"stages[{stage.index}].id", f"there is a stage {stage.id} already")
     return stages
@@ -132,6 +142,16 @@ def _check_stage(root: Section, stage: Stage, known: set[str], policy: Policy) -
         root.fault(f"{path}.enter_when.disqualified", "the document disqualifies nobody")
 
 
+def _check_names(root: Section, stage: Stage, stages: tuple[Stage, ...]) -> None:
+    """A name by which CRMs know a stage must mean that one alone."""
+    others = [other for other in stages if other.index != stage.index]
+    taken = {name for other in others for name in (other.id, *other.known_as)}
+    for name in stage.known_as:
+        if name in taken or stage.known_as.count(name) > 1:
+            root.fault(f"stages[{stage.index}].known_as", f"{name} means another stage too, or is there twice")
+            return
+
+
 def _verdicts(trigger: Trigger) -> Iterator[str]:
     match trigger:
         case VerdictIs(state):
@@ -152,15 +172,23 @@ def _stage(section: Section, index: int, faults: list[Fault]) -> Stage:
     stage = Stage(
         id=section.name("id"),
         index=index,
-        initial=section.choice("initial", (False, True)) if section.has("initial") else False,
+        initial=section.parsed("initial", _truth, False),
         terminal=section.choice("terminal", ("won", "lost")) if section.has("terminal") else None,
         due=section.parsed("due", _due, None),
         probability=section.parsed("probability", _probability, None),
         requires=section.parsed("requires", _requirements, ()),
         enter_when=trigger,
+        known_as=section.parsed("known_as", _known_as, ()),
+        resets=_resets(section.section("on_enter")),
     )
     section.finish()
     return stage
+
+
+def _resets(section: Section) -> tuple[str, ...]:
+    found = section.names("reset_scores") if section.has("reset_scores") else ()
+    section.finish()
+    return found
 
 
 def _trigger(section: Section, depth: int) -> Trigger:
@@ -184,7 +212,8 @@ def _parts(section: Section, key: str, depth: int) -> tuple[Trigger, ...]:
 
 
 def _verdict(section: Section, key: str, _: int) -> Trigger:
-    section.choice(key, (True,))
+    if section.value(key) is not True:
+        section.fault(key, "must be true")
     return VerdictIs("qualified" if key == "qualified" else "disqualified")
 
 
@@ -281,6 +310,21 @@ def _requirements(value: Json) -> tuple[str, ...]:
     return tuple(str(item) for item in value)
 
 
+def _truth(value: Json) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")  # noqa: TRY004 a fault of the document
+    return value
+
+
+def _known_as(value: Json) -> tuple[str, ...]:
+    listed = value if isinstance(value, list) else [value]
+    if not listed or len(listed) > _MOST_NAMES:
+        raise ValueError(f"must be 1 to {_MOST_NAMES} names")
+    if not all(isinstance(item, str) and item.strip() and len(item) <= _LONGEST_NAME for item in listed):
+        raise ValueError(f"must be what CRMs call the stage: texts of 1 to {_LONGEST_NAME} characters")
+    return tuple(str(item) for item in listed)
+
+
 def _zone(value: Json) -> ZoneInfo:
     if not isinstance(value, str) or not _ZONE.fullmatch(value):
         raise ValueError("must be a time zone such as Europe/Stockholm")
@@ -319,6 +363,12 @@ def _holidays(value: Json) -> frozenset[date]:
     if not isinstance(value, list):
         raise ValueError("must be a list of dates")  # noqa: TRY004 a fault of the document
     try:
-        return frozenset(date.fromisoformat(str(item)) for item in value)
+        return frozenset(_date(item) for item in value)
     except ValueError as error:
         raise ValueError("holidays are dates: 2026-12-25") from error
+
+
+def _date(value: Json) -> date:
+    if not isinstance(value, str) or not _DATE.fullmatch(value):
+        raise ValueError(value)
+    return date.fromisoformat(value)

@@ -41,16 +41,22 @@ class Crossed:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The verdict is another."""
+    """The verdict is another; `lapsed` names the criteria whose evidence expired at that moment."""
 
     at: datetime
     verdict: Verdict
     evidence: tuple[Evidence, ...]
+    previous: Verdict
+    lapsed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """The lead stands in another stage."""
+    """The lead stands in another stage. `resets`: scores that begin anew with that.
+
+    `merged` is the lead that brought its stage along when it turned out to be this one: no move, but a choice
+    between two stages that each had come to by moves.
+    """
 
     at: datetime
     from_stage: str | None
@@ -61,6 +67,8 @@ class Moved:
     override: bool
     entered_at: datetime | None
     due_at: datetime | None
+    resets: tuple[str, ...] = ()
+    merged: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ Nothing here knows of rows, clocks or logs.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Literal
 
 from services.pipeline.domain import qualification
 from services.pipeline.domain.criteria import fields_of
@@ -25,7 +24,17 @@ from services.pipeline.domain.facts import (
     Separated,
     Stalled,
 )
+from services.pipeline.domain.past import NO_PAST, Past, united
 from services.pipeline.domain.qualification import OPEN, Basis, Verdict, Word
+from services.pipeline.domain.said import (
+    OWN_SOURCE,
+    DealFact,
+    asked_move,
+    deal_facts,
+    later_facts,
+    sets_off_rules,
+    word_on,
+)
 from services.pipeline.domain.stages import (
     Candidate,
     Move,
@@ -36,32 +45,11 @@ from services.pipeline.domain.stages import (
     refusal,
 )
 from services.pipeline.domain.thresholds import OUTSIDE, ThresholdState, combined, cross
+from services.pipeline.domain.touches import Touch, first_of, touch_of
 from services.pipeline.domain.triggers import Fresh, Situation
 from shared.events.envelope import LeadReference
 from shared.events.json import Json
 from shared.events.scores import EventsRecorded, Merge, RecordedEvent, ScoreChange, ThresholdPosition, Unmerge
-
-STAGE_CHANGED = "stage_changed"
-DEAL_UPDATED = "deal_updated"
-CRITERION_CONFIRMED = "criterion_confirmed"
-CRITERION_REFUTED = "criterion_refuted"
-DEAL_FIELDS = ("owner", "amount", "currency", "close_date", "probability", "name")
-
-
-@dataclass(frozen=True, slots=True)
-class DealFact:
-    """One field of the deal; the latest word stands."""
-
-    value: Json
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Touch:
-    """The first event heard of: where the lead came from."""
-
-    source: str
-    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +64,11 @@ class Stay:
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """What the pipeline knows of a lead. `recent_events` are the types of its newest events, robots' aside.
+    """What the pipeline knows of a lead.
 
+    `recent_events` are the types of its newest events, robots' aside. `judged_at` is the moment that `verdict`
+    is of, `lapses_at` the next at which evidence for it expires. `moved_at` is when it last came to its stage as
+    far as anybody was told, `word_at` when a person or a CRM last said where it stands.
     `restored_at` is when it came back from being another one's part: no merge before that is true of it any more.
     """
 
@@ -90,9 +81,14 @@ class Lead:
     words: Mapping[str, Word] = field(default_factory=dict)
     basis: Mapping[str, Basis] = field(default_factory=dict)
     verdict: Verdict = OPEN
+    judged_at: datetime | None = None
+    lapses_at: datetime | None = None
     thresholds: Mapping[str, ThresholdState] = field(default_factory=dict)
     stay: Stay | None = None
+    moved_at: datetime | None = None
+    word_at: datetime | None = None
     first_touch: Touch | None = None
+    past: Past = NO_PAST
     recent_events: frozenset[str] = frozenset()
     absorbed_by: str | None = None
     restored_at: datetime | None = None
@@ -101,6 +97,17 @@ class Lead:
     def reference(self) -> LeadReference:
         """The lead by every name it is known by."""
         return LeadReference(id=self.id, emails=self.emails, external_ids=dict(self.external_ids))
+
+    @property
+    def next_moment(self) -> datetime | None:
+        """When something next comes to pass with the lead by itself: it stalls, or evidence expires."""
+        if self.absorbed_by is not None:
+            return None
+        return min((moment for moment in (self._stalls_at, self.lapses_at) if moment is not None), default=None)
+
+    @property
+    def _stalls_at(self) -> datetime | None:
+        return self.stay.due_at if self.stay is not None and self.stay.stalled_at is None else None
 
     def fields(self) -> Mapping[str, Json]:
         """What conditions see: the attributes, and over them what the deal says."""
@@ -126,7 +133,7 @@ def after_score(lead: Lead, change: ScoreChange, pipeline: Pipeline | None) -> O
     """The scores are others: thresholds are crossed, in the order of their names, and rules follow."""
     lead = _known_as(lead, change.lead, change.attributes)
     told: list[Fact] = [Scored(change.at, change)]
-    lead, facts = _entered_pipeline(lead, pipeline, change.at)
+    lead, facts = begun(lead, pipeline, change.at)
     told += facts
     lead, crossed = _crossings(lead, change)
     events = lead.recent_events & {event.type for event in change.events}
@@ -135,7 +142,7 @@ def after_score(lead: Lead, change: ScoreChange, pipeline: Pipeline | None) -> O
         left=frozenset(fact.threshold for fact in crossed if fact.crossing.direction == "left"),
         events=events,
     )
-    lead, followed = _judged_and_settled(lead, pipeline, fresh, change.at)
+    lead, followed = judged_and_settled(lead, pipeline, fresh, change.at)
     return lead, (*told, *crossed, *followed)
 
 
@@ -147,18 +154,22 @@ def after_absorbed_score(lead: Lead, change: ScoreChange) -> Outcome:
 def after_merge(lead: Lead, absorbed: Lead, merge: Merge, pipeline: Pipeline | None, at: datetime) -> Outcome:
     """Two leads are one. The survivor keeps the further stage, the latest words and the latest deal.
 
-    The thresholds' new positions come with the score that follows; until then inside is whoever was.
+    That is no move but a choice between two stages, each of which was come to by moves; whatever `moves` says,
+    nobody who was won is lost by it. The thresholds' new positions come with the score that follows; until then
+    inside is whoever was.
     """
     lead = replace(
         _known_as(lead, merge.lead, {**absorbed.attributes, **lead.attributes}),
-        deal=_later_facts(lead.deal, absorbed.deal),
+        deal=later_facts(lead.deal, absorbed.deal),
         words=qualification.with_words(lead.words, absorbed.words.values()),
         thresholds=combined(lead.thresholds, absorbed.thresholds),
-        first_touch=_first(lead.first_touch, absorbed.first_touch),
+        word_at=max((at for at in (lead.word_at, absorbed.word_at) if at), default=None),
+        first_touch=first_of(lead.first_touch, absorbed.first_touch),
+        past=united(lead.past, absorbed.past),
     )
     told: list[Fact] = [Absorbed(at, absorbed.id)]
     lead, facts = _united_stay(lead, absorbed, pipeline, at)
-    lead, followed = _judged_and_settled(lead, pipeline, Fresh(), at)
+    lead, followed = judged_and_settled(lead, pipeline, Fresh(), at)
     return lead, (*told, *facts, *followed)
 
 
@@ -190,87 +201,62 @@ def after_request(lead: Lead, move: Move, pipeline: Pipeline, at: datetime) -> t
     return _moved(lead, move, pipeline, at)
 
 
-def after_due(lead: Lead, now: datetime) -> Outcome:
-    """The lead stalls if it stands past its due time and nobody has been told yet."""
-    stay = None if lead.absorbed_by else lead.stay
-    if stay is None or stay.due_at is None or stay.stalled_at is not None or now < stay.due_at:
-        return lead, ()
-    told = Stalled(stay.due_at, stay.stage, stay.since)
-    return replace(lead, stay=replace(stay, stalled_at=stay.due_at)), (told,)
+def after_moments(lead: Lead, pipeline: Pipeline | None, now: datetime) -> Outcome:
+    """Whatever has come to pass by itself up to `now`, each at its own moment: evidence expired, a stay is overdue.
+
+    A verdict that changes may set off rules, as always.
+    """
+    told: list[Fact] = []
+    while (moment := lead.next_moment) is not None and moment <= now:
+        lead, facts = _at_moment(lead, pipeline, moment)
+        told += facts
+    return lead, tuple(told)
+
+
+def _at_moment(lead: Lead, pipeline: Pipeline | None, moment: datetime) -> Outcome:
+    if lead.lapses_at == moment:
+        return judged_and_settled(replace(lead, lapses_at=None), pipeline, Fresh(), moment)
+    stay = lead.stay
+    assert stay is not None
+    return replace(lead, stay=replace(stay, stalled_at=moment)), (Stalled(moment, stay.stage, stay.since),)
 
 
 def _with_events(lead: Lead, events: tuple[RecordedEvent, ...], pipeline: Pipeline | None) -> Outcome:
     told: list[Fact] = []
-    lead = replace(lead, recent_events=frozenset(event.type for event in events if not _by_robot(event)))
+    lead = replace(lead, recent_events=frozenset(event.type for event in events if sets_off_rules(event)))
     for event in events:
         told.append(Happened(event.occurred_at, event))
-        lead = replace(lead, first_touch=_first(lead.first_touch, Touch(event.source, event.occurred_at)))
+        if event.source != OWN_SOURCE:
+            lead = replace(lead, first_touch=first_of(lead.first_touch, touch_of(event)))
         lead, facts = _with_event(lead, event, pipeline)
         told += facts
     return lead, tuple(told)
 
 
 def _with_event(lead: Lead, event: RecordedEvent, pipeline: Pipeline | None) -> Outcome:
-    lead, facts = _entered_pipeline(lead, pipeline, event.occurred_at)
+    lead, facts = begun(lead, pipeline, event.occurred_at)
     lead, acted = _acted(lead, event, pipeline)
-    fresh = Fresh() if _by_robot(event) else Fresh(events=frozenset({event.type}))
-    lead, followed = _judged_and_settled(lead, pipeline, fresh, event.occurred_at)
+    fresh = Fresh(events=frozenset({event.type})) if sets_off_rules(event) else Fresh()
+    lead, followed = judged_and_settled(lead, pipeline, fresh, event.occurred_at)
     return lead, (*facts, *acted, *followed)
 
 
 def _acted(lead: Lead, event: RecordedEvent, pipeline: Pipeline | None) -> Outcome:
     """What people and CRMs say by events."""
-    if event.type == DEAL_UPDATED:
-        return _with_deal(lead, event), ()
-    if event.type in {CRITERION_CONFIRMED, CRITERION_REFUTED}:
-        word = _word(event)
-        return (replace(lead, words=qualification.with_word(lead.words, word)) if word else lead), ()
-    if event.type == STAGE_CHANGED and pipeline is not None:
-        lead = _with_deal(lead, event)
-        lead, fact = after_request(lead, _move(event), pipeline, _not_before(lead, event.occurred_at))
-        return lead, () if _is_echo(fact) else (fact,)
-    return lead, ()
-
-
-def _with_deal(lead: Lead, event: RecordedEvent) -> Lead:
-    stated = {name: event.properties[name] for name in DEAL_FIELDS if name in event.properties}
-    facts = {name: DealFact(value, event.occurred_at) for name, value in stated.items()}
-    return replace(lead, deal=_later_facts(lead.deal, facts))
-
-
-def _word(event: RecordedEvent) -> Word | None:
-    criterion = _text(event, "criterion")
-    if criterion is None:
-        return None
-    return Word(
-        criterion=criterion,
-        confirmed=event.type == CRITERION_CONFIRMED,
-        source=_speaker(event),
-        actor=_text(event, "actor"),
-        note=_text(event, "note"),
-        at=event.occurred_at,
-    )
-
-
-def _move(event: RecordedEvent) -> Move:
-    return Move(
-        to=_text(event, "stage") or "",
-        by="crm",
-        actor=_text(event, "actor") or event.source,
-        reason=_text(event, "reason"),
-        override=event.properties.get("override") is True,
-    )
-
-
-def _speaker(event: RecordedEvent) -> Literal["person", "crm"]:
-    """Events of leadflow's own API are people's unless they say otherwise; those of a source are a CRM's."""
-    stated = event.properties.get("by", "person" if event.source == "api" else "crm")
-    return "person" if stated == "person" else "crm"
-
-
-def _text(event: RecordedEvent, name: str) -> str | None:
-    value = event.properties.get(name)
-    return value if isinstance(value, str) and value.strip() else None
+    lead = replace(lead, deal=later_facts(lead.deal, deal_facts(event)))
+    word = word_on(event)
+    if word is not None:
+        lead = replace(lead, words=qualification.with_word(lead.words, word))
+    move = asked_move(event, pipeline.stages) if pipeline is not None else None
+    if move is None or pipeline is None:
+        return lead, ()
+    if lead.word_at is not None and event.occurred_at < lead.word_at:
+        later = Refusal("outdated", "a later word has moved the lead since")
+        return lead, (_refused(lead, move, later, _not_before(lead, event.occurred_at)),)
+    lead, fact = after_request(lead, move, pipeline, _not_before(lead, event.occurred_at))
+    if isinstance(fact, Moved):
+        lead = replace(lead, word_at=event.occurred_at)
+    return lead, () if _is_echo(fact) else (fact,)
 
 
 def _is_echo(fact: Fact) -> bool:
@@ -278,11 +264,7 @@ def _is_echo(fact: Fact) -> bool:
     return isinstance(fact, MoveRefused) and fact.code == "same_stage"
 
 
-def _by_robot(event: RecordedEvent) -> bool:
-    return event.properties.get("machine") is True
-
-
-def _entered_pipeline(lead: Lead, pipeline: Pipeline | None, at: datetime) -> Outcome:
+def begun(lead: Lead, pipeline: Pipeline | None, at: datetime) -> Outcome:
     """A lead heard of for the first time begins in the initial stage; without a pipeline it waits."""
     if pipeline is None or lead.stay is not None:
         return lead, ()
@@ -315,22 +297,29 @@ def _cooldown(position: ThresholdPosition | None) -> timedelta | None:
     return timedelta(seconds=position.cooldown_seconds)
 
 
-def _judged_and_settled(lead: Lead, pipeline: Pipeline | None, fresh: Fresh, at: datetime) -> Outcome:
+def judged_and_settled(lead: Lead, pipeline: Pipeline | None, fresh: Fresh, at: datetime) -> Outcome:
+    """The lead with the verdict of `at`, and moved by whatever rules follow from what is `fresh`."""
     if pipeline is None:
         return lead, ()
     lead, judged = _judged(lead, pipeline, at)
-    fresh = replace(fresh, judged=bool(judged))
+    fresh = replace(fresh, judged=fresh.judged or bool(judged))
     lead, moved = _settled(lead, pipeline, fresh, _not_before(lead, at))
     return lead, (*judged, *moved)
 
 
 def _judged(lead: Lead, pipeline: Pipeline, at: datetime) -> Outcome:
-    fields = lead.fields()
-    basis = qualification.rebased(pipeline.policy, fields, lead.basis, at)
-    found = qualification.evidence(pipeline.policy, basis, lead.words, at)
-    verdict = qualification.verdict(pipeline.policy, fields, found)
-    told = () if verdict == lead.verdict else (Judged(at, verdict, found),)
-    return replace(lead, basis=basis, verdict=verdict), told
+    """No verdict is older than the one before it: what is heard of late is judged as of then."""
+    at = max(at, lead.judged_at or at)
+    fields, policy = lead.fields(), pipeline.policy
+    basis = qualification.rebased(policy, fields, lead.basis, at)
+    found = qualification.evidence(policy, basis, lead.words, at)
+    verdict = qualification.verdict(policy, fields, found)
+    lapses_at = min((item.expires_at for item in found if item.expires_at is not None), default=None)
+    judged = replace(lead, basis=basis, verdict=verdict, judged_at=at, lapses_at=lapses_at)
+    if verdict == lead.verdict:
+        return judged, ()
+    lapsed = qualification.lapsed(policy, lead.basis, lead.words, since=lead.judged_at, until=at)
+    return judged, (Judged(at, verdict, found, previous=lead.verdict, lapsed=lapsed),)
 
 
 def _settled(lead: Lead, pipeline: Pipeline, fresh: Fresh, at: datetime) -> Outcome:
@@ -379,8 +368,9 @@ def _moved(lead: Lead, move: Move, pipeline: Pipeline, at: datetime) -> tuple[Le
         override=move.override,
         entered_at=lead.stay.since if lead.stay else None,
         due_at=due,
+        resets=stage.resets,
     )
-    return replace(lead, stay=Stay(stage.id, at, due)), told
+    return replace(lead, stay=Stay(stage.id, at, due), moved_at=at), told
 
 
 def _refused(lead: Lead, move: Move, refused: Refusal, at: datetime) -> MoveRefused:
@@ -406,7 +396,8 @@ def _united_stay(lead: Lead, absorbed: Lead, pipeline: Pipeline | None, at: date
         return lead, ()
     move = Move(target, "rule", reason=f"merged with {absorbed.id}, which had come further")
     lead, fact = _moved(lead, move, pipeline, _not_before(lead, at))
-    return replace(lead, stay=absorbed.stay), (replace(fact, due_at=absorbed.stay.due_at),)
+    told = replace(fact, due_at=absorbed.stay.due_at, resets=(), merged=absorbed.id)
+    return replace(lead, stay=absorbed.stay), (told,)
 
 
 def _known_as(lead: Lead, reference: LeadReference, attributes: Mapping[str, Json]) -> Lead:
@@ -419,17 +410,8 @@ def _known_as(lead: Lead, reference: LeadReference, attributes: Mapping[str, Jso
 
 
 def _not_before(lead: Lead, at: datetime) -> datetime:
-    """A late event moves the lead when it is heard of: no stay ends before it began."""
-    return at if lead.stay is None else max(at, lead.stay.since)
+    """A late event moves the lead when it is heard of: no stay ends before it began, nor before that was told.
 
-
-def _later_facts(one: Mapping[str, DealFact], other: Mapping[str, DealFact]) -> dict[str, DealFact]:
-    found = dict(one)
-    for name, fact in other.items():
-        if name not in found or found[name].at <= fact.at:
-            found[name] = fact
-    return found
-
-
-def _first(one: Touch | None, other: Touch | None) -> Touch | None:
-    return min((touch for touch in (one, other) if touch), key=lambda touch: touch.at, default=None)
+    A stay that came with a merge began before the lead was told to be there.
+    """
+    return max(at, lead.stay.since if lead.stay else at, lead.moved_at or at)

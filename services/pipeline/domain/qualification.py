@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from services.pipeline.domain.criteria import Criterion, Exclusion
+from services.pipeline.domain.criteria import Criterion, Exclusion, digest_of
 from shared.events.json import Json
 from shared.events.stages import Evidence
 
@@ -28,10 +28,11 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What the rule says of a criterion, and since when."""
+    """What the rule says of a criterion, and since when; `seen` is a digest of what it looked at, if that ages."""
 
     state: CriterionState
     since: datetime
+    seen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,19 @@ OPEN = Verdict("open")
 
 
 def rebased(policy: Policy, fields: Fields, basis: Mapping[str, Basis], at: datetime) -> dict[str, Basis]:
-    """What the rules say now; a state that has not changed keeps its date."""
-    found: dict[str, Basis] = {}
-    for criterion in policy.criteria:
-        state = _state(criterion.answer(fields))
-        known = basis.get(criterion.name)
-        found[criterion.name] = known if known and known.state == state else Basis(state, at)
-    return found
+    """What the rules say now. A state keeps its date as long as nothing new is known.
+
+    Where evidence expires, another value is new evidence even when it means the same.
+    """
+    return {criterion.name: _basis(criterion, fields, basis.get(criterion.name), at) for criterion in policy.criteria}
+
+
+def _basis(criterion: Criterion, fields: Fields, known: Basis | None, at: datetime) -> Basis:
+    state = _state(criterion.answer(fields))
+    seen = digest_of(criterion, fields) if criterion.expires_after is not None else ""
+    if known is None or known.state != state or (known.seen and seen and known.seen != seen):
+        return Basis(state, at, seen)
+    return Basis(state, known.since, seen)
 
 
 def evidence(
@@ -82,6 +89,24 @@ def verdict(policy: Policy, fields: Fields, found: Sequence[Evidence]) -> Verdic
             return Verdict("disqualified", exclusion.reason)
     met = sum(item.state == "met" for item in found)
     return Verdict("qualified") if policy.at_least is not None and met >= policy.at_least else OPEN
+
+
+def lapsed(
+    policy: Policy,
+    basis: Mapping[str, Basis],
+    words: Mapping[str, Word],
+    *,
+    since: datetime | None,
+    until: datetime,
+) -> tuple[str, ...]:
+    """Criteria whose evidence was good at `since` and had expired by `until`."""
+    if since is None:
+        return ()
+    before, after = (evidence(policy, basis, words, at) for at in (since, until))
+    pairs = zip(before, after, strict=True)
+    return tuple(
+        old.criterion for old, new in pairs if old.expires_at is not None and old.expires_at != new.expires_at
+    )
 
 
 def with_word(words: Mapping[str, Word], word: Word) -> dict[str, Word]:

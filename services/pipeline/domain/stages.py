@@ -16,7 +16,10 @@ REASON = "reason"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage of a document; `index` is its place in the order."""
+    """One stage of a document; `index` is its place in the order.
+
+    `known_as`: what CRMs call it. `resets`: scores that begin anew when a lead enters.
+    """
 
     id: str
     index: int
@@ -26,6 +29,8 @@ class Stage:
     probability: float | None = None
     requires: tuple[str, ...] = ()
     enter_when: Trigger | None = None
+    known_as: tuple[str, ...] = ()
+    resets: tuple[str, ...] = ()
 
     @property
     def named_origins(self) -> tuple[str, ...]:
@@ -52,6 +57,14 @@ class Stages:
     def find(self, stage_id: str | None) -> Stage | None:
         """The stage of that id; None for one that this document does not have."""
         return next((stage for stage in self.order if stage.id == stage_id), None)
+
+    def called(self, name: str) -> Stage | None:
+        """The stage of that id, or that CRMs know by that name."""
+        return self.find(name) or next((stage for stage in self.order if name in stage.known_as), None)
+
+    def ending(self, terminal: Literal["won", "lost"]) -> Stage | None:
+        """Where a deal that was won or lost goes, unless somebody says more: the first such stage."""
+        return next((stage for stage in self.order if stage.terminal == terminal), None)
 
     @property
     def initial(self) -> Stage:
@@ -86,6 +99,7 @@ class _Question:
     origin: Stage | None
     target: Stage
     fields: Fields
+    is_stray: bool
 
 
 _Guard = Callable[[_Question], Refusal | None]
@@ -96,13 +110,17 @@ def refusal(stages: Stages, move: Move, *, current: str | None, fields: Fields) 
 
     `fields` is what conditions see. An override, with actor and reason, passes the guards of `OVERRIDABLE`;
     an unknown stage and a move to where the lead stands are refused to everybody.
+
+    A lead whose stage this version of the document lacks is a stray: there is neither back nor skip for it,
+    people and CRMs may move it anywhere that `requires` allows, and rules leave it where it is.
     """
     target = stages.find(move.to)
     if target is None:
         return Refusal("unknown_stage", f"the pipeline has no stage {move.to}")
     if move.to == current:
         return Refusal("same_stage", f"the lead stands in {move.to} already")
-    question = _Question(stages, move, stages.find(current), target, fields)
+    origin = stages.find(current)
+    question = _Question(stages, move, origin, target, fields, is_stray=current is not None and origin is None)
     if move.override:
         return _override_without_reason(question)
     return next((found for guard in OVERRIDABLE if (found := guard(question))), None)
@@ -115,7 +133,11 @@ def _override_without_reason(question: _Question) -> Refusal | None:
 
 
 def _rule_not_forward(question: _Question) -> Refusal | None:
-    if question.move.by != "rule" or question.move.named or not _is_back(question):
+    if question.move.by != "rule":
+        return None
+    if question.is_stray:
+        return Refusal("rule_not_forward", "the pipeline has the lead's stage no more: where is forward?")
+    if question.move.named or not _is_back(question):
         return None
     return Refusal("rule_not_forward", "a rule moves forward, or names the stage it comes from")
 
@@ -135,6 +157,8 @@ def _back(question: _Question) -> Refusal | None:
 
 def _skip(question: _Question) -> Refusal | None:
     if question.stages.moves.skip or question.target.terminal == "lost" or _names_origin(question):
+        return None
+    if question.is_stray:
         return None
     skipped = _between(question)
     if not skipped:
@@ -184,7 +208,8 @@ def candidates(stages: Stages, situation: Situation, seen: frozenset[str]) -> li
     """Stages whose rule asks for the lead because of something fresh, in the order they are tried.
 
     Terminal stages come first (who is ruled out is not advanced on the way), then the order of the document.
-    A rule that would lead back without naming where it comes from does not ask at all. `seen` are stages
+    A rule that would lead back without naming where it comes from does not ask at all, and none does for a
+    lead whose stage the document lacks. `seen` are stages
     this settling has been in: none is entered twice, so settling ends.
     """
     found = [
@@ -209,10 +234,10 @@ def _asks(stage: Stage, stages: Stages, situation: Situation) -> Match | None:
     if stage.enter_when is None:
         return None
     origin = stages.find(situation.stage)
-    matched = matching(stage.enter_when, situation)
-    if matched and not matched.named and origin is not None and stage.index < origin.index:
+    if origin is None:
         return None
-    return matched
+    matched = matching(stage.enter_when, situation)
+    return None if matched and not matched.named and stage.index < origin.index else matched
 
 
 def _reach(stage: Stage | None) -> tuple[int, int]:

@@ -2,17 +2,24 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
 from uuid import uuid4
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import text
 
 from services.pipeline import documents
+from services.pipeline.api.feed import feed_router
 from services.pipeline.api.leads import leads_router
 from services.pipeline.api.pipelines import pipelines_router
+from services.pipeline.api.reports import reports_router
 from services.pipeline.api.subscriptions import subscriptions_router
 from services.pipeline.delivery.address import AddressGuard
+from services.pipeline.delivery.sender import Sender
+from services.pipeline.feed_watch import FeedWatch
 from services.pipeline.handlers import Handlers
 from services.pipeline.service import PipelineService
 from shared.access import KeyRepository, KeyRing, Scope
@@ -45,14 +52,35 @@ class PipelineHarness:
     guard: AddressGuard = field(default_factory=AddressGuard)
 
     def __post_init__(self) -> None:
-        self.service = PipelineService(
-            self.database, self.clock, self.outbox, on_deliveries=lambda: self.wakes.append(None)
-        )
+        self.keys = KeyRing(self.database, self.clock)
+        self.watch = FeedWatch(self.database, most_streams=10)
+        self.service = PipelineService(self.database, self.clock, self.outbox, on_told=self._on_told)
         self.handlers = Handlers(self.service, self.log, self.clock)
         self.context = Context(Settings(), self.database, self.log, self.clock)
 
+    @property
+    def sender(self) -> Sender:
+        """What the test button sends with."""
+        return Sender(self.guard, timeout_seconds=5, connections=10)
+
+    @cached_property
+    def app(self) -> FastAPI:
+        """The routes of the pipeline, as this harness stands when it is first asked for them."""
+        routers = (
+            leads_router(self.context, self.keys, self.service),
+            pipelines_router(self.context, self.keys),
+            subscriptions_router(self.context, self.keys, self.guard, self.sender),
+            feed_router(self.context, self.keys, self.watch),
+            reports_router(self.context, self.keys),
+        )
+        return create_app([Service("pipeline", routers)])
+
+    def _on_told(self) -> None:
+        self.wakes.append(None)
+        self.watch.wake()
+
     async def publish(self, document: dict[str, Json] | None = None, workspace: str = "default") -> None:
-        await documents.publish(self.database, self.clock, workspace, document or B2B, by="test")
+        await documents.publish(self.database, self.clock, workspace, document or B2B, by="test", reason="test")
 
     async def take_in(self, *messages: Message) -> None:
         await self.take_in_bytes([encode(message) for message in messages])
@@ -73,19 +101,12 @@ class PipelineHarness:
 
     async def client(self, *scopes: Scope, workspace: str = "default") -> httpx.AsyncClient:
         """A caller whose key has `scopes`."""
-        keys = KeyRing(self.database, self.clock)
         key = await KeyRepository(self.database).create(
             workspace, name=str(uuid4()), scopes=scopes or (Scope.ADMIN,), now=self.clock.now()
         )
-        await keys.snapshot.refresh()
-        routers = (
-            leads_router(self.context, keys, self.service),
-            pipelines_router(self.context, keys),
-            subscriptions_router(self.context, keys, self.guard),
-        )
-        app = create_app([Service("pipeline", routers)])
+        await self.keys.snapshot.refresh()
         return httpx.AsyncClient(
-            transport=httpx.ASGITransport(app),
+            transport=httpx.ASGITransport(self.app),
             base_url="http://leadflow",
             headers={"authorization": f"Bearer {key.text}"},
         )
@@ -112,3 +133,10 @@ async def pipeline(database: Database, log: EmbeddedLog) -> PipelineHarness:
 def unpublished(database: Database, log: EmbeddedLog) -> PipelineHarness:
     """A pipeline that nobody has published a document for."""
     return PipelineHarness(database, log)
+
+
+@pytest.fixture
+def hooked(pipeline: PipelineHarness) -> PipelineHarness:
+    """A pipeline whose clock begins now, because verifiers look at their own clock."""
+    pipeline.clock.move_to(datetime.now(UTC))
+    return pipeline

@@ -1,7 +1,9 @@
 """TLS under the original name, though the connection goes to a checked address."""
 
+import asyncio
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -75,3 +77,42 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(certificate: Pat
     answer, hosts = await sent_to(NAME, certificate, trusted=False)
 
     assert (answer.status, answer.error, hosts) == (None, "ConnectError", [])
+
+
+async def answer_of(response: bytes) -> Answer:
+    """What becomes of a POST to a server that says `response` and then nothing more, and does not hang up."""
+
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(response)
+            await reader.read()
+        writer.transport.abort()
+        ended.set()
+
+    ended = asyncio.Event()
+    sender = Sender(AddressGuard(allow_private=True, allow_http=True), timeout_seconds=0.5, connections=1)
+    async with await asyncio.start_server(respond, "127.0.0.1", 0) as server:
+        answer = await sender.send(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", {}, b"")
+        await sender.close()
+        await ended.wait()
+    return answer
+
+
+async def test_who_has_given_a_status_has_answered_even_if_the_rest_never_comes() -> None:
+    answer = await answer_of(b"HTTP/1.1 503 Busy\r\nretry-after: 7\r\ncontent-length: 100\r\n\r\nbe patient")
+
+    assert (answer.status, answer.error, answer.retry_after) == (503, None, "7")
+    assert answer.excerpt == "be patient"
+
+
+async def test_who_gives_no_status_in_time_has_not_answered() -> None:
+    for response in (b"", b"HTTP/1.1 200 OK\r\nx-slow: ", b"HTTP/1.1 100 Continue\r\n\r\n"):
+        answer = await answer_of(response)
+        assert (answer.status, answer.error) == (None, "timeout"), response
+
+
+async def test_what_is_no_http_is_no_answer() -> None:
+    answer = await answer_of(b"220 smtp.example.com ESMTP\r\n\r\n")
+
+    assert (answer.status, answer.error) == (None, "RemoteProtocolError")

@@ -4,13 +4,14 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import text
 
 from services.pipeline.domain.stages import Move
 from shared.errors import InvalidInput, Refused, TransientError
 from shared.events.codec import encode
 from shared.events.envelope import Message
-from shared.events.stages import LeadStageChanged, LeadStalled
+from shared.events.stages import LeadQualificationReopened, LeadStageChanged, LeadStalled
 from shared.events.thresholds import LeadThresholdEntered
 from tests.integration.pipeline.conftest import PipelineHarness
 from tests.support.pipeline import (
@@ -150,11 +151,11 @@ async def test_a_stalled_lead_is_told_once_at_its_moment(pipeline: PipelineHarne
     await pipeline.take_in(recorded(1, a_recorded_event("page_viewed", NOON)))
     due = NOON + timedelta(days=1)
     pipeline.clock.move_to(due - timedelta(seconds=1))
-    assert await pipeline.service.tell_stalled(10) == 0
+    assert await pipeline.service.tell_what_time_did(10) == 0
 
     pipeline.clock.move_to(due + timedelta(seconds=1))
-    assert await pipeline.service.tell_stalled(10) == 1
-    assert await pipeline.service.tell_stalled(10) == 0
+    assert await pipeline.service.tell_what_time_did(10) == 1
+    assert await pipeline.service.tell_what_time_did(10) == 0
 
     *_, stalled = await pipeline.emitted()
     assert isinstance(stalled, LeadStalled)
@@ -168,7 +169,7 @@ async def test_leaving_the_stage_settles_what_was_due(pipeline: PipelineHarness)
 
     pipeline.clock.move_to(NOON + timedelta(days=30))
 
-    assert await pipeline.service.tell_stalled(10) == 0
+    assert await pipeline.service.tell_what_time_did(10) == 0
 
 
 async def test_the_survivor_of_a_merge_has_both_histories_and_the_further_stage(pipeline: PipelineHarness) -> None:
@@ -186,7 +187,7 @@ async def test_the_survivor_of_a_merge_has_both_histories_and_the_further_stage(
     assert await history(pipeline, "timeline", OTHER) == []
     assert (await history(pipeline, "timeline")).count("event") == 3
     async with pipeline.database.transaction() as connection:
-        owner = await connection.scalar(text("SELECT owner FROM pipeline.lead WHERE stage = 'mql'"))
+        owner = await connection.scalar(text("SELECT owner FROM pipeline.hot_row WHERE stage = 'mql'"))
     assert owner == "bo"
 
 
@@ -326,3 +327,69 @@ async def test_poison_is_kept_aside_and_its_neighbours_count(pipeline: PipelineH
     async with pipeline.log.consume(["lead-scores-dlq"], group="people", member="a person") as reader:
         kept = await reader.poll(max_records=10, timeout_seconds=5)
     assert [record.value for record in kept] == [poison]
+
+
+async def test_a_verdict_that_lapses_is_told_at_its_moment_even_after_downtime(pipeline: PipelineHarness) -> None:
+    known = {**QUALIFYING, "job_title": "clerk", "timeline_months": 3}
+    await pipeline.take_in(recorded(1, a_recorded_event("page_viewed", NOON), attributes=known))
+    moment = NOON + timedelta(days=90)
+    pipeline.clock.move_to(moment - timedelta(seconds=1))
+    await pipeline.service.tell_what_time_did(10)
+    assert "qualification_reopened" not in await pipeline.emitted_types()
+
+    pipeline.clock.move_to(moment + timedelta(days=3))
+    assert await pipeline.service.tell_what_time_did(10) == 1
+    assert await pipeline.service.tell_what_time_did(10) == 0
+
+    *_, reopened = await pipeline.emitted()
+    assert isinstance(reopened, LeadQualificationReopened)
+    assert (reopened.time, reopened.data.at, reopened.data.state) == (moment, moment, "open")
+    assert (reopened.data.previous, reopened.data.reason) == ("qualified", "evidence expired: timeline")
+    assert {item.criterion: item.state for item in reopened.data.evidence}["timeline"] == "unknown"
+
+
+async def test_a_stall_that_is_told_late_carries_its_true_moment(pipeline: PipelineHarness) -> None:
+    await pipeline.take_in(recorded(1, a_recorded_event("page_viewed", NOON)))
+
+    pipeline.clock.move_to(NOON + timedelta(days=40))
+    await pipeline.service.tell_what_time_did(10)
+
+    stalls = [message for message in await pipeline.emitted() if isinstance(message, LeadStalled)]
+    assert [message.time for message in stalls] == [NOON + timedelta(days=1)]
+
+
+async def test_an_override_is_told_as_one_with_its_actor_and_reason(pipeline: PipelineHarness) -> None:
+    await pipeline.take_in(recorded(1, a_recorded_event("page_viewed")))
+    override = Move("proposal", "person", actor="ada", reason="the CEO called", override=True)
+
+    await pipeline.service.move("default", LEAD, override)
+
+    *_, moved = await pipeline.emitted()
+    assert isinstance(moved, LeadStageChanged)
+    assert (moved.data.override, moved.data.actor, moved.data.why) == (True, "ada", "the CEO called")
+
+
+async def test_suppressed_crossings_are_counted(pipeline: PipelineHarness) -> None:
+    def counted(outcome: str) -> float:
+        labels = {"threshold": "counted", "direction": "entered", "outcome": outcome}
+        return REGISTRY.get_sample_value("leadflow_pipeline_threshold_crossings_total", labels) or 0.0
+
+    cooldown = timedelta(days=7)
+    for number, position in enumerate(("reached", "below", "reached", "below", "reached"), start=1):
+        crossing = {"counted": a_position(position, cooldown=cooldown)}  # type: ignore[arg-type] # a position
+        await pipeline.take_in(a_score_change(number, NOON + number * HOUR, thresholds=crossing))
+
+    assert (counted("emitted"), counted("suppressed")) == (1.0, 2.0)
+
+
+async def test_a_stay_stalls_once_however_often_versions_change(pipeline: PipelineHarness) -> None:
+    await pipeline.take_in(recorded(1, a_recorded_event("page_viewed", NOON)))
+    pipeline.clock.move_to(NOON + timedelta(days=2))
+    await pipeline.service.tell_what_time_did(10)
+
+    await pipeline.publish(a_document(stages=[{"id": "new", "initial": True, "due": "1h"}], qualification=None))
+    await pipeline.take_in(recorded(2, a_recorded_event("page_viewed", NOON + HOUR)))
+    pipeline.clock.move_to(NOON + timedelta(days=9))
+    await pipeline.service.tell_what_time_did(10)
+
+    assert (await pipeline.emitted_types()).count("stalled") == 1

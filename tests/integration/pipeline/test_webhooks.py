@@ -1,10 +1,7 @@
 """Webhooks to real HTTP servers, verified by an independent implementation of Standard Webhooks."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from random import Random
+from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -15,87 +12,20 @@ from standardwebhooks import Webhook
 from services.pipeline import subscriptions
 from services.pipeline.delivery import repository
 from services.pipeline.delivery.address import AddressGuard
-from services.pipeline.delivery.dispatcher import Dispatcher
-from services.pipeline.delivery.repository import Lease
-from services.pipeline.delivery.schedule import STANDARD, RetrySchedule
-from services.pipeline.delivery.sender import Sender
+from services.pipeline.delivery.repository import Lease, Room
+from services.pipeline.delivery.schedule import RetrySchedule
 from services.pipeline.delivery.signature import secret_text
 from services.pipeline.settings import PipelineSettings
-from services.pipeline.subscription_repository import DeliveryView, Subscription
-from services.pipeline.subscriptions import Wish
 from shared.access import Scope
 from shared.events.codec import encode
 from shared.events.json import Json
 from tests.integration.pipeline.conftest import PipelineHarness
+from tests.support.outgoing import STAGES, deliveries, dispatching, settled, subscribe
 from tests.support.pipeline import LEAD, OTHER, a_position, a_recorded_event, a_score_change, recorded
-from tests.support.receiver import HANG, ReceivedRequest, Receiver, receiving
+from tests.support.receiver import HANG, ReceivedRequest, receiving
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
-
-OPEN = AddressGuard(allow_private=True, allow_http=True)
-SETTINGS = PipelineSettings(webhook_poll_seconds=0.02)
-STAGES = ("lead.stage_changed",)
-
-
-@pytest.fixture
-def hooked(pipeline: PipelineHarness) -> PipelineHarness:
-    """A pipeline whose clock begins now, because verifiers look at their own clock."""
-    pipeline.clock.move_to(datetime.now(UTC))
-    return pipeline
-
-
-async def subscribe(
-    pipeline: PipelineHarness,
-    url: str,
-    event_types: Sequence[str] = STAGES,
-    conditions: dict[str, Json] | None = None,
-) -> Subscription:
-    wish = Wish(url, event_types, conditions)
-    return await subscriptions.create(pipeline.database, pipeline.clock, OPEN, "default", wish)
-
-
-@asynccontextmanager
-async def dispatching(
-    pipeline: PipelineHarness,
-    guard: AddressGuard = OPEN,
-    *,
-    settings: PipelineSettings = SETTINGS,
-    schedule: RetrySchedule = STANDARD,
-) -> AsyncIterator[Dispatcher]:
-    """A dispatcher at work, as one process has it."""
-    sender = Sender(guard, timeout_seconds=settings.webhook_timeout_seconds, connections=200)
-    dispatcher = Dispatcher(
-        pipeline.database,
-        pipeline.clock,
-        sender,
-        settings=settings,
-        schedule=schedule,
-        random=Random(1),
-        holder=uuid4(),
-    )
-    stop = asyncio.Event()
-    running = asyncio.create_task(dispatcher.run(stop))
-    try:
-        yield dispatcher
-    finally:
-        stop.set()
-        await running
-
-
-async def deliveries(pipeline: PipelineHarness, subscription: Subscription) -> list[DeliveryView]:
-    """The subscription's deliveries, the oldest first."""
-    found = await subscriptions.deliveries_of(pipeline.database, "default", subscription.id, before=None, limit=100)
-    return found[::-1]
-
-
-def settled(pipeline: PipelineHarness, subscription: Subscription, attempts: int) -> Callable[[], Awaitable[bool]]:
-    """The condition that the first delivery has had so many attempts written down."""
-
-    async def condition() -> bool:
-        return (await deliveries(pipeline, subscription))[0].attempts >= attempts
-
-    return condition
 
 
 async def test_a_subscriber_gets_the_bytes_of_the_log_signed(hooked: PipelineHarness) -> None:
@@ -138,7 +68,12 @@ async def test_what_another_model_recomputed_is_no_news_but_the_threshold_it_cro
 
 async def test_a_filter_lets_only_what_is_wanted_through(hooked: PipelineHarness) -> None:
     async with receiving() as receiver, dispatching(hooked):
-        await subscribe(hooked, receiver.url, (), {"data.to_stage": ["mql", "won"], "type": STAGES[0]})
+        conditions: dict[str, Json] = {
+            "data.to_stage": ["mql", "won"],
+            "type": STAGES[0],
+            "data.sequence": {"gte": 2},
+        }
+        await subscribe(hooked, receiver.url, (), conditions)
         await hooked.take_in(a_score_change(1, thresholds={"mql": a_position("reached")}))
         await wait_until(lambda: bool(receiver.requests), "a stage change")
 
@@ -213,7 +148,7 @@ async def test_a_receiver_that_hangs_delays_no_other(hooked: PipelineHarness) ->
         await hooked.take_in(*(recorded(1, a_recorded_event("page_viewed"), lead=lead) for lead in leads))
         await wait_until(lambda: len(healthy.requests) == 30, "everything at the healthy one", timeout_seconds=5)
 
-    assert len(hanging.requests) == settings.webhook_concurrency_per_subscription
+    assert 1 <= len(hanging.requests) <= settings.webhook_concurrency_per_subscription
 
 
 async def test_messages_about_a_lead_arrive_in_order_whatever_fails(hooked: PipelineHarness) -> None:
@@ -256,9 +191,7 @@ async def test_what_a_killed_process_held_is_sent_when_its_lease_ends(hooked: Pi
             held = await repository.claim(
                 connection,
                 Lease(uuid4(), now, now + timedelta(seconds=60)),
-                busy={},
-                per_subscription=8,
-                limit=8,
+                Room(total=8, failing=8, per_subscription=8, busy={}),
             )
         async with dispatching(hooked) as survivor:
             survivor.wake()
@@ -346,30 +279,6 @@ async def test_a_proxy_of_the_environment_is_not_used(
         await wait_until(lambda: bool(receiver.requests), "the message")
 
 
-async def test_an_owner_creates_tests_watches_and_ends_a_subscription(hooked: PipelineHarness) -> None:
-    hooked.guard = OPEN
-    client = await hooked.client(Scope.SUBSCRIPTIONS_WRITE)
-    stranger = await hooked.client(Scope.ADMIN, workspace="elsewhere")
-    async with AsyncExitStack() as stack:
-        receiver: Receiver = await stack.enter_async_context(receiving())
-        await stack.enter_async_context(dispatching(hooked))
-        created = (await client.post("/v1/subscriptions", json={"url": receiver.url})).json()
-        url = f"/v1/subscriptions/{created['id']}"
-        sent = (await client.post(f"{url}/test")).json()
-        await wait_until(lambda: bool(receiver.requests), "the test message")
-        verified = Webhook(created["secret"]).verify(receiver.requests[0].body, receiver.requests[0].headers)
-
-    assert verified["id"] == sent["message_id"]
-    listed = (await client.get("/v1/subscriptions")).json()
-    assert [item["id"] for item in listed] == [created["id"]]
-    assert "secret" not in listed[0]
-    assert len((await client.get(f"{url}/deliveries")).json()["deliveries"]) == 1
-    assert (await stranger.get(f"{url}/deliveries")).status_code == 404
-    assert (await stranger.delete(url)).status_code == 404
-    assert (await client.delete(url)).status_code == 204
-    assert (await client.get("/v1/subscriptions")).json() == []
-
-
 @pytest.mark.parametrize(
     "body",
     [
@@ -377,7 +286,7 @@ async def test_an_owner_creates_tests_watches_and_ends_a_subscription(hooked: Pi
         {"url": "http://example.com/"},
         {"url": "https://example.com/", "event_types": ["lead.unheard_of"]},
         {"url": "https://example.com/", "filter": {"data..x": 1}},
-        {"url": "https://example.com/", "filter": {"data.x": {"gte": 1}}},
+        {"url": "https://example.com/", "filter": {"data.x": {"above": 1}}},
         {"url": "https://example.com/", "surprise": 1},
     ],
 )

@@ -43,7 +43,7 @@ class Bench:
         self.database = database
         self.clock = ManualClock(NOON)
         self.scorer = Scorer(database, Outbox("scorer"), self.clock)
-        self.pipeline = PipelineService(database, self.clock, Outbox("pipeline"), on_deliveries=lambda: None)
+        self.pipeline = PipelineService(database, self.clock, Outbox("pipeline"), on_told=lambda: None)
 
     async def publish(self, points: float, *, activate: bool) -> None:
         await models.publish(

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.pipeline.domain.due import BusinessHours, Due, due_at
@@ -94,3 +94,48 @@ def test_a_due_moment_is_within_business_hours_and_after_the_beginning(
 @given(since=MOMENTS, later=st.timedeltas(timedelta(0), timedelta(days=30)), due=DUES, hours=HOURS)
 def test_who_comes_later_is_due_no_earlier(since: datetime, later: timedelta, due: Due, hours: BusinessHours) -> None:
     assert due_at(since, due, hours) <= due_at(since + later, due, hours)
+
+
+MINUTE = timedelta(minutes=1)
+# Whoever lives there sets the clock near one of these days of 2026, forward or back; Lord Howe by half an hour.
+CHANGING = ["Europe/Stockholm", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Asia/Kolkata"]
+NEAR_A_CHANGE = [date(2026, 3, 8), date(2026, 3, 29), date(2026, 4, 5), date(2026, 9, 6), date(2026, 10, 4)]
+NEAR_A_CHANGE += [date(2026, 10, 25), date(2026, 11, 1)]
+WORKED = st.builds(
+    BusinessHours,
+    zone=st.sampled_from([ZoneInfo(name) for name in CHANGING]),
+    weekdays=st.frozensets(st.integers(0, 6), min_size=2),
+    opens=st.sampled_from([time(1), time(6, 15), time(9), time(11, 30)]),
+    closes=st.sampled_from([time(12), time(17), time(22, 45)]),
+    holidays=st.frozensets(st.sampled_from(NEAR_A_CHANGE), max_size=3),
+)
+
+
+@given(
+    day=st.sampled_from(NEAR_A_CHANGE),
+    before=st.integers(0, 4 * 24 * 60),
+    due=st.builds(Due, st.integers(1, 12), st.sampled_from("mhd")) | st.just(Due(1, "w")),
+    hours=WORKED,
+)
+@settings(max_examples=60, deadline=None)
+def test_a_due_moment_is_the_one_found_by_watching_the_clock_minute_by_minute(
+    day: date, before: int, due: Due, hours: BusinessHours
+) -> None:
+    since = datetime.combine(day, time(12), UTC) - before * MINUTE
+
+    assert due_at(since, due, hours) == watched(since, due, hours)
+
+
+def watched(since: datetime, due: Due, hours: BusinessHours) -> datetime:
+    """When somebody who looks at the office clock every minute has counted enough minutes of open office."""
+    open_day = (hours.closes.hour - hours.opens.hour) * 60 + hours.closes.minute - hours.opens.minute
+    minutes = due.count * {"m": 1, "h": 60, "d": open_day, "w": open_day * len(hours.weekdays)}[due.unit]
+    now = since
+    while True:
+        clock = now.astimezone(hours.zone)
+        works = clock.weekday() in hours.weekdays and clock.date() not in hours.holidays
+        if works and hours.opens <= clock.time() < hours.closes:
+            minutes -= 1
+        now += MINUTE
+        if minutes == 0:
+            return now

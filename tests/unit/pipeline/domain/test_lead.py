@@ -190,11 +190,11 @@ def test_a_lead_stalls_once_per_stay() -> None:
     lead, _ = scored(NOBODY, mql="reached")
     assert lead.stay is not None
     assert lead.stay.due_at is not None
-    before, nothing = domain.after_due(lead, lead.stay.due_at - timedelta(microseconds=1))
+    before, nothing = domain.after_moments(lead, PIPELINE, lead.stay.due_at - timedelta(microseconds=1))
     assert (before, nothing) == (lead, ())
 
-    stalled, facts = domain.after_due(lead, lead.stay.due_at + HOUR)
-    again, nothing = domain.after_due(stalled, lead.stay.due_at + 2 * HOUR)
+    stalled, facts = domain.after_moments(lead, PIPELINE, lead.stay.due_at + HOUR)
+    again, nothing = domain.after_moments(stalled, PIPELINE, lead.stay.due_at + 2 * HOUR)
 
     assert facts == (Stalled(lead.stay.due_at, "mql", NOON),)
     assert (again, nothing) == (stalled, ())

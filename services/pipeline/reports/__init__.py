@@ -1,0 +1,1 @@
+"""Reports, as far as they are queries: counting the rows that the pipeline keeps of every lead."""
