@@ -118,7 +118,7 @@ def _ageing_parts(entry: LedgerEntry) -> Iterator[str]:
     if entry.half_life_seconds is not None:
         yield f"halves every {exact_length(entry.half_life_seconds)}"
     if entry.expires_at is not None:
-        what = "ends" if (entry.counted or 0) < 2 else "the first part ends"  # noqa: PLR2004 - one or several
+        what = "ends" if (entry.counted or 0) < 2 else "the first part ends"
         yield f"{what} on {entry.expires_at.day} {entry.expires_at:%B %Y}"
     if entry.half_life_seconds is None and entry.expires_at is None:
         yield "stays"
