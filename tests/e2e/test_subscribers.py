@@ -166,7 +166,7 @@ def seconds_to_the_subscriber(story: Story, requests: list[tuple[float, Received
 
 
 async def test_the_healthy_subscriber_gets_everything_in_order_while_others_hang_fail_and_are_gone(
-    story: Story, record_property: Callable[[str, object], None]
+    story: Story, request: pytest.FixtureRequest, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     stamped: list[tuple[float, ReceivedRequest]] = []
 
@@ -226,8 +226,8 @@ async def test_the_healthy_subscriber_gets_everything_in_order_while_others_hang
     seconds = seconds_to_the_subscriber(story, stamped)
     assert len(seconds) == LEADS * EVENTS_PER_LEAD
     percentiles = quantiles(seconds, n=100)
-    record_property("seconds from 202 to the healthy subscriber: median", round(percentiles[49], 3))
-    record_property("seconds from 202 to the healthy subscriber: p99", round(percentiles[98], 3))
+    record_testsuite_property(f"{request.node.name}: seconds from 202, median", round(percentiles[49], 3))
+    record_testsuite_property(f"{request.node.name}: seconds from 202, p99", round(percentiles[98], 3))
 
 
 @pytest.mark.timeout(300)

@@ -93,10 +93,10 @@ async def stays(
         text(f"""
             SELECT cohort, grp, stage, min(seconds) AS lowest, max(seconds) AS highest, count(*) AS stays
             FROM (
-                SELECT cohort, grp, split_part(path, '{STEP}', CAST(stay.place AS integer)) AS stage, seconds
-                FROM ({source}) AS lead, unnest(spent) WITH ORDINALITY AS stay (seconds, place)
-                WHERE seconds IS NOT NULL
+                SELECT cohort, grp, unnest(string_to_array(path, '{STEP}')) AS stage, unnest(spent) AS seconds
+                FROM ({source}) AS lead
             ) AS stay
+            WHERE seconds IS NOT NULL
             GROUP BY cohort, grp, stage, {_bin("seconds", width)}
         """),  # noqa: S608
         {**values, **_scale(width)},

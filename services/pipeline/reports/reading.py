@@ -33,7 +33,7 @@ _MOST_BINS: Final = 200_000
 # Between a second and two years lie so many factors of e.
 _MAGNITUDES: Final = 18
 _STAGES: Final = 8
-_FINEST: Final = 0.008
+_FINEST: Final = 0.02
 
 
 class Reports:
