@@ -38,6 +38,7 @@ _MOST_WAYS: Final = 5
 _MOST_OPTIONS: Final = 12
 _LARGEST_MIXTURE: Final = 3
 _MIXED_OPTIONS: Final = 6
+_TRIED_FACTS: Final = 3
 _NOTHING: Final = 1e-9
 _CLAMPS: Final = frozenset({"group_clamp", "score_clamp"})
 
@@ -296,6 +297,7 @@ class _Search:
         about = (goal.score,) if goal.score else (model.grade or ())
         self._about = about
         self._weights = [_weights(model, score) for score in about]
+        self._tried: dict[tuple[int, ...], _Trial] = {}
         self._start = self._trial(())
 
     def lift(self) -> Lift:
@@ -362,11 +364,9 @@ class _Search:
         together = self._greedy((), facts)
         if self._is_there(together):
             yield self._pruned(together)
-        elif need_events:
-            one_fact = [trial for fact in facts for trial in self._by_events(events, (fact,))]
-            yield from one_fact
-            if not one_fact and self._is_there(trial := self._greedy(events, facts)):
-                yield self._pruned(trial)
+        elif need_events and self._is_there(everything := self._greedy(events, facts)):
+            one_fact = [trial for fact in facts[:_TRIED_FACTS] for trial in self._by_events(events, (fact,))]
+            yield from one_fact or [self._pruned(everything)]
 
     def _greedy(self, events: Sequence[Option], facts: Sequence[Option], given: _Plan = ()) -> _Trial:
         """Take what helps most, again and again; a fact is learnt once."""
@@ -402,6 +402,13 @@ class _Search:
         return tuple(best[:_MOST_WAYS])
 
     def _trial(self, plan: _Plan) -> _Trial:
+        """The lead after `plan`; the order of its steps changes nothing."""
+        key = tuple(sorted(map(id, plan)))
+        if key not in self._tried:
+            self._tried[key] = self._computed(plan)
+        return replace(self._tried[key], plan=plan)
+
+    def _computed(self, plan: _Plan) -> _Trial:
         tally = self._tally(plan)
         curve = curve_from(self._model, tally, self._at_us)
         values = scores_at(curve, self._at)
