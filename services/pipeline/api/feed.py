@@ -13,7 +13,6 @@ from pydantic_core import from_json
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline import feed
-from services.pipeline.api.cursors import cursor_of, place_of
 from services.pipeline.domain.subscription import Filter, parse_filter
 from services.pipeline.fanout import DELIVERED_TYPES
 from services.pipeline.feed import FeedEntry, FeedPage, Wanted
@@ -23,6 +22,7 @@ from shared.access.keyring import KeyRing
 from shared.access.principal import Principal, Scope
 from shared.errors import InvalidInput, TransientError
 from shared.events.json import Json
+from shared.http.cursors import cursor_of, place_of
 from shared.http.inputs import PlainText, value_of
 from shared.http.problems import problem_responses
 from shared.service import Context

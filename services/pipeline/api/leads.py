@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline import hot_list, lead_repository, views
-from services.pipeline.api.cursors import cursor_of, place_of
 from services.pipeline.api.schemas import (
     ForecastView,
     History,
@@ -38,6 +37,7 @@ from shared.errors import InvalidInput
 from shared.events.curve import published
 from shared.events.json import Json
 from shared.events.scores import ScoreChange
+from shared.http.cursors import cursor_of, place_of
 from shared.http.inputs import PlainText, value_of
 from shared.http.problems import problem_responses
 from shared.service import Context

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from services.pipeline import documents, impacts
-from services.pipeline.api.cursors import cursor_of, place_of
 from services.pipeline.document_repository import Activation as Activated
 from services.pipeline.document_repository import PublishedDocument
 from services.pipeline.domain.changes import changes
@@ -23,6 +22,7 @@ from shared.access.keyring import KeyRing
 from shared.access.principal import Principal, Scope
 from shared.errors import InvalidInput
 from shared.events.json import Json
+from shared.http.cursors import cursor_of, place_of
 from shared.http.inputs import JsonDocument, PlainText
 from shared.http.problems import problem_responses
 from shared.service import Context

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Header, Query, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from services.pipeline.api.cursors import cursor_of, place_of
 from services.pipeline.domain.reports.forecast import ForecastReport
 from services.pipeline.domain.reports.funnel import FunnelReport
 from services.pipeline.domain.reports.selection import Selection, dimension_of
@@ -24,6 +23,7 @@ from services.pipeline.reports.reading import Reports
 from shared.access.guard import require
 from shared.access.keyring import KeyRing
 from shared.access.principal import Principal, Scope
+from shared.http.cursors import cursor_of, place_of
 from shared.http.inputs import PlainText
 from shared.http.problems import problem_responses
 from shared.service import Context

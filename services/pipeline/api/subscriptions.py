@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from services.pipeline import subscriptions
-from services.pipeline.api.cursors import cursor_of, place_of
 from services.pipeline.delivery.address import AddressGuard
 from services.pipeline.delivery.schedule import outcome_of
 from services.pipeline.delivery.sender import Sender
@@ -20,6 +19,7 @@ from shared.access.guard import require
 from shared.access.keyring import KeyRing
 from shared.access.principal import Principal, Scope
 from shared.events.json import Json
+from shared.http.cursors import cursor_of, place_of
 from shared.http.inputs import JsonDocument, Moment, PlainText
 from shared.http.problems import problem_responses
 from shared.service import Context
