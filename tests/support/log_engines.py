@@ -30,7 +30,7 @@ def a_topic(*, partitions: int = 4) -> TopicSpec:
         partitions=partitions,
         retention_seconds=86_400,
         key="any",
-        producer="tests",
+        producers=("tests",),
         consumers=("tests",),
     )
 
