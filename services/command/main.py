@@ -28,6 +28,7 @@ COMMANDS = {
     "models": ("services.command.models", "app"),
     "pipelines": ("services.command.pipelines", "app"),
     "subscriptions": ("services.command.subscriptions", "app"),
+    "dead-letters": ("services.command.dead_letters", "app"),
     "report": ("services.command.report", "app"),
 }
 

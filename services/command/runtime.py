@@ -12,6 +12,8 @@ from shared.db.embedded_postgres import EmbeddedPostgres
 from shared.db.engine import Database
 from shared.db.migrations import migrate
 from shared.errors import LeadflowError
+from shared.log.connect import open_log
+from shared.log.protocol import Log
 from shared.settings import Settings
 
 T = TypeVar("T")
@@ -32,6 +34,18 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
         if settings.database_url is None:
             await migrate(opened)
         yield opened
+
+
+@asynccontextmanager
+async def database_and_log(settings: Settings) -> AsyncIterator[tuple[Database, Log]]:
+    """The database and the log of `settings`, for a command that looks at both or publishes."""
+    async with database(settings) as opened:
+        log = open_log(settings, opened)
+        await log.start()
+        try:
+            yield opened, log
+        finally:
+            await log.stop()
 
 
 def run_async(work: Coroutine[None, None, T]) -> T:
