@@ -29,6 +29,7 @@ COMMANDS = {
     "pipelines": ("services.command.pipelines", "app"),
     "subscriptions": ("services.command.subscriptions", "app"),
     "dead-letters": ("services.command.dead_letters", "app"),
+    "doctor": ("services.command.doctor.command", "doctor"),
     "status": ("services.command.status.command", "status"),
     "report": ("services.command.report", "app"),
 }

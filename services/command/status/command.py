@@ -50,16 +50,20 @@ async def _once(settings: Settings) -> Standing:
 
 
 async def _watch(settings: Settings, every_seconds: float, *, as_json: bool) -> None:
-    """With `as_json` a line for each look, else one picture that changes."""
+    """With `as_json` a line for each look; on a terminal one picture that changes, elsewhere one after the other."""
+    console = _console()
+    changes = console.is_terminal and not as_json
     with ExitStack() as stack:
-        live = None if as_json else stack.enter_context(Live(console=_console(), auto_refresh=False, screen=True))
+        live = stack.enter_context(Live(console=console, auto_refresh=False, screen=True)) if changes else None
         async with database_as_it_is(settings, only_running=True) as database:
             while True:
                 # Connected anew at each look: the log may have come, gone or come back meanwhile.
                 async with _log(settings, database) as log:
                     standing = await read(database, log, SystemClock())
-                if live is None:
+                if as_json:
                     print(json.dumps(to_jsonable_python(standing)), flush=True)
+                elif live is None:
+                    console.print(table_of(standing))
                 else:
                     live.update(table_of(standing), refresh=True)
                 await asyncio.sleep(every_seconds)

@@ -129,7 +129,12 @@ def _opened(log: Log | LeadflowError) -> Log:
 
 
 async def _group(log: Log | LeadflowError, name: str, topic: TopicSpec) -> Reading:
-    state = await _opened(log).group(name, [topic.name])
+    return await reading_of(_opened(log), name, topic)
+
+
+async def reading_of(log: Log, name: str, topic: TopicSpec) -> Reading:
+    """How the group `name` keeps up with `topic`."""
+    state = await log.group(name, [topic.name])
     lags: Sequence[Lag] = list(state.lag.values())
     return Reading(
         topic.name,
