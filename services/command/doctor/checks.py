@@ -38,6 +38,8 @@ from shared.settings import EnvironmentSettings, Settings, variables_given, vari
 
 SETTINGS: tuple[type[EnvironmentSettings], ...] = (Settings, IngestSettings, ScorerSettings, PipelineSettings)
 _SECONDS = 10.0
+# Kafka can be looked at whether or not PostgreSQL answers; the embedded log is in PostgreSQL.
+_PLACE_OF_THE_LOG = "schemas of the embedded log"
 # Starting the embedded PostgreSQL for the look, after a crash perhaps.
 _DATABASE_SECONDS = 60.0
 
@@ -51,6 +53,7 @@ class Ground:
     _settings: Settings | None = None
     _database: Database | None = None
     _log: Log | None = None
+    given: set[str] = field(default_factory=set)
     models: dict[str, Model] = field(default_factory=dict)
 
     @property
@@ -74,6 +77,8 @@ class Ground:
     async def open_settings(self) -> None:
         """Raises Misconfigured."""
         self._settings = impatient(Settings())
+        if self._settings.kafka_bootstrap_servers:
+            self.given.add(_PLACE_OF_THE_LOG)
 
     async def open_database(self) -> None:
         """Raises Misconfigured or DatabaseUnavailable."""
@@ -82,7 +87,7 @@ class Ground:
 
     async def open_log(self) -> None:
         """Raises Misconfigured or LogUnavailable."""
-        log = open_log(self.settings, self.database)
+        log = open_log(self.settings, self._database)
         self.stack.push_async_callback(log.stop)
         await log.start()
         await log.check()
@@ -104,16 +109,15 @@ class Check:
 async def examine(ground: Ground) -> list[Finding]:
     """Every check, one after the other."""
     findings: list[Finding] = []
-    given: set[str] = set()
     for check in CHECKS:
-        missing = sorted(check.needs - given)
+        missing = sorted(check.needs - ground.given)
         if missing:
             findings.append(Finding(check.name, "skipped", f"needs the {' and the '.join(missing)}"))
             continue
         finding = await _made(check, ground)
         findings.append(finding)
         if finding.outcome != "failed":
-            given |= check.gives
+            ground.given |= check.gives
     return findings
 
 
@@ -297,13 +301,13 @@ CHECKS: Sequence[Check] = (
         _migrations,
         "run `leadflow migrate`",
         needs=frozenset({"database"}),
-        gives=frozenset({"migrations"}),
+        gives=frozenset({"migrations", _PLACE_OF_THE_LOG}),
     ),
     Check(
         "log",
         _log,
         "start Kafka, or correct LEADFLOW_KAFKA_BOOTSTRAP_SERVERS (unset: the embedded log, in PostgreSQL)",
-        needs=frozenset({"database", "migrations"}),
+        needs=frozenset({"configuration", _PLACE_OF_THE_LOG}),
         gives=frozenset({"log"}),
     ),
     Check(
