@@ -31,6 +31,7 @@ COMMANDS = {
     "dead-letters": ("services.command.dead_letters", "app"),
     "doctor": ("services.command.doctor.command", "doctor"),
     "status": ("services.command.status.command", "status"),
+    "tail": ("services.command.tail.command", "tail"),
     "report": ("services.command.report", "app"),
 }
 
