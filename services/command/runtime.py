@@ -1,6 +1,7 @@
 """What commands share: the database that the settings name, and a loop to work in."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypeVar
@@ -65,7 +66,11 @@ async def database_as_it_is(settings: Settings, *, only_running: bool = False) -
 
 
 def impatient(settings: Settings) -> Settings:
-    """For commands that look and do not wait: every single answer within `_LOOK_SECONDS`."""
+    """For commands that look and do not wait: every single answer within `_LOOK_SECONDS`.
+
+    They say in their own words what does not answer, so the client's complaints about it are kept off the screen.
+    """
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     return settings.model_copy(
         update={
             "database_timeout_seconds": min(settings.database_timeout_seconds, _LOOK_SECONDS),
