@@ -102,7 +102,10 @@ def show(letter: LetterId, as_json: AsJson = False) -> None:
 
 @app.command("replay")
 def send_back(
-    letters: Annotated[list[str] | None, typer.Argument(help="These letters; none: all of --topic.")] = None,
+    letters: Annotated[
+        list[str] | None,
+        typer.Argument(help="These letters; none: those of --topic that were not yet sent back, up to 1,000."),
+    ] = None,
     topic: OnTopic = None,
     reason: ForReason = None,
     again: Annotated[bool, typer.Option("--again", help="Also what was sent back before; needs letters.")] = False,
@@ -119,12 +122,12 @@ def send_back(
 
     async def work() -> list[_Outcome]:
         async with database_and_log(Settings()) as (database, log):
-            chosen = [await found_at(database, log, place) for place in places]
+            chosen = places
             if topic:
                 found = await newest(database, log, _chosen(topic), reason=reason, limit=_MOST, before=None)
-                chosen = [one for one in reversed(found) if one.replay is None]
+                chosen = [one.place for one in reversed(found) if one.replay is None]
                 _confirm(len(chosen), yes=yes)
-            return [await _sent_back(database, log, one, again=again) for one in chosen]
+            return [await _sent_back(database, log, place, again=again) for place in chosen]
 
     outcomes = run_async(work())
     for outcome in outcomes:
@@ -135,15 +138,16 @@ def send_back(
         raise SystemExit(1)
 
 
-async def _sent_back(database: Database, log: Log, one: Listed, *, again: bool) -> _Outcome:
+async def _sent_back(database: Database, log: Log, place: Place, *, again: bool) -> _Outcome:
     try:
+        one = await found_at(database, log, place)
         topic = await replay(database, log, one.letter, now=SystemClock().now(), again=again)
-    except Refused as error:
-        return _Outcome(one.place, sent_back=False, words=f"{error}{_REMEDIES.get(error.code, '')}")
+    except (Refused, InvalidInput) as error:
+        return _Outcome(place, sent_back=False, words=f"{error}{_REMEDIES.get(error.code, '')}")
     except LogUnavailable as error:
         doubt = "; it may have gone all the same" if error.outcome_unknown else ""
-        return _Outcome(one.place, sent_back=False, words=f"{error}{doubt}")
-    return _Outcome(one.place, sent_back=True, words=f"{one.letter.whole_bytes} bytes to {topic}")
+        return _Outcome(place, sent_back=False, words=f"{error}{doubt}")
+    return _Outcome(place, sent_back=True, words=f"{one.letter.whole_bytes} bytes to {topic}")
 
 
 def _confirm(letters: int, *, yes: bool) -> None:

@@ -1,7 +1,7 @@
 """Dead letters as an operator reads them: by place, the newest first, with what became of each."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.db.engine import Database
 from shared.errors import InvalidInput
@@ -67,7 +67,10 @@ def summary(one: Listed) -> dict[str, Json]:
 async def newest(
     database: Database, log: Log, topics: Sequence[str], *, reason: str | None, limit: int, before: Place | None
 ) -> list[Listed]:
-    """Letters of `topics` from the newest on; those of no other partition than that of `before`, if given."""
+    """Letters of `topics` from the newest on, without their payloads, of which there may be a gigabyte.
+
+    Those of no other partition than that of `before`, if given.
+    """
     existing = await log.topics()
     letters: list[StoredLetter] = []
     for topic in topics:
@@ -110,22 +113,26 @@ async def _of_partition(
     end = extent.end
     while end > extent.first and len(found) < limit:
         start = max(extent.first, end - _STRETCH)
-        letters = [stored_letter(record) for record in await _stretch(log, partition, Extent(start, end))]
+        letters = await _stretch(log, partition, Extent(start, end))
         found += [letter for letter in reversed(letters) if reason is None or letter.reason == reason]
         end = start
     return found[:limit]
 
 
-async def _stretch(log: Log, partition: Partition, extent: Extent) -> list[ReceivedRecord]:
-    records: list[ReceivedRecord] = []
+async def _stretch(log: Log, partition: Partition, extent: Extent) -> list[StoredLetter]:
+    letters: list[StoredLetter] = []
     start = extent.first
     while start < extent.end:
         more = await log.browse(partition, offset=start, max_records=extent.end - start)
         if not more:
             break
-        records += [record for record in more if record.offset < extent.end]
+        letters += [_without_payload(stored_letter(record)) for record in more if record.offset < extent.end]
         start = more[-1].offset + 1
-    return records
+    return letters
+
+
+def _without_payload(letter: StoredLetter) -> StoredLetter:
+    return replace(letter, record=replace(letter.record, value=b""))
 
 
 def _is_number(text: str) -> bool:

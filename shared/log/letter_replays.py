@@ -30,7 +30,6 @@ _KNOWN = text("""
     JOIN unnest(CAST(:topics AS text[]), CAST(:partitions AS integer[]), CAST(:offsets AS bigint[]))
         AS wanted (topic, partition, "offset") USING (topic, partition, "offset")
 """)
-_COUNT = text("SELECT topic, count(*) AS letters FROM log.replayed_letter GROUP BY topic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +78,6 @@ async def replay(database: Database, log: Log, letter: StoredLetter, *, now: dat
         raise
     await _execute(database, _DONE, place)
     return origin.partition.topic
-
-
-async def replayed_by_topic(database: Database) -> Mapping[str, int]:
-    """How many letters were sent back, by the topic that they had come from."""
-    async with database.transaction() as connection:
-        return {row.topic: row.letters for row in await connection.execute(_COUNT)}
 
 
 async def _claim(database: Database, place: Mapping[str, object], *, now: datetime, again: bool) -> None:

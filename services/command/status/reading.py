@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from services.command.letters import newest
 from services.ingest import app as ingest
 from services.ingest.parked_repository import ParkedRepository
 from services.pipeline import app as pipeline
@@ -19,9 +19,8 @@ from shared.clock import Clock
 from shared.db.due import Overdue, overdue
 from shared.db.engine import Database
 from shared.db.outbox import Backlog, Outbox
-from shared.errors import DatabaseUnavailable, LeadflowError
+from shared.errors import LeadflowError
 from shared.events.topics import DEAD_LETTER_TOPICS, ENGAGEMENT_EVENTS, LEAD_SCORES, PARKED_ELEMENTS, TopicSpec
-from shared.log.letter_replays import replayed_by_topic
 from shared.log.protocol import Lag, Log
 
 GROUPS: Mapping[str, TopicSpec] = {
@@ -30,6 +29,7 @@ GROUPS: Mapping[str, TopicSpec] = {
     pipeline.GROUP: LEAD_SCORES,
 }
 SCHEMAS_THAT_TELL = ("scorer", "pipeline")
+LETTERS = 100
 _SECONDS = 10.0
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class Webhooks:
 
 @dataclass(frozen=True, slots=True)
 class Letters:
-    """Dead letters of a topic that the log still has, and how many of that topic were ever sent back."""
+    """Dead letters of a topic that the log still has, and how many of the newest LETTERS of them were sent back."""
 
     kept: int
     sent_back: int
@@ -165,12 +165,12 @@ async def _webhooks(database: Database, now: datetime) -> Webhooks:
 async def _letters(database: Database, log: Log | LeadflowError) -> dict[str, Letters]:
     opened = _opened(log)
     existing = await opened.topics()
-    sent_back: Mapping[str, int] = {}
-    with suppress(DatabaseUnavailable):
-        sent_back = await replayed_by_topic(database)
     found: dict[str, Letters] = {}
     for topic in DEAD_LETTER_TOPICS:
         extents = (await opened.extent(topic.name)).values() if topic.name in existing else ()
         kept = sum(extent.end - extent.first for extent in extents)
-        found[topic.name] = Letters(kept, sent_back.get(topic.name.removesuffix("-dlq"), 0))
+        letters = (
+            await newest(database, opened, [topic.name], reason=None, limit=LETTERS, before=None) if kept else ()
+        )
+        found[topic.name] = Letters(kept, sum(letter.replay is not None for letter in letters))
     return found

@@ -7,7 +7,7 @@ from typing import Literal, TypeVar
 from rich.table import Column, Table
 from rich.text import Text
 
-from services.command.status.reading import Letters, Part, Reading, Standing, Webhooks
+from services.command.status.reading import LETTERS, Letters, Part, Reading, Standing, Webhooks
 from shared.db.due import Overdue
 from shared.db.outbox import Backlog
 
@@ -139,7 +139,8 @@ def _letters(part: Part[Mapping[str, Letters]]) -> list[Line]:
 def _kept(letters: Letters) -> tuple[str, State]:
     if not letters.kept:
         return "none", "ok"
-    sent_back = f", {letters.sent_back:,} sent back" if letters.sent_back else ""
+    looked_at = f"of the newest {LETTERS} " if letters.kept > LETTERS else ""
+    sent_back = f", {looked_at}{letters.sent_back:,} sent back" if letters.sent_back else ""
     return f"{letters.kept:,} kept{sent_back}", "look" if letters.kept > letters.sent_back else "ok"
 
 

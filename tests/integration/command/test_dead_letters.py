@@ -71,6 +71,7 @@ async def test_a_letter_goes_back_as_it_came_and_only_once(invoke: Invoke, log: 
     first = await invoke("dead-letters", "replay", f"{TOPIC}-dlq:0:0")
     second = await invoke("dead-letters", "replay", f"{TOPIC}-dlq:0:0")
     listed = from_json((await invoke("dead-letters", "list", "--json")).stdout)
+    status = from_json((await invoke("status", "--json")).stdout)
     once = await everything(log, TOPIC)
     third = await invoke("dead-letters", "replay", f"{TOPIC}-dlq:0:0", "--again")
 
@@ -78,6 +79,7 @@ async def test_a_letter_goes_back_as_it_came_and_only_once(invoke: Invoke, log: 
     assert f"to {TOPIC}" in first.stdout
     assert "--again" in second.stdout
     assert listed[0]["replay"].startswith("at ")
+    assert status["dead_letters"]["found"][f"{TOPIC}-dlq"] == {"kept": 1, "sent_back": 1}
     original, replayed = once
     assert len(before) == 1
     assert (replayed.partition, replayed.key, replayed.value, replayed.headers) == (
