@@ -209,10 +209,13 @@ class EmbeddedLog:
             return await reading.extent(connection, topic)
 
     async def browse(self, partition: Partition, *, offset: int, max_records: int) -> Sequence[ReceivedRecord]:
+        await self._ids_of(partition.topic)
         async with answering(self._publish_timeout_seconds), self._database.transaction() as connection:
             return await reading.browse(connection, partition, offset=offset, max_records=max_records)
 
     async def group(self, name: str, topics: Sequence[str]) -> GroupState:
+        for topic in topics:
+            await self._ids_of(topic)
         async with answering(self._publish_timeout_seconds), self._database.transaction() as connection:
             return await reading.group(connection, name, topics, now=self._clock.now())
 

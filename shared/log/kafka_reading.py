@@ -48,7 +48,9 @@ class KafkaReader:
     async def browse(self, partition: Partition, *, offset: int, max_records: int) -> Sequence[ReceivedRecord]:
         place = TopicPartition(self._prefix + partition.topic, partition.number)
         async with self._answering(), self._consumer() as consumer:
-            extent = (await self._extents(consumer, [partition.topic]))[place]
+            extent = (await self._extents(consumer, [partition.topic])).get(place)
+            if extent is None:
+                return []
             consumer.assign([place])
             consumer.seek(place, max(offset, extent.first))
             records = await _until(consumer, place, end=extent.end, max_records=max_records)

@@ -14,6 +14,7 @@ The promises, each held by a test in tests/contract/test_log.py:
   timeout, the others take over. A commit by a member that lost the partition raises CommitRejected.
 - Keys, values and headers come out byte for byte as they went in. A record larger than MAX_RECORD_BYTES
   is refused before anything of its batch is published.
+- Looking on (topics, extent, browse, group) joins nothing and commits nothing; no group's records change by it.
 - No call blocks for longer than the timeout it is given, or that the engine was configured with.
 """
 
@@ -192,16 +193,18 @@ class Log(Protocol):
         ...
 
     async def topics(self) -> Mapping[str, TopicState]:
-        """Every topic that exists. Raises LogUnavailable, as all that follow."""
+        """Every topic that exists. Raises LogUnavailable, as all that follow; those Misconfigured, too, for a topic
+        that nobody has ensured.
+        """
         ...
 
     async def extent(self, topic: str) -> Mapping[Partition, Extent]:
-        """How much of a topic is kept. Raises Misconfigured for a topic that nobody has ensured."""
+        """How much of a topic is kept."""
         ...
 
     async def browse(self, partition: Partition, *, offset: int, max_records: int) -> Sequence[ReceivedRecord]:
         """Up to `max_records` of a partition from `offset` on, in order, for people: no group is joined, nothing is
-        committed. What is no longer kept is passed over; empty only at the end.
+        committed. What is no longer kept is passed over; empty only at the end, and of a partition that is none.
         """
         ...
 

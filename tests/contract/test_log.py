@@ -402,8 +402,16 @@ class TestLookingOn:
         assert {(lag.records, lag.seconds) for lag in done.lag.values()} == {(0, 0.0)}
 
     async def test_what_nobody_ensured_cannot_be_looked_at(self, log: Log) -> None:
-        with pytest.raises(Misconfigured):
-            await log.extent("nobody-made-this")
+        for looking in (
+            log.extent("nobody-made-this"),
+            log.browse(Partition("nobody-made-this", 0), offset=0, max_records=1),
+            log.group("nobody", ["nobody-made-this"]),
+        ):
+            with pytest.raises(Misconfigured):
+                await looking
+
+    async def test_a_partition_that_is_none_is_empty(self, log: Log, topic: TopicSpec) -> None:
+        assert await log.browse(Partition(topic.name, topic.partitions), offset=0, max_records=1) == []
 
 
 class TestDeath:

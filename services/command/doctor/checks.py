@@ -31,9 +31,9 @@ from shared.db.engine import Database
 from shared.db.migrations import revisions
 from shared.db.outbox import Outbox
 from shared.errors import InvalidInput, LeadflowError, Misconfigured
-from shared.events.topics import ALL_TOPICS
+from shared.events.topics import ALL_TOPICS, ENGAGEMENT_EVENTS
 from shared.log.connect import open_log
-from shared.log.protocol import Log
+from shared.log.protocol import Log, ReceivedRecord
 from shared.settings import EnvironmentSettings, Settings, variables_given, variables_of
 
 SETTINGS: tuple[type[EnvironmentSettings], ...] = (Settings, IngestSettings, ScorerSettings, PipelineSettings)
@@ -188,6 +188,21 @@ async def _clocks(ground: Ground) -> Seen:
     return Seen(f"PostgreSQL's is {offset * 1000:+.0f} ms off this machine's", tuple(problems))
 
 
+async def _stamps(ground: Ground) -> Seen:
+    """Records are stamped by the brokers, or on the embedded log by whoever publishes."""
+    newest: ReceivedRecord | None = None
+    if ENGAGEMENT_EVENTS.name in await ground.log.topics():
+        extents = await ground.log.extent(ENGAGEMENT_EVENTS.name)
+        place, extent = max(extents.items(), key=lambda item: item[1].end)
+        records = await ground.log.browse(place, offset=max(extent.first, extent.end - 1), max_records=1)
+        newest = records[0] if records else None
+    if newest is None:
+        return Seen("no event is on the log")
+    ahead = (newest.published_at - ground.clock.now()).total_seconds()
+    problems = judging.clock(max(0.0, ahead), uncertainty_seconds=0.0, of="whoever stamps records")
+    return Seen(f"an event was stamped {newest.published_at:%Y-%m-%d %H:%M:%S} UTC", tuple(problems))
+
+
 async def _keys(ground: Ground) -> Seen:
     keys, now = KeyRepository(ground.database), ground.clock.now()
     problems: list[Problem] = []
@@ -318,6 +333,7 @@ CHECKS: Sequence[Check] = (
         gives=frozenset({"topics"}),
     ),
     Check("clock", _clocks, "see that PostgreSQL answers", needs=frozenset({"database"})),
+    Check("stamps", _stamps, "see that the log answers", needs=frozenset({"topics"})),
     Check("keys", _keys, "see that PostgreSQL answers", needs=frozenset({"migrations"})),
     Check("sources", _sources, "see that PostgreSQL answers", needs=frozenset({"migrations"})),
     Check("models", _models, "see that PostgreSQL answers", needs=frozenset({"migrations"})),

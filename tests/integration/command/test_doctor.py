@@ -146,6 +146,18 @@ async def test_a_server_that_is_away_fails_its_own_check_only(
     assert shown["parked"] == {"found": 0, "trouble": None}
 
 
+@pytest.mark.parametrize("log", ["embedded"], indirect=True)
+async def test_a_stamp_from_the_future_is_found(invoke: Invoke, log: Log, database: Database) -> None:
+    await log.publish(ENGAGEMENT_EVENTS.name, [Record(b"k", b"1")])
+    async with database.transaction() as connection:
+        await connection.execute(text("UPDATE log.records SET published_at = published_at + interval '1 minute'"))
+
+    _, checks = await examined(invoke)
+
+    assert checks["clock"]["outcome"] == "ok"
+    assert checks["stamps"]["outcome"] == "failed"
+
+
 async def test_the_status_counts_what_waits(invoke: Invoke, log: Log, database: Database) -> None:
     await log.publish(ENGAGEMENT_EVENTS.name, [Record(b"k", b"1"), Record(b"k", b"2")])
     (place,) = [place for place, extent in (await log.extent(ENGAGEMENT_EVENTS.name)).items() if extent.end]
