@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from services.command.letters import TOPICS, Listed, Place, found_at, newest, place_of, summary
+from services.command.letters import TOPICS, Listed, Place, found_at, newest, not_sent_back, place_of, summary
 from services.command.payload import one_line, payload_of
 from services.command.runtime import database_and_log, run_async
 from shared.clock import SystemClock
@@ -124,8 +124,8 @@ def send_back(
         async with database_and_log(Settings()) as (database, log):
             chosen = places
             if topic:
-                found = await newest(database, log, _chosen(topic), reason=reason, limit=_MOST, before=None)
-                chosen = [one.place for one in reversed(found) if one.replay is None]
+                (source,) = _chosen(topic)
+                chosen = await not_sent_back(database, log, source, reason=reason, limit=_MOST)
                 _confirm(len(chosen), yes=yes)
             return [await _sent_back(database, log, place, again=again) for place in chosen]
 

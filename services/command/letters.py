@@ -87,6 +87,20 @@ async def newest(
     return await _with_replays(database, letters[:limit])
 
 
+async def not_sent_back(database: Database, log: Log, topic: str, *, reason: str | None, limit: int) -> list[Place]:
+    """The oldest letters of `topic` that did not go back yet, in their order."""
+    found: list[Place] = []
+    extents = await log.extent(topic) if topic in await log.topics() else {}
+    for partition, extent in extents.items():
+        for start in range(extent.first, extent.end, _STRETCH):
+            letters = await _stretch(log, partition, Extent(start, min(start + _STRETCH, extent.end)))
+            wanted = [letter for letter in letters if reason is None or letter.reason == reason]
+            found += [one.place for one in await _with_replays(database, wanted) if one.replay is None]
+            if len(found) >= limit:
+                return found[:limit]
+    return found
+
+
 async def found_at(database: Database, log: Log, place: Place) -> Listed:
     """The letter at `place`. Raises InvalidInput(not_found)."""
     extents = await log.extent(place.partition.topic) if place.partition.topic in await log.topics() else {}

@@ -105,6 +105,21 @@ async def test_all_of_a_topic_goes_back_in_its_order_but_what_went_before(invoke
     assert [record.value for record in await everything(log, TOPIC)] == [b"1", b"2", b"3", b"2", b"1", b"3"]
 
 
+@pytest.mark.parametrize("log", ["embedded"], indirect=True)
+async def test_more_than_go_at_once_go_in_several_runs_the_oldest_first(
+    invoke: Invoke, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.command.dead_letters._MOST", 2)
+    monkeypatch.setattr("services.command.letters._STRETCH", 2)
+    await dead(log, b"1", b"2", b"3", b"4", b"5")
+    replay = ("dead-letters", "replay", "--topic", f"{TOPIC}-dlq", "--yes")
+
+    runs = [(await invoke(*replay)).stdout.splitlines()[-1] for _ in range(4)]
+
+    assert runs == [f"{sent} sent back, 0 not" for sent in (2, 2, 1, 0)]
+    assert [record.value for record in await everything(log, TOPIC)][5:] == [b"1", b"2", b"3", b"4", b"5"]
+
+
 async def test_twins_of_one_record_go_back_once(invoke: Invoke, log: Log) -> None:
     await dead(log, b"1")
     (letter,) = await everything(log, TOPIC)
