@@ -43,13 +43,17 @@ def invoke(environment: pytest.MonkeyPatch) -> Invoke:
 
 
 @pytest.fixture(params=ENGINES)
-async def log(
-    request: pytest.FixtureRequest, environment: pytest.MonkeyPatch, database: Database
-) -> AsyncIterator[Log]:
-    """The log that the commands find too, with all topics and nothing in them."""
+def engine(request: pytest.FixtureRequest, environment: pytest.MonkeyPatch) -> str:
+    """Which log the commands use. Not async: a broker that must be started first runs a loop of its own."""
     if request.param == "kafka":
         environment.setenv("LEADFLOW_KAFKA_BOOTSTRAP_SERVERS", request.getfixturevalue("kafka_bootstrap"))
         environment.setenv("LEADFLOW_KAFKA_PREFIX", f"t{uuid.uuid4().hex[:8]}-")
+    return str(request.param)
+
+
+@pytest.fixture
+async def log(engine: str, database: Database) -> AsyncIterator[Log]:
+    """The log that the commands find too, with all topics and nothing in them."""
     opened = open_log(Settings(), database)
     await opened.start()
     try:

@@ -105,7 +105,7 @@ async def test_all_of_a_topic_goes_back_in_its_order_but_what_went_before(invoke
     assert [record.value for record in await everything(log, TOPIC)] == [b"1", b"2", b"3", b"2", b"1", b"3"]
 
 
-@pytest.mark.parametrize("log", ["embedded"], indirect=True)
+@pytest.mark.parametrize("engine", ["embedded"], indirect=True)
 async def test_more_than_go_at_once_go_in_several_runs_the_oldest_first(
     invoke: Invoke, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -146,7 +146,7 @@ async def test_a_server_that_is_away_fails_its_own_check_only(
     assert shown["parked"] == {"found": 0, "trouble": None}
 
 
-@pytest.mark.parametrize("log", ["embedded"], indirect=True)
+@pytest.mark.parametrize("engine", ["embedded"], indirect=True)
 async def test_a_stamp_from_the_future_is_found(invoke: Invoke, log: Log, database: Database) -> None:
     await log.publish(ENGAGEMENT_EVENTS.name, [Record(b"k", b"1")])
     async with database.transaction() as connection:
