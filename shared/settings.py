@@ -4,6 +4,7 @@ Read once, at the edge, from environment variables; `docs/reference/configuratio
 these fields. Each service adds a Settings class of its own with its own prefix.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,17 @@ class EnvironmentSettings(BaseSettings):
                 for fault in error.errors(include_input=False)
             )
             raise Misconfigured("; ".join(faults)) from None
+
+
+def variables_of(kind: type[EnvironmentSettings]) -> frozenset[str]:
+    """The names of the environment variables that `kind` reads."""
+    prefix = kind.model_config.get("env_prefix", "")
+    return frozenset(f"{prefix}{name}".upper() for name in kind.model_fields)
+
+
+def variables_given() -> frozenset[str]:
+    """The names of all variables of the environment that look like leadflow's."""
+    return frozenset(name.upper() for name in os.environ if name.upper().startswith("LEADFLOW_"))  # noqa: TID251
 
 
 class Settings(EnvironmentSettings):

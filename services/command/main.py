@@ -30,6 +30,10 @@ COMMANDS = {
     "models": ("services.command.models", "app"),
     "pipelines": ("services.command.pipelines", "app"),
     "subscriptions": ("services.command.subscriptions", "app"),
+    "dead-letters": ("services.command.dead_letters", "app"),
+    "doctor": ("services.command.doctor.command", "doctor"),
+    "status": ("services.command.status.command", "status"),
+    "tail": ("services.command.tail.command", "tail"),
     "report": ("services.command.report", "app"),
 }
 

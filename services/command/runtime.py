@@ -1,6 +1,7 @@
 """What commands share: the database that the settings name, and a loop to work in."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypeVar
@@ -11,10 +12,15 @@ from services.command.failure import fail
 from shared.db.embedded_postgres import EmbeddedPostgres
 from shared.db.engine import Database
 from shared.db.migrations import migrate
-from shared.errors import LeadflowError
+from shared.errors import LeadflowError, Misconfigured
+from shared.log.connect import open_log
+from shared.log.protocol import Log
 from shared.settings import Settings
 
 T = TypeVar("T")
+
+_LOOK_SECONDS = 5.0
+_LOOK_CONNECTIONS = 4
 
 
 @asynccontextmanager
@@ -32,6 +38,57 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
         if settings.database_url is None:
             await migrate(opened)
         yield opened
+
+
+@asynccontextmanager
+async def database_as_it_is(settings: Settings, *, only_running: bool = False) -> AsyncIterator[Database]:
+    """The database of `settings` for a look: nothing is made and nothing is migrated.
+
+    The embedded one is started for the time being if nobody runs it, unless `only_running`. Raises Misconfigured
+    when there is none.
+    """
+    async with AsyncExitStack() as stack:
+        if settings.database_url is None:
+            embedded = EmbeddedPostgres(settings.data_dir)
+            if not embedded.initialised:
+                raise Misconfigured(
+                    f"there is no database in {settings.data_dir} yet: `leadflow up` makes one, "
+                    "LEADFLOW_DATA_DIR or LEADFLOW_DATABASE_URL name another"
+                )
+            url = await stack.enter_async_context(embedded.running())
+            if only_running and embedded.owned:
+                raise Misconfigured(f"no leadflow runs on {settings.data_dir}: start `leadflow up` first")
+        else:
+            url = settings.database_url.get_secret_value()
+        opened = Database(url, pool_size=_LOOK_CONNECTIONS, timeout_seconds=settings.database_timeout_seconds)
+        stack.push_async_callback(opened.close)
+        yield opened
+
+
+def impatient(settings: Settings) -> Settings:
+    """For commands that look and do not wait: every single answer within `_LOOK_SECONDS`.
+
+    They say in their own words what does not answer, so the client's complaints about it are kept off the screen.
+    """
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+    return settings.model_copy(
+        update={
+            "database_timeout_seconds": min(settings.database_timeout_seconds, _LOOK_SECONDS),
+            "log_publish_timeout_seconds": min(settings.log_publish_timeout_seconds, _LOOK_SECONDS),
+        }
+    )
+
+
+@asynccontextmanager
+async def database_and_log(settings: Settings) -> AsyncIterator[tuple[Database, Log]]:
+    """The database and the log of `settings`, for a command that looks at both or publishes."""
+    async with database(settings) as opened:
+        log = open_log(settings, opened)
+        await log.start()
+        try:
+            yield opened, log
+        finally:
+            await log.stop()
 
 
 def run_async(work: Coroutine[None, None, T], *, failing: int = 1) -> T:

@@ -48,6 +48,7 @@ _SETTLED = text(
     "UPDATE ingest.parked SET state = :state, changed_at = :now"
     " WHERE id = ANY(:ids) AND workspace = :workspace AND state = 'parked' RETURNING id"
 )
+_WAITING = text("SELECT count(*) FROM ingest.parked WHERE state = 'parked'")
 _FORGOTTEN = text(
     "DELETE FROM ingest.parked WHERE id IN ("
     "SELECT id FROM ingest.parked WHERE received_at < :before ORDER BY received_at LIMIT :limit)"
@@ -154,6 +155,11 @@ class ParkedRepository:
         async with self._database.transaction() as connection:
             rows = await connection.execute(_SETTLED, {**_of(workspace, ids), "state": state, "now": now})
             return sorted(row.id for row in rows)
+
+    async def waiting(self) -> int:
+        """How many elements of all workspaces are parked and nobody has dealt with."""
+        async with self._database.transaction() as connection:
+            return int(await connection.scalar(_WAITING) or 0)
 
     async def forget(self, *, before: datetime, limit: int) -> int:
         """Delete up to `limit` elements that came before then, the oldest first; returns how many."""

@@ -32,7 +32,7 @@ from shared.events.json import Json
 
 MOST_SUBSCRIPTIONS: Final = 200
 REPLAY_PAGE: Final = 1_000
-_BY_OWNER: Final = "its owner disabled it"
+BY_OWNER: Final = "its owner disabled it"
 _DELETED_AT_ONCE: Final = 5_000
 
 
@@ -137,7 +137,7 @@ async def disable(database: Database, clock: Clock, workspace: str, subscription
     """Send nothing until it is enabled again."""
     async with database.transaction() as connection:
         await _found(connection, workspace, subscription_id, lock=True)
-        await subscription_repository.disable(connection, subscription_id, _BY_OWNER, clock.now())
+        await subscription_repository.disable(connection, subscription_id, BY_OWNER, clock.now())
         return await _found(connection, workspace, subscription_id)
 
 
@@ -163,7 +163,7 @@ async def delete(database: Database, clock: Clock, workspace: str, subscription_
     """End a subscription with its deliveries; in steps, because there may be very many."""
     async with database.transaction() as connection:
         await _found(connection, workspace, subscription_id, lock=True)
-        await subscription_repository.disable(connection, subscription_id, _BY_OWNER, clock.now())
+        await subscription_repository.disable(connection, subscription_id, BY_OWNER, clock.now())
     gone = _DELETED_AT_ONCE
     while gone == _DELETED_AT_ONCE:
         async with database.transaction() as connection:

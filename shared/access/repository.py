@@ -27,6 +27,7 @@ _INSERT_KEY = text(
 _COLUMNS = "key_id, workspace, name, scopes, digest, created_at, expires_at, revoked_at"
 _SELECT = text(f"SELECT {_COLUMNS} FROM access.api_key WHERE workspace = :workspace ORDER BY created_at, key_id")  # noqa: S608
 _SELECT_LIVE = text(f"SELECT {_COLUMNS} FROM access.api_key WHERE revoked_at IS NULL")  # noqa: S608
+_WORKSPACES = text("SELECT id FROM access.workspace ORDER BY id")
 _REVOKE = text(
     "UPDATE access.api_key SET revoked_at = coalesce(revoked_at, :now)"
     " WHERE key_id = :key_id AND workspace = :workspace"
@@ -86,6 +87,11 @@ class KeyRepository:
             await connection.execute(_INSERT_WORKSPACE, {"workspace": workspace, "now": now})
             await connection.execute(_INSERT_KEY, row)
         return key
+
+    async def workspaces(self) -> Sequence[str]:
+        """Every workspace, by name."""
+        async with self._database.transaction() as connection:
+            return list(await connection.scalars(_WORKSPACES))
 
     async def of_workspace(self, workspace: str) -> Sequence[StoredKey]:
         """Every key of a workspace, revoked ones included, oldest first."""

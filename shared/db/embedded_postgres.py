@@ -91,6 +91,11 @@ class EmbeddedPostgres:
         """Whether this object owns the server: false for a guest beside a running leadflow."""
         return self._lock is not None
 
+    @property
+    def initialised(self) -> bool:
+        """Whether the data directory has a database; `start` would make one."""
+        return (self._cluster / "PG_VERSION").exists()
+
     async def start(self) -> str:
         """Start, adopt or join the server; returns its URL.
 
@@ -140,7 +145,7 @@ class EmbeddedPostgres:
         return True
 
     async def _started(self) -> Path:
-        if not (self._cluster / "PG_VERSION").exists():
+        if not self.initialised:
             await self._initialise()
         adopted = await self._adopted()
         socket_directory = adopted or await self._start_server()

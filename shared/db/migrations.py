@@ -1,5 +1,6 @@
 """Brings the schemas of all services to the newest version, and tells whether they are there."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from alembic import command
@@ -32,14 +33,37 @@ async def migrate(database: Database) -> None:
         await patient.close()
 
 
-async def check_migrated(database: Database) -> None:
-    """Raise Misconfigured, with the remedy, unless the schemas are those of this release."""
+@dataclass(frozen=True, slots=True)
+class Revisions:
+    """Where a database stands: at `current`, while this release needs `newest`; `missing` are in between.
+
+    A revision that this release does not know (`unknown`) is that of a newer one.
+    """
+
+    current: str | None
+    newest: str | None
+    missing: tuple[str, ...]
+    unknown: bool
+
+
+async def revisions(database: Database) -> Revisions:
+    """Where the schemas are, and where this release needs them to be."""
     async with database.transaction() as connection:
         current = await connection.run_sync(_current_revision)
-    newest = ScriptDirectory.from_config(_config()).get_current_head()
-    if current != newest:
+    script = ScriptDirectory.from_config(_config())
+    downwards = [revision.revision for revision in script.walk_revisions()]
+    unknown = current is not None and current not in downwards
+    ahead = downwards if current is None else downwards[: downwards.index(current)] if not unknown else []
+    return Revisions(current, script.get_current_head(), tuple(reversed(ahead)), unknown)
+
+
+async def check_migrated(database: Database) -> None:
+    """Raise Misconfigured, with the remedy, unless the schemas are those of this release."""
+    found = await revisions(database)
+    if found.current != found.newest:
         raise Misconfigured(
-            f"the database is at migration {current or 'none'}, this release needs {newest}: run `leadflow migrate`"
+            f"the database is at migration {found.current or 'none'}, this release needs {found.newest}: "
+            "run `leadflow migrate`"
         )
 
 

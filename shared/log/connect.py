@@ -1,14 +1,18 @@
 """Picks the engine. The only place that knows there are two."""
 
 from shared.db.engine import Database
+from shared.errors import Misconfigured
 from shared.log.embedded import EmbeddedLog
 from shared.log.kafka import KafkaLog
 from shared.log.protocol import Log
 from shared.settings import Settings
 
 
-def open_log(settings: Settings, database: Database) -> Log:
-    """Kafka when the settings name its servers, else the embedded log in `database`; not started yet."""
+def open_log(settings: Settings, database: Database | None) -> Log:
+    """Kafka when the settings name its servers, else the embedded log in `database`; not started yet.
+
+    Raises Misconfigured when it would be the embedded one and there is no database.
+    """
     if settings.kafka_bootstrap_servers:
         return KafkaLog(
             settings.kafka_bootstrap_servers,
@@ -18,6 +22,8 @@ def open_log(settings: Settings, database: Database) -> Log:
             static_members=settings.instance is not None,
             prefix=settings.kafka_prefix,
         )
+    if database is None:
+        raise Misconfigured("the embedded log needs a database")
     return EmbeddedLog(
         database,
         publish_timeout_seconds=settings.log_publish_timeout_seconds,

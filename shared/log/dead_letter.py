@@ -1,12 +1,12 @@
 """Where records go that can never be handled: their own bytes, with the reason beside them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from shared.errors import InvalidInput
-from shared.log.protocol import MAX_RECORD_BYTES, Log, ReceivedRecord, Record, size_of
+from shared.errors import InvalidInput, Refused
+from shared.log.protocol import MAX_RECORD_BYTES, Log, Partition, ReceivedRecord, Record, size_of
 from shared.observability.metrics import DEAD_LETTERS
 
 _PREFIX = "dead-letter-"
@@ -19,6 +19,37 @@ class DeadLetter:
 
     record: ReceivedRecord
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The record that died: where it stood, and when the log had taken it."""
+
+    partition: Partition
+    offset: int
+    published_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLetter:
+    """A dead letter as its topic has it. `died_at` is when it was set aside; `origin` is None where the headers
+    do not say. Of a record at the size limit only the beginning was kept, then `whole_bytes` is its length.
+    """
+
+    record: ReceivedRecord
+    reason: str
+    died_at: datetime
+    origin: Origin | None
+    whole_bytes: int
+
+    def original(self) -> Record:
+        """The record as it was published once. Raises Refused when not all of it was kept."""
+        if len(self.record.value) < self.whole_bytes:
+            raise Refused(
+                f"only {len(self.record.value)} of its {self.whole_bytes} bytes were kept", code="letter_cut_off"
+            )
+        headers = {name: value for name, value in self.record.headers.items() if not name.startswith(_PREFIX)}
+        return Record(self.record.key, self.record.value, headers)
 
 
 Message = TypeVar("Message")
@@ -55,6 +86,38 @@ async def publish_dead_letters(log: Log, letters: Sequence[DeadLetter], *, now: 
         await log.publish(topic, records)
     for letter in letters:
         DEAD_LETTERS.labels(letter.record.partition.topic, letter.reason).inc()
+
+
+def stored_letter(record: ReceivedRecord) -> StoredLetter:
+    """What the headers of a record on a topic of dead letters say; what they do not say is not guessed."""
+    said = {
+        name.removeprefix(_PREFIX): value.decode(errors="replace")
+        for name, value in record.headers.items()
+        if name.startswith(_PREFIX)
+    }
+    return StoredLetter(
+        record=record,
+        reason=said.get("reason", "unknown"),
+        died_at=_moment(said.get("time", "")) or record.published_at,
+        origin=_origin(said),
+        whole_bytes=int(said["value-bytes"]) if said.get("value-bytes", "").isdigit() else len(record.value),
+    )
+
+
+def _origin(said: Mapping[str, str]) -> Origin | None:
+    published_at = _moment(said.get("published-at", ""))
+    partition, offset = said.get("partition", ""), said.get("offset", "")
+    if published_at is None or "topic" not in said or not (partition.isdigit() and offset.isdigit()):
+        return None
+    return Origin(Partition(said["topic"], int(partition)), int(offset), published_at)
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
 
 
 def _enveloped(letter: DeadLetter, now: datetime) -> Record:

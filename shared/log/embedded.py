@@ -21,10 +21,20 @@ from shared.clock import Clock, SystemClock
 from shared.db.engine import Database
 from shared.errors import DatabaseUnavailable, LeadflowError, LogUnavailable, Misconfigured
 from shared.events.topics import TopicSpec
+from shared.log import embedded_reading as reading
 from shared.log.embedded_consumer import CHANNEL, EmbeddedConsumer, answering
 from shared.log.flusher import Flusher
 from shared.log.partitioner import partition_of
-from shared.log.protocol import Consumer, Record, total_size
+from shared.log.protocol import (
+    Consumer,
+    Extent,
+    GroupState,
+    Partition,
+    ReceivedRecord,
+    Record,
+    TopicState,
+    total_size,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -188,6 +198,26 @@ class EmbeddedLog:
             await self._database.check()
         except DatabaseUnavailable as error:
             raise LogUnavailable(str(error), outcome_unknown=False) from error
+
+    async def topics(self) -> Mapping[str, TopicState]:
+        async with answering(self._publish_timeout_seconds), self._database.transaction() as connection:
+            return await reading.topics(connection)
+
+    async def extent(self, topic: str) -> Mapping[Partition, Extent]:
+        await self._ids_of(topic)
+        async with answering(self._publish_timeout_seconds), self._database.transaction() as connection:
+            return await reading.extent(connection, topic)
+
+    async def browse(self, partition: Partition, *, offset: int, max_records: int) -> Sequence[ReceivedRecord]:
+        await self._ids_of(partition.topic)
+        async with answering(self._publish_timeout_seconds), self._database.transaction() as connection:
+            return await reading.browse(connection, partition, offset=offset, max_records=max_records)
+
+    async def group(self, name: str, topics: Sequence[str]) -> GroupState:
+        for topic in topics:
+            await self._ids_of(topic)
+        async with answering(self._publish_timeout_seconds), self._database.transaction() as connection:
+            return await reading.group(connection, name, topics, now=self._clock.now())
 
     async def trim(self) -> int:
         """Delete what is older than its topic's retention and committed by all groups; returns how many.

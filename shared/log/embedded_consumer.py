@@ -329,7 +329,7 @@ class EmbeddedConsumer:
             offset=row.offset,
             key=row.key,
             value=row.value,
-            headers=_decoded(row.headers),
+            headers=decoded_headers(row.headers),
             published_at=row.published_at,
         )
 
@@ -386,7 +386,8 @@ def _channel_name(group: str) -> str:
     return f"group {group}"
 
 
-def _decoded(headers: bytes) -> dict[str, bytes]:
+def decoded_headers(headers: bytes) -> dict[str, bytes]:
+    """The headers of a record as the table has them."""
     if not headers:
         return {}
     found = parse_json(headers)

@@ -6,7 +6,7 @@ timeout of its own. What timed out may still be delivered, and the errors say so
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -31,8 +31,20 @@ from shared.events.topics import TopicSpec
 from shared.log.flusher import Flusher
 from shared.log.kafka_consumer import KafkaConsumer
 from shared.log.kafka_ending import ended
+from shared.log.kafka_reading import KafkaReader
 from shared.log.partitioner import partition_of
-from shared.log.protocol import MAX_RECORD_BYTES, Consumer, Record, size_of, total_size
+from shared.log.protocol import (
+    MAX_RECORD_BYTES,
+    Consumer,
+    Extent,
+    GroupState,
+    Partition,
+    ReceivedRecord,
+    Record,
+    TopicState,
+    size_of,
+    total_size,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +98,7 @@ class KafkaLog:
         self._producer: AIOKafkaProducer | None = None
         self._producer_faults = 0
         self._flushers: dict[tuple[str, int], Flusher[Record]] = {}
+        self._reader = KafkaReader(bootstrap_servers, prefix=prefix, timeout_seconds=publish_timeout_seconds)
 
     async def start(self) -> None:
         self._producer = await self._started_producer()
@@ -154,6 +167,19 @@ class KafkaLog:
                 await self._open_producer().client.fetch_all_metadata()
         except (KafkaError, TimeoutError, OSError) as error:
             raise LogUnavailable(f"Kafka does not answer: {error!r}", outcome_unknown=False) from error
+
+    async def topics(self) -> Mapping[str, TopicState]:
+        return await self._reader.topics()
+
+    async def extent(self, topic: str) -> Mapping[Partition, Extent]:
+        await self._partition_count(self._prefix + topic)
+        return await self._reader.extent(topic)
+
+    async def browse(self, partition: Partition, *, offset: int, max_records: int) -> Sequence[ReceivedRecord]:
+        return await self._reader.browse(partition, offset=offset, max_records=max_records)
+
+    async def group(self, name: str, topics: Sequence[str]) -> GroupState:
+        return await self._reader.group(name, topics)
 
     async def _submit(self, topic: str, number: int, lane: Sequence[Record], timeout_seconds: float) -> None:
         size = sum(size_of(record) for record in lane)

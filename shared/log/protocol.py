@@ -14,6 +14,7 @@ The promises, each held by a test in tests/contract/test_log.py:
   timeout, the others take over. A commit by a member that lost the partition raises CommitRejected.
 - Keys, values and headers come out byte for byte as they went in. A record larger than MAX_RECORD_BYTES
   is refused before anything of its batch is published.
+- Looking on (topics, extent, browse, group) joins nothing and commits nothing; no group's records change by it.
 - No call blocks for longer than the timeout it is given, or that the engine was configured with.
 """
 
@@ -91,6 +92,37 @@ class Lag:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A topic as the log has it: the fewest copies of its partitions, those of them that are up to date, and how
+    many partitions nobody leads, so that they take and give nothing. The embedded log is one copy.
+    """
+
+    partitions: int
+    replicas: int
+    in_sync: int
+    leaderless: int
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What a partition holds: from `first`, the oldest record still kept, up to but without `end`."""
+
+    first: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupState:
+    """A group seen from outside: how many members live, and what it has not committed.
+
+    Unlike a member's own, these lags have the age of the oldest record in the log itself.
+    """
+
+    members: int
+    lag: Mapping[Partition, Lag]
+
+
 class Consumer(Protocol):
     """One member of a group. Not safe for concurrent calls: one task polls, works and commits."""
 
@@ -158,4 +190,24 @@ class Log(Protocol):
 
     async def check(self) -> None:
         """Answer within a second if publishing would work now. Raises LogUnavailable."""
+        ...
+
+    async def topics(self) -> Mapping[str, TopicState]:
+        """Every topic that exists. Raises LogUnavailable, as all that follow; those Misconfigured, too, for a topic
+        that nobody has ensured.
+        """
+        ...
+
+    async def extent(self, topic: str) -> Mapping[Partition, Extent]:
+        """How much of a topic is kept."""
+        ...
+
+    async def browse(self, partition: Partition, *, offset: int, max_records: int) -> Sequence[ReceivedRecord]:
+        """Up to `max_records` of a partition from `offset` on, in order, for people: no group is joined, nothing is
+        committed. What is no longer kept is passed over; empty only at the end, and of a partition that is none.
+        """
+        ...
+
+    async def group(self, name: str, topics: Sequence[str]) -> GroupState:
+        """How the group `name` does on `topics`; one that never committed has all of them before it."""
         ...

@@ -10,7 +10,14 @@ from services.command.main import COMMANDS, subcommands
 from shared.events.json import parse_json
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "adr").glob("*.md")])
+DOCUMENTS = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs" / "adr").glob("*.md"),
+        *(ROOT / "docs" / "runbooks").glob("*.md"),
+    ]
+)
 # A path by which the repository could be meant; `<kind>` and the like stand for many.
 _PATH = re.compile(r"`((?:services|shared|tests|docs|deploy|migrations|\.ci)/[\w./-]*|[\w-]+\.(?:toml|yml|lock))`")
 # Written by the tools as they run, or about other projects.
@@ -40,7 +47,7 @@ def unknown_commands(text: str) -> Iterator[str]:
     for target in re.findall(r"(?:`|^)make ([a-z]+)", text, re.MULTILINE):
         if target not in targets:
             yield f"no target {target}"
-    for name, sub in re.findall(r"(?:`|bin/)leadflow ([a-z]+)(?: ([a-z]+))?", text, re.MULTILINE):
+    for name, sub in re.findall(r"(?:`|bin/)leadflow ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?", text, re.MULTILINE):
         if name not in COMMANDS or (sub and sub not in (subcommands(name) or (sub,))):
             yield f"no command leadflow {name} {sub}".rstrip()
 

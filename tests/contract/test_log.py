@@ -349,6 +349,71 @@ async def poll_for_a_while(consumer: Consumer) -> list[ReceivedRecord]:
     return records
 
 
+class TestLookingOn:
+    async def test_people_read_any_stretch_without_a_group(self, log: Log, topic: TopicSpec) -> None:
+        await log.publish(topic.name, [Record(b"k", str(n).encode(), {"h": b"\xff"}) for n in range(10)])
+        (partition,) = [place for place, extent in (await log.extent(topic.name)).items() if extent.end]
+
+        stretch = await log.browse(partition, offset=4, max_records=3)
+        rest = await log.browse(partition, offset=7, max_records=100)
+        nothing = await log.browse(partition, offset=10, max_records=100)
+
+        assert [(record.offset, record.value) for record in stretch] == [(4, b"4"), (5, b"5"), (6, b"6")]
+        assert [record.offset for record in rest] == [7, 8, 9]
+        assert nothing == []
+        assert {(record.partition, record.key, record.headers["h"]) for record in stretch} == {
+            (partition, b"k", b"\xff")
+        }
+        assert (await log.group(topic.name, [topic.name])).members == 0
+
+    async def test_the_extent_of_every_partition_is_told(self, log: Log, topic: TopicSpec) -> None:
+        await log.publish(topic.name, numbered(20))
+
+        extents = await log.extent(topic.name)
+
+        assert set(extents) == {Partition(topic.name, number) for number in range(topic.partitions)}
+        assert sum(extent.end - extent.first for extent in extents.values()) == 20
+
+    async def test_topics_are_told_with_their_partitions(self, log: Log, topic: TopicSpec) -> None:
+        found = (await log.topics())[topic.name]
+
+        assert (found.partitions, found.replicas, found.in_sync, found.leaderless) == (topic.partitions, 1, 1, 0)
+
+    async def test_a_group_is_seen_from_outside_with_its_members_and_its_backlog(
+        self, log: Log, topic: TopicSpec
+    ) -> None:
+        before = datetime.now(UTC)
+        await log.publish(topic.name, [Record(b"k", b"1"), Record(b"k", b"2"), Record(b"k", b"3")])
+        never_seen = await log.group(topic.name, [topic.name])
+
+        async with log.consume([topic.name], group=topic.name, member="m") as consumer:
+            (one, *_) = await read(consumer, 3)
+            await consumer.commit({one.partition: one.offset + 1})
+            behind = await log.group(topic.name, [topic.name])
+            await consumer.commit({one.partition: 3})
+            done = await log.group(topic.name, [topic.name])
+
+        longest = (datetime.now(UTC) - before).total_seconds() + 1
+        assert never_seen.members == 0
+        assert sum(lag.records for lag in never_seen.lag.values()) == 3
+        assert behind.members == 1
+        assert behind.lag[one.partition].records == 2
+        assert 0 <= behind.lag[one.partition].seconds <= longest
+        assert {(lag.records, lag.seconds) for lag in done.lag.values()} == {(0, 0.0)}
+
+    async def test_what_nobody_ensured_cannot_be_looked_at(self, log: Log) -> None:
+        for looking in (
+            log.extent("nobody-made-this"),
+            log.browse(Partition("nobody-made-this", 0), offset=0, max_records=1),
+            log.group("nobody", ["nobody-made-this"]),
+        ):
+            with pytest.raises(Misconfigured):
+                await looking
+
+    async def test_a_partition_that_is_none_is_empty(self, log: Log, topic: TopicSpec) -> None:
+        assert await log.browse(Partition(topic.name, topic.partitions), offset=0, max_records=1) == []
+
+
 class TestDeath:
     async def test_what_a_killed_member_had_polled_comes_again_and_its_partitions_are_taken_over(
         self, engine: LogEngine, log: Log, topic: TopicSpec

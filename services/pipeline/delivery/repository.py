@@ -226,6 +226,11 @@ async def waiting(connection: AsyncConnection, now: datetime) -> Waiting:
     return Waiting(row.number, max(now - row.oldest, timedelta(0)) if row.oldest else timedelta(0))
 
 
+async def given_up(connection: AsyncConnection) -> int:
+    """How many deliveries have failed for good, of those still kept."""
+    return int(await connection.scalar(text("SELECT count(*) FROM pipeline.delivery WHERE state = 'failed'")) or 0)
+
+
 async def forget(connection: AsyncConnection, before: datetime, limit: int) -> int:
     """Let go of up to `limit` messages written earlier than `before`, with their deliveries and attempts.
 

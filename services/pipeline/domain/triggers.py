@@ -130,6 +130,17 @@ def stages_named(trigger: Trigger) -> tuple[str, ...]:
             return ()
 
 
+def thresholds_named(trigger: Trigger) -> tuple[str, ...]:
+    """Every threshold that `trigger` waits for."""
+    match trigger:
+        case Inside(names) | LeftThreshold(names):
+            return names
+        case AllOf(parts) | AnyOf(parts):
+            return tuple(name for part in parts for name in thresholds_named(part))
+        case _:
+            return ()
+
+
 def _first(names: Sequence[str], among: frozenset[str]) -> str | None:
     return next((name for name in names if name in among), None)
 

@@ -1,0 +1,160 @@
+"""Dead letters as an operator reads them: by place, the newest first, with what became of each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from shared.db.engine import Database
+from shared.errors import InvalidInput
+from shared.events.json import Json
+from shared.events.topics import DEAD_LETTER_TOPICS
+from shared.log.dead_letter import Origin, StoredLetter, stored_letter
+from shared.log.letter_replays import Replay, replays_of
+from shared.log.protocol import Extent, Log, Partition, ReceivedRecord
+
+TOPICS = tuple(topic.name for topic in DEAD_LETTER_TOPICS)
+_STRETCH = 100
+_LONGEST_NUMBER = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a letter stands; written `engagement-events-dlq:0:41`."""
+
+    partition: Partition
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.partition.topic}:{self.partition.number}:{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A letter, and whether it was sent back."""
+
+    letter: StoredLetter
+    replay: Replay | None
+
+    @property
+    def place(self) -> Place:
+        """Its own place, by which people name it."""
+        return Place(self.letter.record.partition, self.letter.record.offset)
+
+
+def place_of(text: str) -> Place:
+    """The place that `text` names. Raises InvalidInput when it names none."""
+    topic, _, rest = text.partition(":")
+    number, _, offset = rest.partition(":")
+    if topic not in TOPICS or not (_is_number(number) and _is_number(offset)):
+        raise InvalidInput(f"{text[:100]} is no letter: it must be TOPIC:PARTITION:OFFSET, as `list` shows it")
+    return Place(Partition(topic, int(number)), int(offset))
+
+
+def summary(one: Listed) -> dict[str, Json]:
+    """A letter without its payload."""
+    letter = one.letter
+    origin = letter.origin
+    came_from = f"{origin.partition.topic}:{origin.partition.number}:{origin.offset}" if origin else None
+    return {
+        "letter": str(one.place),
+        "set_aside_at": f"{letter.died_at:%Y-%m-%d %H:%M:%S}",
+        "reason": letter.reason,
+        "from": came_from,
+        "bytes": letter.whole_bytes,
+        "replay": _said(one.replay),
+    }
+
+
+async def newest(
+    database: Database, log: Log, topics: Sequence[str], *, reason: str | None, limit: int, before: Place | None
+) -> list[Listed]:
+    """Letters of `topics` from the newest on, without their payloads, of which there may be a gigabyte.
+
+    Those of no other partition than that of `before`, if given.
+    """
+    existing = await log.topics()
+    letters: list[StoredLetter] = []
+    for topic in topics:
+        if topic not in existing:
+            continue
+        extents = await log.extent(topic)
+        for partition, extent in extents.items():
+            if before is None or partition == before.partition:
+                until = extent.end if before is None else min(before.offset, extent.end)
+                letters += await _of_partition(
+                    log, partition, Extent(extent.first, until), reason=reason, limit=limit
+                )
+    letters.sort(key=lambda letter: (letter.record.published_at, letter.record.offset), reverse=True)
+    return await _with_replays(database, letters[:limit])
+
+
+async def not_sent_back(database: Database, log: Log, topic: str, *, reason: str | None, limit: int) -> list[Place]:
+    """The oldest letters of `topic` that did not go back yet, in their order."""
+    found: list[Place] = []
+    extents = await log.extent(topic) if topic in await log.topics() else {}
+    for partition, extent in extents.items():
+        for start in range(extent.first, extent.end, _STRETCH):
+            letters = await _stretch(log, partition, Extent(start, min(start + _STRETCH, extent.end)))
+            wanted = [letter for letter in letters if reason is None or letter.reason == reason]
+            found += [one.place for one in await _with_replays(database, wanted) if one.replay is None]
+            if len(found) >= limit:
+                return found[:limit]
+    return found
+
+
+async def found_at(database: Database, log: Log, place: Place) -> Listed:
+    """The letter at `place`. Raises InvalidInput(not_found)."""
+    extents = await log.extent(place.partition.topic) if place.partition.topic in await log.topics() else {}
+    extent = extents.get(place.partition, Extent(0, 0))
+    records: Sequence[ReceivedRecord] = ()
+    if extent.first <= place.offset < extent.end:
+        records = await log.browse(place.partition, offset=place.offset, max_records=1)
+    if not records or records[0].offset != place.offset:
+        raise InvalidInput(f"{place} is not there, or no longer", code="not_found", field="letter")
+    (found,) = await _with_replays(database, [stored_letter(records[0])])
+    return found
+
+
+async def _with_replays(database: Database, letters: Sequence[StoredLetter]) -> list[Listed]:
+    known: Mapping[Origin, Replay] = await replays_of(database, [one.origin for one in letters if one.origin])
+    return [Listed(letter, known.get(letter.origin) if letter.origin else None) for letter in letters]
+
+
+async def _of_partition(
+    log: Log, partition: Partition, extent: Extent, *, reason: str | None, limit: int
+) -> list[StoredLetter]:
+    """Up to `limit` letters of a partition from its end on, a stretch at a time."""
+    found: list[StoredLetter] = []
+    end = extent.end
+    while end > extent.first and len(found) < limit:
+        start = max(extent.first, end - _STRETCH)
+        letters = await _stretch(log, partition, Extent(start, end))
+        found += [letter for letter in reversed(letters) if reason is None or letter.reason == reason]
+        end = start
+    return found[:limit]
+
+
+async def _stretch(log: Log, partition: Partition, extent: Extent) -> list[StoredLetter]:
+    letters: list[StoredLetter] = []
+    start = extent.first
+    while start < extent.end:
+        more = await log.browse(partition, offset=start, max_records=extent.end - start)
+        if not more:
+            break
+        letters += [_without_payload(stored_letter(record)) for record in more if record.offset < extent.end]
+        start = more[-1].offset + 1
+    return letters
+
+
+def _without_payload(letter: StoredLetter) -> StoredLetter:
+    return replace(letter, record=replace(letter.record, value=b""))
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER
+
+
+def _said(replay: Replay | None) -> str | None:
+    if replay is None:
+        return None
+    words = "at" if replay.state == "done" else "begun, outcome not known, at"
+    return f"{words} {replay.at:%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,1 @@
+"""`leadflow status`: what waits, where, and for how long."""

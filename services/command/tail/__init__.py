@@ -1,0 +1,1 @@
+"""`leadflow tail`: what leadflow tells, as it happens."""

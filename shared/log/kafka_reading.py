@@ -1,0 +1,184 @@
+"""A Kafka cluster as people look at it: topics, what they hold, records without a group, groups from outside.
+
+Every question opens connections of its own and closes them again: nobody asks often.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from shared.errors import LogUnavailable, Misconfigured
+from shared.log.kafka_ending import ended
+from shared.log.protocol import Extent, GroupState, Lag, Partition, ReceivedRecord, TopicState
+
+_POLL_MS = 200
+_CLOSE_SECONDS = 2.0
+_LIVE_STATES = {"Stable", "PreparingRebalance", "CompletingRebalance"}
+_FIELD_STATE, _FIELD_MEMBERS = 2, 5
+
+
+class KafkaReader:
+    """Looks at the topics and groups whose names begin with `prefix`; every answer within `timeout_seconds`."""
+
+    def __init__(self, bootstrap_servers: str, *, prefix: str, timeout_seconds: float) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._prefix = prefix
+        self._timeout_seconds = timeout_seconds
+
+    async def topics(self) -> Mapping[str, TopicState]:
+        async with self._answering(), self._admin() as admin:
+            found = await admin.describe_topics()
+        return {
+            topic["topic"].removeprefix(self._prefix): _state(topic["partitions"])
+            for topic in found
+            if topic["topic"].startswith(self._prefix) and topic["partitions"]
+        }
+
+    async def extent(self, topic: str) -> Mapping[Partition, Extent]:
+        async with self._answering(), self._consumer() as consumer:
+            extents = await self._extents(consumer, [topic])
+        return {self._in_protocol(place): extent for place, extent in extents.items()}
+
+    async def browse(self, partition: Partition, *, offset: int, max_records: int) -> Sequence[ReceivedRecord]:
+        place = TopicPartition(self._prefix + partition.topic, partition.number)
+        async with self._answering(), self._consumer() as consumer:
+            extent = (await self._extents(consumer, [partition.topic])).get(place)
+            if extent is None:
+                return []
+            consumer.assign([place])
+            consumer.seek(place, max(offset, extent.first))
+            records = await _until(consumer, place, end=extent.end, max_records=max_records)
+        return [self._received(record) for record in records]
+
+    async def group(self, name: str, topics: Sequence[str]) -> GroupState:
+        async with self._answering():
+            async with self._admin() as admin:
+                members = await _members(admin, self._prefix + name)
+                committed = await admin.list_consumer_group_offsets(self._prefix + name)
+            async with self._consumer() as consumer:
+                waiting = {
+                    place: Extent(max(extent.first, _committed(committed, place)), extent.end)
+                    for place, extent in (await self._extents(consumer, topics)).items()
+                }
+                oldest = await _oldest(consumer, waiting)
+        now = datetime.now(UTC)
+        return GroupState(
+            members=members,
+            lag={
+                self._in_protocol(place): Lag(
+                    max(0, extent.end - extent.first),
+                    max(0.0, (now - oldest[place]).total_seconds()) if place in oldest else 0.0,
+                )
+                for place, extent in waiting.items()
+            },
+        )
+
+    async def _extents(self, consumer: AIOKafkaConsumer, topics: Sequence[str]) -> dict[TopicPartition, Extent]:
+        places: list[TopicPartition] = []
+        cluster = await consumer._client.fetch_all_metadata()  # noqa: SLF001 - without a subscription nobody asks for it
+        for topic in topics:
+            numbers = cluster.partitions_for_topic(self._prefix + topic)
+            if not numbers:
+                raise Misconfigured(f"topic {topic} does not exist: start a leadflow service, which makes it")
+            places += [TopicPartition(self._prefix + topic, number) for number in sorted(numbers)]
+        first, end = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+        return {place: Extent(first[place], end[place]) for place in places}
+
+    def _in_protocol(self, place: TopicPartition) -> Partition:
+        return Partition(place.topic.removeprefix(self._prefix), place.partition)
+
+    def _received(self, record: ConsumerRecord) -> ReceivedRecord:
+        return ReceivedRecord(
+            partition=self._in_protocol(TopicPartition(record.topic, record.partition)),
+            offset=record.offset,
+            key=record.key or b"",
+            value=record.value or b"",
+            headers=dict(record.headers),
+            published_at=_published_at(record),
+        )
+
+    @asynccontextmanager
+    async def _answering(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                yield
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise LogUnavailable(f"Kafka does not answer: {error!r}", outcome_unknown=False) from error
+
+    @asynccontextmanager
+    async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap_servers,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+        )
+        try:
+            await consumer.start()
+            yield consumer
+        finally:
+            await ended(consumer.stop(), timeout_seconds=_CLOSE_SECONDS)
+
+    @asynccontextmanager
+    async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap_servers)
+        try:
+            await admin.start()
+            yield admin
+        finally:
+            await ended(admin.close(), timeout_seconds=_CLOSE_SECONDS)
+
+
+def _state(partitions: Sequence[Mapping[str, Any]]) -> TopicState:
+    return TopicState(
+        partitions=len(partitions),
+        replicas=min(len(part["replicas"]) for part in partitions),
+        in_sync=min(len(part["isr"]) for part in partitions),
+        leaderless=sum(part["leader"] < 0 for part in partitions),
+    )
+
+
+async def _members(admin: AIOKafkaAdminClient, group: str) -> int:
+    described = await admin.describe_consumer_groups([group])
+    found = [entry for response in described for entry in response.groups]
+    return sum(len(entry[_FIELD_MEMBERS]) for entry in found if entry[_FIELD_STATE] in _LIVE_STATES)
+
+
+def _committed(offsets: Mapping[TopicPartition, Any], place: TopicPartition) -> int:
+    return max(0, offsets[place].offset) if place in offsets else 0
+
+
+async def _until(
+    consumer: AIOKafkaConsumer, place: TopicPartition, *, end: int, max_records: int
+) -> list[ConsumerRecord]:
+    """Up to `max_records` from where the consumer stands; not all offsets have a record, so its place decides."""
+    records: list[ConsumerRecord] = []
+    while len(records) < max_records and await consumer.position(place) < end:
+        polled = await consumer.getmany(place, timeout_ms=_POLL_MS, max_records=max_records - len(records))
+        records += [record for record in polled.get(place, []) if record.offset < end]
+    return records
+
+
+async def _oldest(
+    consumer: AIOKafkaConsumer, waiting: Mapping[TopicPartition, Extent]
+) -> dict[TopicPartition, datetime]:
+    """When the first record of each of these stretches was published; none where there is no record."""
+    behind = {place: extent for place, extent in waiting.items() if extent.end > extent.first}
+    oldest: dict[TopicPartition, datetime] = {}
+    consumer.assign(list(behind))
+    for place, extent in behind.items():
+        consumer.seek(place, extent.first)
+    for place, extent in behind.items():
+        for record in await _until(consumer, place, end=extent.end, max_records=1):
+            oldest[place] = _published_at(record)
+    return oldest
+
+
+def _published_at(record: ConsumerRecord) -> datetime:
+    return datetime.fromtimestamp(record.timestamp / 1000, UTC)
