@@ -71,6 +71,12 @@ def _merged(data: Data) -> str:
     return f"has absorbed lead {_text(data.get('absorbed'))}"
 
 
+def _unmerged(data: Data) -> str:
+    is_back = data.get("role") == "restored"
+    told = "is no longer part of lead" if is_back else "is no longer one with lead"
+    return f"{told} {_text(data.get('other'))}, by {_text(data.get('actor'))}: {_text(data.get('reason'))}"
+
+
 _WORDS: Final[Mapping[str, Callable[[Data], str]]] = {
     "lead.score_changed": _score_changed,
     "lead.threshold_entered": _threshold("entered"),
@@ -81,6 +87,7 @@ _WORDS: Final[Mapping[str, Callable[[Data], str]]] = {
     "lead.disqualified": _verdict,
     "lead.qualification_reopened": _verdict,
     "lead.merged": _merged,
+    "lead.unmerged": _unmerged,
 }
 
 

@@ -43,6 +43,15 @@ def test_a_message_says_what_has_changed_and_why(name: str, words: str) -> None:
     assert " ".join(rest.split()) == f"{WHO} {words.format(BANDS=BANDS)}"
 
 
+def test_two_leads_that_are_two_again_say_who_decided_so() -> None:
+    restored = example("lead.unmerged")
+
+    assert line_of(restored).endswith(
+        "is no longer part of lead 5b0a3a52-6c1e-4d3f-9f0a-2f6f1f4f7a10, by anna@example.com: "
+        "two people of one name at Nordwind"
+    )
+
+
 def test_every_type_that_is_delivered_has_words_of_its_own() -> None:
     assert [kind for kind in DELIVERED_TYPES if line_of({**example(kind), "subject": "s"}).endswith(kind)] == []
 
