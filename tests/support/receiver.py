@@ -1,6 +1,7 @@
 """A subscriber's HTTP server: answers as a test wishes, and remembers what it was sent."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -70,22 +71,62 @@ async def receiving(
     """A receiver on a free port of 127.0.0.1; `status` is given or computed per request."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     receiver = Receiver(lambda request: (status(request) if callable(status) else status, named))
-    tasks: set[asyncio.Task[None]] = set()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        receiver.port = listener.getsockname()[1]
+        doors = _Doors(receiver, listener, tls)
+        accepting = asyncio.create_task(doors.keep_open())
+        try:
+            yield receiver
+        finally:
+            await doors.close()
+            await accepting
 
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(receiver.serve(reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
-    receiver.port = server.sockets[0].getsockname()[1]
-    try:
-        yield receiver
-    finally:
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+class _Doors:
+    """Accepts connections, and loses none.
+
+    asyncio's own server leaves a connection open for ever that comes while the server is being closed, as does a
+    cancelled `sock_accept`: so closing is said by a flag and one last connection.
+    """
+
+    def __init__(self, receiver: Receiver, listener: socket.socket, tls: SSLContext | None) -> None:
+        self._receiver = receiver
+        self._listener = listener
+        self._tls = tls
+        self._is_closing = False
+        self._conversations: set[asyncio.Task[None]] = set()
+
+    async def keep_open(self) -> None:
+        while True:
+            connection, _ = await asyncio.get_running_loop().sock_accept(self._listener)
+            if self._is_closing:
+                connection.close()
+                break
+            self._conversations.add(asyncio.create_task(self._converse(connection)))
+        await self._end_conversations()
+
+    async def close(self) -> None:
+        self._is_closing = True
+        with socket.create_connection(self._listener.getsockname()):
+            await asyncio.sleep(0)
+
+    async def _end_conversations(self) -> None:
+        # Each has begun once the loop has turned: what is cancelled before its first step closes nothing.
+        await asyncio.sleep(0)
+        for conversation in self._conversations:
+            conversation.cancel()
+        await asyncio.gather(*self._conversations, return_exceptions=True)
+
+    async def _converse(self, connection: socket.socket) -> None:
+        with connection:
+            reader = asyncio.StreamReader()
+            protocol = asyncio.StreamReaderProtocol(reader)
+            loop = asyncio.get_running_loop()
+            with suppress(OSError):
+                transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection, ssl=self._tls)
+                writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+                await self._receiver.serve(reader, writer)
 
 
 async def _read(reader: asyncio.StreamReader) -> ReceivedRequest | None:
