@@ -58,9 +58,9 @@ class PipelineHarness:
         self.handlers = Handlers(self.service, self.log, self.clock)
         self.context = Context(Settings(), self.database, self.log, self.clock)
 
-    @property
+    @cached_property
     def sender(self) -> Sender:
-        """What the test button sends with."""
+        """What the test button sends with; it keeps its connections until it is closed."""
         return Sender(self.guard, timeout_seconds=5, connections=10)
 
     @cached_property
@@ -122,17 +122,18 @@ async def log(database: Database) -> AsyncIterator[EmbeddedLog]:
 
 
 @pytest.fixture
-async def pipeline(database: Database, log: EmbeddedLog) -> PipelineHarness:
-    """A pipeline with the contract's document published."""
+async def unpublished(database: Database, log: EmbeddedLog) -> AsyncIterator[PipelineHarness]:
+    """A pipeline that nobody has published a document for."""
     harness = PipelineHarness(database, log)
-    await harness.publish()
-    return harness
+    yield harness
+    await harness.sender.close()
 
 
 @pytest.fixture
-def unpublished(database: Database, log: EmbeddedLog) -> PipelineHarness:
-    """A pipeline that nobody has published a document for."""
-    return PipelineHarness(database, log)
+async def pipeline(unpublished: PipelineHarness) -> PipelineHarness:
+    """A pipeline with the contract's document published."""
+    await unpublished.publish()
+    return unpublished
 
 
 @pytest.fixture
