@@ -10,7 +10,7 @@ async def wait_until(
     condition: Callable[[], bool | Awaitable[bool]],
     what: str,
     *,
-    timeout_seconds: float = 10.0,
+    timeout_seconds: float = 60.0,
     every_seconds: float = 0.02,
 ) -> None:
     """Return as soon as `condition` holds; fail, naming `what` was waited for, when it does not in time."""

@@ -404,7 +404,7 @@ async def test_what_cannot_be_imported_is_said_in_words(
 
 
 async def test_ctrl_c_ends_the_command_and_the_same_command_goes_on(command: Command, bench: Bench) -> None:
-    path = a_file(command.directory, rows=30_000)
+    path = a_file(command.directory, rows=60_000)
     with command.started(str(path), *_FLAGS) as process:
         await wait_until(lambda: bool(command.positions()), "the first batch is durable", timeout_seconds=60)
         process.send_signal(signal.SIGINT)
@@ -416,8 +416,8 @@ async def test_ctrl_c_ends_the_command_and_the_same_command_goes_on(command: Com
     assert "the same command goes on from there" in " ".join(complaint.split())
     assert "Traceback" not in complaint
     assert "going on after row" in " ".join(resumed.stderr.split())
-    assert "events accepted 27,000" in " ".join(resumed.stdout.split())
-    assert await bench.distinct_ids() == 27_000
+    assert "events accepted 54,000" in " ".join(resumed.stdout.split())
+    assert await bench.distinct_ids() == 54_000
 
 
 @pytest.mark.kafka

@@ -47,6 +47,14 @@ class Owned:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    async def attempts(self, number: int) -> None:
+        """Wait until so many attempts are written down: before that, a clock moved on would end their lease."""
+
+        async def are_written_down() -> bool:
+            return len((await self.get("/attempts"))["attempts"]) == number
+
+        await wait_until(are_written_down, f"{number} attempts")
+
     def verify(self, request: ReceivedRequest, secret: str | None = None) -> Any:
         return Webhook(secret or self.secret).verify(request.body, request.headers)
 
@@ -159,7 +167,7 @@ async def test_after_a_rotation_both_secrets_sign_until_the_old_one_ends(
 ) -> None:
     rotated = await owned.post("/secret/rotate", {"keep_old_hours": 1})
     await tell(hooked, LEAD)
-    await wait_until(lambda: len(owned.receiver.requests) == 1, "a message of both times")
+    await owned.attempts(1)
     hooked.clock.advance(timedelta(hours=1))
     await tell(hooked, OTHER)
     await wait_until(lambda: len(owned.receiver.requests) == 2, "a message of the new time")
@@ -207,7 +215,7 @@ async def test_what_was_told_while_disabled_is_replayed_in_order_with_the_same_i
 ) -> None:
     since = hooked.clock.now()
     await tell(hooked, LEAD)
-    await wait_until(lambda: len(owned.receiver.requests) == 1, "what came before")
+    await owned.attempts(1)
     hooked.clock.advance(timedelta(minutes=1))
     disabled_at = (await owned.post("/disable"))["disabled_at"]
     await hooked.take_in(a_score_change(2, thresholds={"mql": a_position("reached")}))
@@ -304,18 +312,14 @@ async def test_a_replayed_message_begins_its_schedule_anew(hooked: PipelineHarne
         await owned.owner.patch(owned.url, json={"url": receiver.url})
         since = hooked.clock.now().isoformat()
         await tell(hooked, LEAD)
-
-        async def attempts(number: int) -> bool:
-            return len((await owned.get("/attempts"))["attempts"]) == number
-
-        await wait_until(lambda: attempts(1), "a failure")
+        await owned.attempts(1)
         hooked.clock.advance(timedelta(seconds=7))
-        await wait_until(lambda: attempts(2), "a success")
+        await owned.attempts(2)
         await owned.post("/replay", {"since": since})
-        await wait_until(lambda: attempts(3), "a failure of the replay")
+        await owned.attempts(3)
         (delivery,) = (await owned.get("/deliveries"))["deliveries"]
         hooked.clock.advance(timedelta(seconds=7))
-        await wait_until(lambda: attempts(4), "a success of the replay")
+        await owned.attempts(4)
 
     assert delivery["attempts"] == 3
     assert len(set(receiver.ids())) == 1

@@ -136,7 +136,9 @@ async def test_a_delivery_is_given_up_at_the_end_of_the_schedule(hooked: Pipelin
 
 async def test_a_receiver_that_hangs_delays_no_other(hooked: PipelineHarness) -> None:
     leads = [str(UUID(int=number, version=4)) for number in range(1, 31)]
-    settings = PipelineSettings(webhook_poll_seconds=0.02, webhook_concurrency=12)
+    settings = PipelineSettings(
+        webhook_poll_seconds=0.02, webhook_concurrency=12, webhook_timeout_seconds=200, webhook_lease_seconds=300
+    )
     async with (
         dispatching(hooked, settings=settings),
         receiving() as healthy,
@@ -146,7 +148,7 @@ async def test_a_receiver_that_hangs_delays_no_other(hooked: PipelineHarness) ->
         for receiver in (hanging, healthy, broken):
             await subscribe(hooked, receiver.url)
         await hooked.take_in(*(recorded(1, a_recorded_event("page_viewed"), lead=lead) for lead in leads))
-        await wait_until(lambda: len(healthy.requests) == 30, "everything at the healthy one", timeout_seconds=5)
+        await wait_until(lambda: len(healthy.requests) == 30, "everything at the healthy one")
 
     assert 1 <= len(hanging.requests) <= settings.webhook_concurrency_per_subscription
 

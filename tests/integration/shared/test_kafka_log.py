@@ -52,14 +52,14 @@ async def test_a_producer_that_lost_its_sequence_for_good_is_replaced(
 
 
 async def test_a_static_member_that_restarts_gets_its_partitions_back_without_waiting(
-    log: KafkaLog, topic: TopicSpec
+    topic: TopicSpec, kafka_bootstrap: str
 ) -> None:
-    async with log.consume([topic.name], group=topic.name, member="steady") as consumer:
-        await consumer.poll(max_records=1, timeout_seconds=0.5)
-        await wait_until(lambda: len(consumer.assignment()) == 2, "both partitions")
-
-    async with log.consume([topic.name], group=topic.name, member="steady") as consumer:
-        await wait_until(lambda: len(consumer.assignment()) == 2, "both partitions again", timeout_seconds=5)
+    log = KafkaLog(kafka_bootstrap, session_timeout_seconds=100, static_members=True)
+    await log.start()
+    for _ in range(2):
+        async with log.consume([topic.name], group=topic.name, member="steady") as consumer:
+            await wait_until(lambda: len(consumer.assignment()) == 2, "both partitions", timeout_seconds=50)
+    await log.stop()
 
 
 async def test_topics_are_made_with_their_retention_and_the_brokers_time(
