@@ -59,10 +59,11 @@ released: setup ## Take today's messages as the released ones: a step of a relea
 	@$(BIN)/python docs/compatibility.py release
 
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock"
-lock: ## Resolve the dependencies into requirements.lock (run time), -dev.lock and -docs.lock (ARGS=--upgrade)
+lock: ## Resolve the dependencies into requirements.lock (run time), -tracing, -dev and -docs.lock (ARGS=--upgrade)
 	@test -x $(UV) || ($(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet -r requirements-uv.txt)
 	@$(COMPILE) $(ARGS) --output-file requirements.lock pyproject.toml
-	@$(COMPILE) $(ARGS) --constraint requirements.lock --group dev --output-file requirements-dev.lock pyproject.toml
+	@$(COMPILE) $(ARGS) --constraint requirements.lock --extra tracing --output-file requirements-tracing.lock pyproject.toml
+	@$(COMPILE) $(ARGS) --constraint requirements-tracing.lock --extra tracing --group dev --output-file requirements-dev.lock pyproject.toml
 	@$(COMPILE) $(ARGS) --constraint requirements-dev.lock --group docs --output-file requirements-docs.lock
 
 clean: ## Remove what the targets made
