@@ -119,6 +119,7 @@ async def _observe(context: Context) -> int:
         states = await subscription_repository.count_by_state(connection, now)
     metrics.WEBHOOK_QUEUE.set(waiting.number)
     metrics.WEBHOOK_OLDEST.set(waiting.oldest_age.total_seconds())
+    metrics.WEBHOOK_OLDEST_DUE.set(waiting.oldest_due_age.total_seconds())
     for state in metrics.ENDPOINT_STATES:
         metrics.WEBHOOK_ENDPOINTS.labels(state).set(states.get(state, 0))
     return 0

@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from shared.observability.metrics import LATENCY_BUCKETS
+from shared.observability.metrics import LATENCY_BUCKETS, LATENESS_BUCKETS
 
 MESSAGES = Counter(
     "leadflow_pipeline_messages_total",
@@ -17,7 +17,7 @@ CROSSINGS = Counter(
 DUE_DELAY = Histogram(
     "leadflow_pipeline_due_crossing_delay_seconds",
     "How long after its moment it was told that a lead stalls or that evidence has expired.",
-    buckets=LATENCY_BUCKETS,
+    buckets=LATENESS_BUCKETS,
 )
 STAGE_CHANGES = Counter(
     "leadflow_pipeline_stage_changes_total",
@@ -49,6 +49,15 @@ WEBHOOK_ATTEMPTS = Histogram(
 WEBHOOK_QUEUE = Gauge("leadflow_webhook_queue_depth", "Deliveries not yet made.")
 WEBHOOK_OLDEST = Gauge(
     "leadflow_webhook_oldest_pending_seconds", "Age of the oldest delivery not yet made to an enabled subscription."
+)
+WEBHOOK_OLDEST_DUE = Gauge(
+    "leadflow_webhook_oldest_due_seconds",
+    "For how long the oldest delivery waits that could be made now to a receiver that does not fail.",
+)
+WEBHOOK_FIRST_ATTEMPT = Histogram(
+    "leadflow_webhook_first_attempt_delay_seconds",
+    "From telling a message to the first attempt to deliver it, at receivers that have been well since then.",
+    buckets=LATENCY_BUCKETS,
 )
 WEBHOOK_ENDPOINTS = Gauge(
     "leadflow_webhook_endpoints",

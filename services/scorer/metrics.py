@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Histogram
 
-from shared.observability.metrics import LATENCY_BUCKETS
+from shared.observability.metrics import LATENCY_BUCKETS, LATENESS_BUCKETS
 
 EVENTS = Counter(
     "leadflow_scoring_events_total",
@@ -28,7 +28,7 @@ UNMERGES = Counter("leadflow_scoring_unmerges_total", "Merges that a person has 
 DUE_DELAY = Histogram(
     "leadflow_scoring_due_delay_seconds",
     "From the moment at which a standing changes by itself to telling it.",
-    buckets=LATENCY_BUCKETS,
+    buckets=LATENESS_BUCKETS,
 )
 
 SHADOW_DIFFERENCE = Histogram(

@@ -128,6 +128,8 @@ class Dispatcher:
 
     async def _deliver(self, delivery: Claimed) -> None:
         at = self._clock.now()
+        if delivery.told_at is not None:
+            metrics.WEBHOOK_FIRST_ATTEMPT.observe(max(0.0, (at - delivery.told_at).total_seconds()))
         alive = [secret.text for secret in delivery.secrets if secret.is_good(at)]
         headers = signed_headers(delivery.message_id, delivery.body, at=at, secrets=alive)
         answer = await self._sender.send(delivery.url, headers, delivery.body)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from pydantic_core import from_json
@@ -13,6 +13,7 @@ from sqlalchemy import text
 from services.pipeline import feed, subscription_repository, subscriptions
 from services.pipeline.delivery import repository
 from services.pipeline.delivery.endpoint import EndpointPolicy
+from services.pipeline.delivery.repository import Lease, Room
 from services.pipeline.settings import PipelineSettings
 from services.pipeline.subscription_repository import Subscription
 from tests.integration.pipeline.conftest import PipelineHarness
@@ -207,4 +208,44 @@ async def test_what_waits_is_counted_and_aged(hooked: PipelineHarness) -> None:
         paused = await subscription_repository.count_by_state(connection, hooked.clock.now())
 
     assert (found.number, found.oldest_age) == (5, timedelta(minutes=7))
+    assert found.oldest_due_age == timedelta(minutes=7)
     assert (states, paused) == ({"enabled": 1}, {"paused": 1})
+
+
+async def test_what_a_failing_receiver_has_waiting_is_not_our_lateness(hooked: PipelineHarness) -> None:
+    async with receiving(500) as broken, dispatching(hooked, policy=POLICY):
+        subscription = await subscribe(hooked, broken.url)
+        await tell(hooked, LEADS[:1])
+        await wait_until(failed(hooked, subscription, 1), "the first failure")
+    hooked.clock.advance(timedelta(minutes=7))
+    async with hooked.database.transaction() as connection:
+        found = await repository.waiting(connection, hooked.clock.now())
+
+    assert (found.number, found.oldest_age, found.oldest_due_age) == (1, timedelta(minutes=7), timedelta(0))
+
+
+async def test_a_first_attempt_is_timed_only_at_a_receiver_that_has_been_well(hooked: PipelineHarness) -> None:
+    async def claimed_at(**later: int) -> list[timedelta | None]:
+        hooked.clock.advance(timedelta(**later))
+        lease = Lease(uuid4(), hooked.clock.now(), hooked.clock.now() + timedelta(minutes=1))
+        async with hooked.database.transaction() as connection:
+            claimed = await repository.claim(connection, lease, Room(10, 10, 10, {}))
+            await repository.release(connection, lease.holder)
+        return [item.told_at and hooked.clock.now() - item.told_at for item in claimed]
+
+    subscription = await subscribe(hooked, "https://example.com/hook")
+    await tell(hooked, LEADS[:1])
+    told = await claimed_at(seconds=3)
+    async with hooked.database.transaction() as connection:
+        await subscription_repository.record_failure(connection, subscription.id, hooked.clock.now())
+    failing = await claimed_at(seconds=3)
+    async with hooked.database.transaction() as connection:
+        await subscription_repository.record_success(connection, subscription.id)
+    well_again = await claimed_at(hours=1)
+    await tell(hooked, LEADS[1:2])
+    told_since = await claimed_at(seconds=4)
+
+    assert told == [timedelta(seconds=3)]
+    assert failing == [None]
+    assert well_again == [None]
+    assert told_since == [None, timedelta(seconds=4)]
