@@ -13,7 +13,7 @@ OTHER: Final = "other"
 
 
 class BoundedLabel:
-    """The values of a label that people name: the first `limit` of them keep their names, all later ones are `other`."""
+    """The values of a label that people name: the first `limit` keep their names, all later ones are `other`."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -112,7 +112,7 @@ END_TO_END = Histogram(
 )
 DB_POOL = Gauge(
     "leadflow_db_pool_connections",
-    "The places for connections to PostgreSQL by state: `checked_out` is in use, `idle` is open, `free` is not opened.",
+    "Places for connections to PostgreSQL by state: `checked_out` is in use, `idle` is open, `free` is not opened.",
     ["state"],
 )
 DB_CHECKOUT = Histogram(
@@ -166,6 +166,8 @@ END_TO_END_STAGES = ("scored", "emitted")
 
 for _error in PRODUCER_REASONS:
     PRODUCER_ERRORS.labels(_error)
+for _state in POOL_STATES:
+    DB_POOL.labels(_state)
 for _class in (*SQLSTATE_CLASSES, "connection", "pool", OTHER):
     DB_ERRORS.labels(_class)
 for _stage in END_TO_END_STAGES:
