@@ -22,7 +22,7 @@ from shared.db.engine import Database
 from shared.errors import CommitRejected, DatabaseUnavailable, LogUnavailable, Misconfigured
 from shared.events.json import parse_json
 from shared.log.assignment import assign
-from shared.log.protocol import Lag, Partition, ReceivedRecord
+from shared.log.protocol import Lag, Partition, Rebalances, ReceivedRecord
 
 logger = logging.getLogger(__name__)
 
@@ -156,6 +156,7 @@ class EmbeddedConsumer:
         self._woken = asyncio.Event()
         self._last_poll = time.monotonic()
         self._heart: asyncio.Task[None] | None = None
+        self._rebalances = Rebalances()
 
     async def __aenter__(self) -> Self:
         await self._join()
@@ -221,6 +222,9 @@ class EmbeddedConsumer:
     def assignment(self) -> frozenset[Partition]:
         return frozenset(self._ids)
 
+    def rebalances(self) -> Rebalances:
+        return self._rebalances
+
     async def lag(self) -> Mapping[Partition, Lag]:
         committed = {self._ids[partition]: offset for partition, offset in self._committed.items()}
         parameters = {"ids": list(committed), "offsets": list(committed.values())}
@@ -269,7 +273,7 @@ class EmbeddedConsumer:
 
         A look that finds the generation unchanged changes nothing: what was polled is not polled again.
         """
-        held, self._generation = self._generation, None
+        held, self._generation, began = self._generation, None, time.monotonic()
         # Before the look: what changes during it shall be noticed again.
         self._group_changed = False
         async with self._database.transaction() as connection:
@@ -289,6 +293,7 @@ class EmbeddedConsumer:
             raise Misconfigured(f"another process has joined group {self._group} as {self._member}")
         self._hold(assign((_partition(row) for row in rows), topics)[self._member], rows)
         self._generation = generation
+        self._rebalances += Rebalances(1, time.monotonic() - began)
         return True
 
     def _hold(self, share: frozenset[Partition], rows: Sequence[Row[Any]]) -> None:

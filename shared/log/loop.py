@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from shared.errors import CommitRejected, TransientError
-from shared.log.protocol import Consumer, Lag, Log, Partition, ReceivedRecord
+from shared.log.protocol import Consumer, Lag, Log, Partition, Rebalances, ReceivedRecord
 from shared.retry import RetryPolicy
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,8 @@ class Progress:
     failures: int = 0
     records_handled: int = 0
     commits_rejected: int = 0
+    commits_unanswered: int = 0
+    rebalances: Rebalances = field(default_factory=Rebalances)
     assignment: frozenset[Partition] = frozenset()
     lag: Mapping[Partition, Lag] = field(default_factory=dict)
 
@@ -91,20 +93,20 @@ async def _work(
     max_records: int,
     policy: RetryPolicy,
 ) -> None:
-    lag_due = time.monotonic()
+    lag_due, earlier = time.monotonic(), progress.rebalances
     while not stop.is_set():
         try:
             records = await _poll(consumer, stop, max_records)
             if records:
                 await handle(records)
-                await consumer.commit(_next_offsets(records))
+                await _commit(consumer, records, progress)
             progress.advance(len(records))
             progress.assignment = consumer.assignment()
+            progress.rebalances = earlier + consumer.rebalances()
             if time.monotonic() >= lag_due:
                 progress.lag = await consumer.lag()
                 lag_due = time.monotonic() + _LAG_EVERY_SECONDS
         except CommitRejected as error:
-            progress.commits_rejected += 1
             logger.info("commit rejected, batch dropped", extra={"error": str(error)})
         except TransientError as error:
             await consumer.rewind()
@@ -122,6 +124,17 @@ async def _poll(consumer: Consumer, stop: asyncio.Event, max_records: int) -> Se
         for task in (polling, stopping):
             task.cancel()
         await asyncio.gather(polling, stopping, return_exceptions=True)
+
+
+async def _commit(consumer: Consumer, records: Sequence[ReceivedRecord], progress: Progress) -> None:
+    try:
+        await consumer.commit(_next_offsets(records))
+    except CommitRejected:
+        progress.commits_rejected += 1
+        raise
+    except TransientError:
+        progress.commits_unanswered += 1
+        raise
 
 
 def _next_offsets(records: Sequence[ReceivedRecord]) -> dict[Partition, int]:
