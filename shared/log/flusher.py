@@ -6,6 +6,7 @@ One write at a time keeps the order of publishing, and makes a thousand small pu
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -44,7 +45,8 @@ class Flusher(Generic[Item]):
         submission = _Submission(items, size, asyncio.get_running_loop().create_future())
         self._waiting.append(submission)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._flush(), name="log flusher")
+            # It works for everybody who comes meanwhile: it must not log in the name of the first.
+            self._task = asyncio.create_task(self._flush(), name="log flusher", context=Context())
         try:
             async with asyncio.timeout(timeout_seconds):
                 await submission.done
