@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from shared.events.topics import TopicSpec
+from shared.log.dead_letter import initialise_dead_letters
 from shared.log.loop import Handle, Progress, consume
 from shared.log.protocol import ReceivedRecord
 from shared.observability import metrics
@@ -40,6 +41,8 @@ class ConsumerTask:
         self._progress = Progress()
         self._shown: set[tuple[str, str, str]] = set()
         _initialise(group)
+        for topic in self._topics:
+            initialise_dead_letters(topic)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop` is set. Raises what the loop raises: a bug, which ends the process."""

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 from shared.errors import Misconfigured
 from shared.http import install_problem_handlers
 from shared.http.health import Health, health_router
-from shared.http.observed import Observed
+from shared.http.observed import Observed, initialise_routes
 from shared.observability.metrics import LOOP_LAG
 from shared.service import Service
 from shared.settings import Settings
@@ -49,6 +49,7 @@ def create_app(services: Sequence[Service], health: Health | None = None) -> Fas
             app.include_router(router)
     app.include_router(health_router(health or Health(services)))
     install_problem_handlers(app)
+    initialise_routes(app.routes)
     return app
 
 

@@ -1,7 +1,10 @@
 """Counts, times and traces every request, as pure ASGI: Starlette's BaseHTTPMiddleware costs four times the request."""
 
+from collections.abc import Iterable
 from time import perf_counter
 
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.observability import tracing
@@ -10,9 +13,21 @@ from shared.observability.tracing import Span, TraceContext
 
 _STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_EVERYWHERE = ("500", "503")
 # Asked every few seconds by machines about the process itself: nobody's way leads through them.
 _UNTRACED = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
 _TRACEPARENT = tracing.HEADER.encode()
+
+
+def initialise_routes(routes: Iterable[BaseRoute]) -> None:
+    """Let every answer that a route declares, and those that any may give, start at 0: a rate sees the first."""
+    for route in routes:
+        if isinstance(route, APIRoute):
+            HTTP_DURATION.labels(route.path)
+            declared = {str(code) for code in route.responses if str(code).isdigit()}
+            for method in route.methods or ():
+                for code in {str(route.status_code or 200), *declared, *_EVERYWHERE}:
+                    HTTP_REQUESTS.labels(route.path, method, code)
 
 
 class Observed:

@@ -7,10 +7,12 @@ from typing import TypeVar
 
 from shared.errors import InvalidInput, Refused
 from shared.log.protocol import MAX_RECORD_BYTES, Log, Partition, ReceivedRecord, Record, size_of
-from shared.observability.metrics import DEAD_LETTERS
+from shared.observability.metrics import DEAD_LETTERS, BoundedLabel
 
 _PREFIX = "dead-letter-"
 _REASON_CHARACTERS = 500
+_USUAL_REASONS = ("invalid_message", "not_json", "not_storable", "no_identity", "wrong_type")
+_REASONS = BoundedLabel(30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,13 @@ async def publish_dead_letters(log: Log, letters: Sequence[DeadLetter], *, now: 
     for topic, records in by_topic.items():
         await log.publish(topic, records)
     for letter in letters:
-        DEAD_LETTERS.labels(letter.record.partition.topic, letter.reason).inc()
+        DEAD_LETTERS.labels(letter.record.partition.topic, _REASONS.fold(letter.reason)).inc()
+
+
+def initialise_dead_letters(topic: str) -> None:
+    """Let the usual reasons start at 0, so that rates see the first letter of a topic."""
+    for reason in _USUAL_REASONS:
+        DEAD_LETTERS.labels(topic, _REASONS.fold(reason))
 
 
 def stored_letter(record: ReceivedRecord) -> StoredLetter:

@@ -115,11 +115,6 @@ DB_POOL = Gauge(
     "Places for connections to PostgreSQL by state: `checked_out` is in use, `idle` is open, `free` is not opened.",
     ["state"],
 )
-DB_CHECKOUT = Histogram(
-    "leadflow_db_checkout_seconds",
-    "Time until a unit of work had a connection, waiting for a free one included.",
-    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10),
-)
 DB_ERRORS = Counter(
     "leadflow_db_errors_total",
     "Units of work that PostgreSQL ended, by class of SQLSTATE; `connection` when it could not be reached or was "
