@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from shared.db.observed import count_error
 from shared.errors import DatabaseUnavailable, Misconfigured
 
 # Connection trouble, resources, operator intervention; then lock, deadlock, serialisation and idle timeouts.
@@ -75,6 +76,7 @@ class Database:
             async with self.engine.begin() as connection:
                 yield connection
         except Exception as error:
+            count_error(error)
             if is_transient(error) and not isinstance(error, DatabaseUnavailable):
                 raise DatabaseUnavailable(f"PostgreSQL does not answer: {type(error).__name__}") from error
             raise
