@@ -6,7 +6,7 @@ these fields. Each service adds a Settings class of its own with its own prefix.
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -17,11 +17,14 @@ PositiveSeconds = Annotated[float, Field(gt=0)]
 
 
 class EnvironmentSettings(BaseSettings):
-    """Settings from environment variables. Raises Misconfigured, naming each variable that is wrong."""
+    """Settings from environment variables, and from files where LEADFLOW_SECRETS_DIR names their directory.
+
+    Raises Misconfigured, naming each variable that is wrong.
+    """
 
     def __init__(self, **given: Any) -> None:
         try:
-            super().__init__(**given)
+            super().__init__(**{"_secrets_dir": _secrets_dir(), **given})
         except ValidationError as error:
             prefix = self.model_config.get("env_prefix", "")
             faults = (
@@ -29,6 +32,15 @@ class EnvironmentSettings(BaseSettings):
                 for fault in error.errors(include_input=False)
             )
             raise Misconfigured("; ".join(faults)) from None
+
+
+def _secrets_dir() -> Path | None:
+    named = os.environ.get("LEADFLOW_SECRETS_DIR")  # noqa: TID251
+    if named is None:
+        return None
+    if not Path(named).is_dir():
+        raise Misconfigured(f"LEADFLOW_SECRETS_DIR: {named} is no directory")
+    return Path(named)
 
 
 def variables_of(kind: type[EnvironmentSettings]) -> frozenset[str]:
@@ -52,6 +64,11 @@ class Settings(EnvironmentSettings):
         description="PostgreSQL as `postgresql://user:password@host:port/name`. "
         "Unset: leadflow runs the embedded PostgreSQL in the data directory.",
     )
+    secrets_dir: Path | None = Field(
+        None,
+        description="Directory with a file per setting, named like its variable (`LEADFLOW_DATABASE_URL`), so that "
+        "no secret stands in the environment. A variable that is set goes before its file.",
+    )
     data_dir: Path = Field(
         Path(".leadflow"),
         description="Directory of the embedded PostgreSQL; everything survives a restart in it.",
@@ -64,6 +81,23 @@ class Settings(EnvironmentSettings):
         None,
         description="Kafka as `host:port[,host:port]`. Unset: the embedded log, in PostgreSQL.",
     )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="What the brokers' listener speaks: TLS with SSL, a user name with SASL."
+    )
+    kafka_ca_file: Path | None = Field(
+        None, description="Certificates (PEM) that vouch for the brokers. Unset: those that the machine trusts."
+    )
+    kafka_certificate_file: Path | None = Field(
+        None, description="This client's certificate (PEM, with its chain), for brokers that ask for one."
+    )
+    kafka_key_file: Path | None = Field(
+        None, description="Its private key (PEM), unless that stands in the same file."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="How the user name is proved. PLAIN sends the password: with TLS alone."
+    )
+    kafka_username: str | None = Field(None, description="User at the brokers, for SASL.")
+    kafka_password: SecretStr | None = Field(None, description="That user's password.")
     kafka_replication_factor: int = Field(
         1, ge=1, description="Replicas of topics that leadflow creates; 3 in production."
     )

@@ -4,6 +4,7 @@ from shared.db.engine import Database
 from shared.errors import Misconfigured
 from shared.log.embedded import EmbeddedLog
 from shared.log.kafka import KafkaLog
+from shared.log.kafka_security import kafka_security
 from shared.log.protocol import Log
 from shared.settings import Settings
 
@@ -16,6 +17,7 @@ def open_log(settings: Settings, database: Database | None) -> Log:
     if settings.kafka_bootstrap_servers:
         return KafkaLog(
             settings.kafka_bootstrap_servers,
+            security=kafka_security(settings),
             replication_factor=settings.kafka_replication_factor,
             publish_timeout_seconds=settings.log_publish_timeout_seconds,
             session_timeout_seconds=settings.log_session_timeout_seconds,

@@ -32,6 +32,7 @@ from shared.log.flusher import Flusher
 from shared.log.kafka_consumer import KafkaConsumer
 from shared.log.kafka_ending import ended
 from shared.log.kafka_reading import KafkaReader
+from shared.log.kafka_security import PLAINTEXT, KafkaSecurity
 from shared.log.partitioner import partition_of
 from shared.log.protocol import (
     MAX_RECORD_BYTES,
@@ -83,6 +84,7 @@ class KafkaLog:
         self,
         bootstrap_servers: str,
         *,
+        security: KafkaSecurity = PLAINTEXT,
         replication_factor: int = 1,
         publish_timeout_seconds: float = 5.0,
         session_timeout_seconds: float = 30.0,
@@ -90,6 +92,7 @@ class KafkaLog:
         prefix: str = "",
     ) -> None:
         self._bootstrap_servers = bootstrap_servers
+        self._security = security
         self._prefix = prefix
         self._replication_factor = replication_factor
         self._publish_timeout_seconds = publish_timeout_seconds
@@ -98,7 +101,9 @@ class KafkaLog:
         self._producer: AIOKafkaProducer | None = None
         self._producer_faults = 0
         self._flushers: dict[tuple[str, int], Flusher[Record]] = {}
-        self._reader = KafkaReader(bootstrap_servers, prefix=prefix, timeout_seconds=publish_timeout_seconds)
+        self._reader = KafkaReader(
+            bootstrap_servers, security=security, prefix=prefix, timeout_seconds=publish_timeout_seconds
+        )
 
     async def start(self) -> None:
         self._producer = await self._started_producer()
@@ -151,6 +156,7 @@ class KafkaLog:
         consumer = KafkaConsumer(
             self._bootstrap_servers,
             topics,
+            security=self._security,
             prefix=self._prefix,
             group=group,
             member=member,
@@ -236,6 +242,7 @@ class KafkaLog:
     async def _started_producer(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap_servers,
+            **self._security.options,
             acks="all",
             enable_idempotence=True,
             linger_ms=0,
@@ -268,7 +275,7 @@ class KafkaLog:
 
     @asynccontextmanager
     async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap_servers)
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap_servers, **self._security.options)
         try:
             await admin.start()
             yield admin
