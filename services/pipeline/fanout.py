@@ -20,6 +20,7 @@ DELIVERED_TYPES = (
     "lead.score_changed",
     "lead.merged",
     "lead.unmerged",
+    "lead.erased",
     "lead.threshold_entered",
     "lead.threshold_left",
     "lead.qualified",
