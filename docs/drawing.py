@@ -85,27 +85,26 @@ def architecture() -> str:
         Box(352, 16, 152, 56, ("Files", "leadflow import")),
     ]
     services = [
-        Box(96, 112, 328, 56, ("ingest", "verified, checked, durable"), "service"),
-        Box(96, 258, 328, 56, ("scorer", "whose it is, and what it is worth"), "service"),
-        Box(96, 404, 328, 56, ("pipeline", "what follows from it"), "service"),
+        Box(16, 112, 480, 56, ("ingest", "verified, checked, durable"), "service"),
+        Box(16, 258, 480, 56, ("scorer", "whose it is, and what it is worth"), "service"),
+        Box(16, 404, 480, 56, ("pipeline", "what follows from it"), "service"),
     ]
     logs = [
-        Box(140, 198, 240, 30, ("engagement-events",), "topic"),
-        Box(140, 344, 240, 30, ("lead-scores",), "topic"),
-        Box(140, 490, 240, 30, ("lead-thresholds, lead-stages",), "topic"),
+        Box(120, 198, 280, 30, ("engagement-events",), "topic"),
+        Box(120, 344, 280, 30, ("lead-scores",), "topic"),
+        Box(120, 490, 280, 30, ("lead-thresholds, lead-stages",), "topic"),
     ]
     hearers = [
-        Box(16, 560, 152, 56, ("CRM, your servers", "signed webhooks")),
+        Box(16, 560, 152, 56, ("CRMs, servers", "signed webhooks")),
         Box(184, 560, 152, 56, ("Consumers", "Kafka, feed, stream")),
         Box(352, 560, 152, 56, ("People", "API and reports")),
     ]
-    store = Box(536, 112, 88, 348, ("Postgre-", "SQL", "", "a schema", "for each", "service"))
+    store = Box(516, 112, 112, 348, ("PostgreSQL", "", "a schema for", "each service"))
     down = [line((a.middle, a.bottom), (b.middle, b.y)) for a, b in _ways(senders, services, logs, hearers)]
-    kept = [line((424, one.y + 28), (536, one.y + 28)) for one in services[1:]]
-    keys = [line((536, 140), (424, 140)), label(480, 133, "keys")]
+    kept = [line((496, one.y + 28), (516, one.y + 28)) for one in services]
     boxes = [box(one) for one in (*senders, *services, *logs, *hearers, store)]
     words = "From platforms, code and files through ingest, scorer and pipeline to CRMs, consumers and people"
-    return svg(632, words, [*down, *kept, *keys, *boxes])
+    return svg(632, words, [*down, *kept, *boxes])
 
 
 def _ways(
@@ -171,12 +170,11 @@ def topics() -> str:
     return svg(48 + 52 * len(rows), "Topics, who writes them and who reads them", [*heads, *dict.fromkeys(drawn)])
 
 
-_BEGIN, _DAYS = datetime(2026, 1, 4, tzinfo=UTC), 98
-_LEFT, _TOP, _HEIGHT, _RIGHT = 56.0, 44.0, 250.0, 620.0
+_BEGIN, _DAYS = datetime(2025, 12, 22, tzinfo=UTC), 126
+_LEFT, _TOP, _HEIGHT, _RIGHT = 48.0, 44.0, 250.0, 564.0
 _LEVELS = ((65, "hot"), (40, "warm"))
 _NAMES = {
     "form_submitted": "form",
-    "page_viewed": "prices",
     "webinar_attended": "webinar",
     "demo_requested": "demo",
     "meeting_held": "meeting",
@@ -184,7 +182,7 @@ _NAMES = {
 
 
 def score() -> str:
-    """The total of the example's lead over fourteen weeks, as the example's model has it."""
+    """The total of the example's lead over half a winter, as the example's model has it."""
     model = parse_model(read_yaml((_EXAMPLES / "model.yaml").read_text(encoding="utf-8")))
     events = list(read_events((_EXAMPLES / "dana.ndjson").read_bytes()))
     state = combine_all(state_of(model, one) for one in events)
@@ -199,7 +197,9 @@ def score() -> str:
         if one.type in _NAMES:
             told.setdefault(_NAMES[one.type], (one.occurred_at, values[one.occurred_at]))
     dots = [_dot(moment, value, name) for name, (moment, value) in told.items()]
-    drawn = [label(16, 24, "total of Dana Weber, fourteen weeks", "strong", "start"), *_axes()]
+    ends_at = next(one.occurred_at for one in events if one.type == "webinar_attended") + timedelta(days=90)
+    dots.append(label(_x(ends_at) + 6, _y(45), "webinar ends", "small", "middle"))
+    drawn = [label(16, 24, "total of Dana Weber, who goes silent in February", "strong", "start"), *_axes()]
     words = "A score that rises with each event, crosses warm and hot, and decays once nothing more happens"
     return svg(350, words, [*drawn, f'<polyline class="curve" points="{points}"/>', *dots])
 
@@ -210,8 +210,8 @@ def _axes() -> Iterator[str]:
         yield f'<path class="line faint" d="M{_LEFT} {_y(value):.1f}H{_RIGHT}"/>'
     for value, name in _LEVELS:
         yield f'<path class="bound" d="M{_LEFT} {_y(value):.1f}H{_RIGHT}"/>'
-        yield label(_RIGHT, _y(value) - 6, f"{name}: {value}", "small", "end")
-    for number in range(0, _DAYS + 1, 14):
+        yield label(_RIGHT + 6, _y(value) + 5, f"{name}: {value}", "small", "start")
+    for number in range(0, _DAYS, 28):
         moment = _BEGIN + timedelta(days=number)
         yield label(_x(moment), _TOP + _HEIGHT + 22, f"{moment:%b} {moment.day}", "small")
 
