@@ -85,9 +85,9 @@ def architecture() -> str:
         Box(352, 16, 152, 56, ("Files", "leadflow import")),
     ]
     services = [
-        Box(16, 112, 480, 56, ("ingest", "verified, checked, durable"), "service"),
-        Box(16, 258, 480, 56, ("scorer", "whose it is, and what it is worth"), "service"),
-        Box(16, 404, 480, 56, ("pipeline", "what follows from it"), "service"),
+        Box(16, 112, 488, 56, ("ingest", "verified, checked, durable"), "service"),
+        Box(16, 258, 488, 56, ("scorer", "whose it is, and what it is worth"), "service"),
+        Box(16, 404, 488, 56, ("pipeline", "what follows from it"), "service"),
     ]
     logs = [
         Box(120, 198, 280, 30, ("engagement-events",), "topic"),
@@ -99,9 +99,9 @@ def architecture() -> str:
         Box(184, 560, 152, 56, ("Consumers", "Kafka, feed, stream")),
         Box(352, 560, 152, 56, ("People", "API and reports")),
     ]
-    store = Box(516, 112, 112, 348, ("PostgreSQL", "", "a schema for", "each service"))
+    store = Box(520, 112, 112, 348, ("PostgreSQL", "", "a schema for", "each service"))
     down = [line((a.middle, a.bottom), (b.middle, b.y)) for a, b in _ways(senders, services, logs, hearers)]
-    kept = [line((496, one.y + 28), (516, one.y + 28)) for one in services]
+    kept = [line((504, one.y + 28), (520, one.y + 28)) for one in services]
     boxes = [box(one) for one in (*senders, *services, *logs, *hearers, store)]
     words = "From platforms, code and files through ingest, scorer and pipeline to CRMs, consumers and people"
     return svg(632, words, [*down, *kept, *boxes])
