@@ -34,15 +34,17 @@ def _grown(counter: str, by: str, window: str, than: int) -> str:
 
 def _absent(series: str) -> Cause:
     selected = series.replace("{", '{job="leadflow", ') if "{" in series else f'{series}{{job="leadflow"}}'
+    name = series.replace('"', "")
     return Cause(
         name="AbsentMetrics",
         expression=f"absent({selected})",
         lasting="10m",
         severity="page",
         summary="A critical metric of leadflow is not there, and its alerts are blind",
-        description="Prometheus has had no sample of {{ $labels.series }} for ten minutes (absent = {{ $value }})",
+        # Labels that a rule adds are not among those of the template.
+        description=f"Prometheus has had no sample of {name} for ten minutes (absent = {{{{ $value }}}})",
         dashboard="leadflow-overview",
-        labels=(("series", series.replace('"', "")),),
+        labels=(("series", name),),
     )
 
 
