@@ -11,6 +11,7 @@ from sqlalchemy import Row, text
 from services.ingest.domain.outcome import Reason
 from services.ingest.domain.parking import Form, Origin
 from shared.db.engine import Database
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput
 from shared.events.parked import ElementParked
 
@@ -111,7 +112,7 @@ class ParkedRepository:
 
     async def store(self, messages: Sequence[ElementParked]) -> None:
         """Store what the log brought; what is there already stays as it is."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             await connection.execute(_INSERT, [_row(message) for message in messages])
 
     async def page(
@@ -127,12 +128,12 @@ class ParkedRepository:
             "before_id": before.id if before else None,
             "limit": limit,
         }
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             return [_element(row) for row in await connection.execute(_PAGE, values)]
 
     async def by_ids(self, workspace: str, ids: Sequence[str]) -> list[ParkedElement]:
         """Those of `ids` that the workspace has."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             return [_element(row) for row in await connection.execute(_BY_IDS, _of(workspace, ids))]
 
     async def find(self, workspace: str, element_id: str) -> ParkedElement:
@@ -147,23 +148,23 @@ class ParkedRepository:
         rows = [_attempt_row(workspace, attempt, now) for attempt in attempts]
         if not rows:
             return
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             await connection.execute(_TRIED, rows)
 
     async def settle(self, workspace: str, ids: Sequence[str], state: State, *, now: datetime) -> list[str]:
         """Let elements that wait end as `state`; the ids of those that did."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             rows = await connection.execute(_SETTLED, {**_of(workspace, ids), "state": state, "now": now})
             return sorted(row.id for row in rows)
 
     async def waiting(self) -> int:
         """How many elements of all workspaces are parked and nobody has dealt with."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             return int(await connection.scalar(_WAITING) or 0)
 
     async def forget(self, *, before: datetime, limit: int) -> int:
         """Delete up to `limit` elements that came before then, the oldest first; returns how many."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             return (await connection.execute(_FORGOTTEN, {"before": before, "limit": limit})).rowcount
 
 

@@ -24,6 +24,7 @@ from services.pipeline.settings import PipelineSettings
 from shared.access.keyring import KeyRing
 from shared.consumer import ConsumerTask
 from shared.db.outbox import Outbox
+from shared.db.reach import ALL_WORKSPACES
 from shared.events.topics import LEAD_SCORES
 from shared.periodic import every
 from shared.service import Context, Service
@@ -63,7 +64,7 @@ def build(context: Context, settings: PipelineSettings, keys: KeyRing) -> Servic
 
     async def forget() -> int:
         before = context.clock.now() - timedelta(seconds=settings.feed_retention_seconds)
-        async with context.database.transaction() as connection:
+        async with context.database.transaction(ALL_WORKSPACES) as connection:
             gone = await feed.forget(connection, before, _FORGET_BATCH)
             return gone + await repository.forget(connection, before, _FORGET_BATCH)
 
@@ -114,7 +115,7 @@ def _dispatcher(context: Context, settings: PipelineSettings, sender: Sender) ->
 
 async def _observe(context: Context) -> int:
     now = context.clock.now()
-    async with context.database.transaction() as connection:
+    async with context.database.transaction(ALL_WORKSPACES) as connection:
         waiting = await repository.waiting(connection, now)
         states = await subscription_repository.count_by_state(connection, now)
     metrics.WEBHOOK_QUEUE.set(waiting.number)

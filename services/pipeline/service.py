@@ -18,6 +18,7 @@ from services.pipeline.work import Work, begin
 from shared.clock import Clock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput, Refused
 from shared.events.scores import LeadEventsRecorded, LeadMerged, LeadScoreChanged, LeadUnmerged
 
@@ -50,7 +51,7 @@ class PipelineService:
         if not batch:
             return
         with metrics.TRANSACTION_SECONDS.time():
-            async with self._database.transaction() as connection:
+            async with self._database.transaction(ALL_WORKSPACES) as connection:
                 work = await self._begin(connection, [key for item in batch for key in _leads_of(item.message)])
                 outcomes = [_take_in(work, item) for item in batch]
                 await work.write()
@@ -63,7 +64,7 @@ class PipelineService:
 
         A refusal is committed too: it is a line of the timeline.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             if await lead_repository.read_lead(connection, (workspace, lead_id)) is None:
                 raise InvalidInput("there is no such lead", code="not_found", field="id")
             work = await self._begin(connection, [(workspace, lead_id)])
@@ -85,7 +86,7 @@ class PipelineService:
     async def tell_what_time_did(self, limit: int) -> int:
         """Tell what has come to pass by itself by now: stays overdue, evidence expired; returns how many leads."""
         now = self._clock.now()
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             keys = await lead_repository.due_leads(connection, now, limit)
             if not keys:
                 return 0

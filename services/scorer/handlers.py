@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from services.scorer import metrics
 from services.scorer.service import Scorer
 from shared.clock import Clock
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput
 from shared.events.codec import decode
 from shared.events.engagement import EngagementAccepted
@@ -24,7 +25,7 @@ class Handlers:
     async def handle(self, records: Sequence[ReceivedRecord]) -> None:
         """Count a batch. Raises TransientError when it has to come again."""
         messages, letters = sort_out(records, read)
-        await self._scorer.count(messages)
+        await self._scorer.count(messages, reach=ALL_WORKSPACES)
         await publish_dead_letters(self._log, letters, now=self._clock.now())
         metrics.EVENTS.labels("dead_lettered").inc(len(letters))
 

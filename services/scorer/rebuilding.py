@@ -92,10 +92,10 @@ async def rebuild(
     async with _turn(database, workspace):
         run, resumed = await _begun(database, workspace, clock, restart=restart, step_leads=step_leads)
         steps = _Steps(database.url, run, step_leads, processes, clock)
-        async with database.transaction() as connection:
+        async with database.transaction(workspace) as connection:
             parts = await rebuilding_repository.parts_of(connection, run.id)
         parts = await steps.run(parts, on_progress)
-        async with database.transaction() as connection:
+        async with database.transaction(workspace) as connection:
             await rebuilding_repository.end(connection, run.id, clock.now(), abandoned=False)
     return Rebuilt(
         model_version=run.model_version,
@@ -120,7 +120,7 @@ async def verify(
     Scores are compared, and the digest taken, at `at`: by default when the last event of the workspace happened,
     which is the same wherever the same events are.
     """
-    async with history.snapshot(database) as taken:
+    async with history.snapshot(database, workspace) as taken:
         moment = at or await history.last_event_at(taken.connection, workspace) or EPOCH
         version, document = await _active(taken.connection, workspace)
         argument = _Verify(version, document, moment, clock.now(), listed)
@@ -200,7 +200,7 @@ async def _turn(database: Database, workspace: str) -> AsyncIterator[None]:
     """Keeps every other rebuild of the workspace away, until this one ends or its connection breaks."""
     patient = Database(database.url, pool_size=1, timeout_seconds=_LONGEST_SECONDS)
     try:
-        async with patient.transaction() as connection:
+        async with patient.transaction(workspace) as connection:
             # This transaction is idle all the time; it holds nothing but the turn.
             await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             if not await rebuilding_repository.take_turn(connection, workspace):
@@ -214,7 +214,7 @@ async def _begun(
     database: Database, workspace: str, clock: Clock, *, restart: bool, step_leads: int
 ) -> tuple[Run, bool]:
     """The rebuild to go on with, and whether it was begun before. One of another model version is no use."""
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         version, _ = await _active(connection, workspace)
         unended = await rebuilding_repository.unended(connection, workspace)
         if unended is not None and unended.model_version == version and not restart:
@@ -314,14 +314,13 @@ class _Stepper:
             id_: repaired(read.active, stored.lead, stored.history.events, self._clock.now())
             for id_, stored in read.leads.items()
         }
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(self._setup.run.workspace) as connection:
             return await self._write(connection, part, read, computed)
 
     async def _read(self, part: Part) -> "_Read":
         """The leads to be done next, as of one moment, without holding up anybody."""
         workspace, bounds = self._setup.run.workspace, part.bounds
-        async with self._database.transaction() as connection:
-            await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+        async with self._database.reading(workspace) as connection:
             ids = await history.lead_ids(
                 connection, workspace, after=part.last or bounds.after, upto=bounds.upto, limit=self._setup.step_leads
             )
@@ -339,6 +338,8 @@ class _Stepper:
         if active.version != read.active.version:
             raise Contended("another model version counts since the leads were read")
         marks = await repository.lead_marks(connection, ids)
+        if len(marks) < len(ids):
+            raise Contended("a lead was erased since the leads were read")
         changed = [id_ for id_ in ids if marks[id_] != read.marks[id_]]
         repairs = {**computed, **await self._again(connection, active, leads, changed)}
         await stored_leads.save(

@@ -36,6 +36,7 @@ from services.scorer.stored_leads import Contended
 from shared.clock import Clock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox, Outgoing
+from shared.db.reach import ALL_WORKSPACES, Reach
 from shared.events.engagement import EVENT_VOIDED, EngagementAccepted, EngagementEvent
 from shared.events.scores import LeadMerged, LeadScoreChanged
 from shared.events.topics import LEAD_SCORES
@@ -58,10 +59,10 @@ class Scorer:
         self._models = ModelBook()
         self._shadows = Shadows(database, clock, self._models)
 
-    async def count(self, messages: Sequence[EngagementAccepted]) -> None:
-        """Count each event once, whoever brings it how often."""
+    async def count(self, messages: Sequence[EngagementAccepted], *, reach: Reach) -> None:
+        """Count each event once, whoever brings it how often; all are of workspaces within `reach`."""
         with metrics.TRANSACTION.time():
-            async with self._database.transaction() as connection:
+            async with self._database.transaction(reach) as connection:
                 fresh, repetitions = await self._without_duplicates(connection, messages)
                 told = await self._count_fresh(connection, fresh) if fresh else []
         self._committed(told)
@@ -70,7 +71,7 @@ class Scorer:
     async def tell_what_time_did(self, limit: int) -> int:
         """Tell the changes whose moment has come, of up to `limit` leads; returns how many leads those were."""
         now = self._clock.now()
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             due = await repository.leads_due(connection, now, limit)
             leads = await stored_leads.lock(connection, due)
 
@@ -86,7 +87,7 @@ class Scorer:
 
     async def follow_active_models(self, limit: int) -> int:
         """Recompute up to `limit` leads whose scores are of a model that no longer counts; returns how many."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             behind = await repository.leads_behind(connection, limit)
             leads = await stored_leads.lock(connection, behind)
             told = await self._let_happen(connection, leads, {})
@@ -103,7 +104,7 @@ class Scorer:
         Raises InvalidInput (`not_found`), Refused (`same_lead`).
         """
         decision = Decision(self._clock.now(), actor, reason)
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             survivor, gone = await separating.join(connection, workspace, lead_id, absorbed, decision)
             leads = await stored_leads.lock(connection, [survivor])
             told = await self._let_happen(connection, leads, {survivor: Happening(absorbed=(gone,))})
@@ -116,7 +117,7 @@ class Scorer:
         Raises InvalidInput (`not_found`), Refused (`not_merged`).
         """
         now = self._clock.now()
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             parted = await separating.part(connection, workspace, lead_id, absorbed, Decision(now, actor, reason))
             leads = await stored_leads.lock(connection, (parted.survivor, parted.restored))
 

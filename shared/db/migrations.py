@@ -26,7 +26,7 @@ async def migrate(database: Database) -> None:
     """
     patient = Database(database.url, pool_size=2, timeout_seconds=_LONGEST_SECONDS)
     try:
-        async with patient.transaction() as guard, patient.engine.connect() as connection:
+        async with patient.as_login() as guard, patient.engine.connect() as connection:
             await guard.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
             await connection.run_sync(_upgrade)
     finally:
@@ -48,7 +48,7 @@ class Revisions:
 
 async def revisions(database: Database) -> Revisions:
     """Where the schemas are, and where this release needs them to be."""
-    async with database.transaction() as connection:
+    async with database.as_login() as connection:
         current = await connection.run_sync(_current_revision)
     script = ScriptDirectory.from_config(_config())
     downwards = [revision.revision for revision in script.walk_revisions()]

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.db.engine import Database
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import TransientError
 from shared.events.codec import encode
 from shared.events.envelope import Message
@@ -82,7 +83,7 @@ class Outbox:
         """What a service runs to empty its outbox, and to show how full it is."""
 
         async def observe() -> int:
-            async with database.transaction() as connection:
+            async with database.transaction(ALL_WORKSPACES) as connection:
                 backlog = await self.backlog(connection)
             OUTBOX_MESSAGES.labels(self._schema).set(backlog.messages)
             OUTBOX_AGE.labels(self._schema).set(backlog.oldest_age_seconds)
@@ -115,7 +116,7 @@ class Outbox:
 
     async def relay_once(self, database: Database, log: Log) -> int:
         """Publish the oldest messages; returns how many. Nothing is deleted that the log has not confirmed."""
-        async with database.transaction() as connection:
+        async with database.transaction(ALL_WORKSPACES) as connection:
             if not await self._take_turn(connection):
                 return 0
             rows = await self._oldest(connection)

@@ -106,14 +106,14 @@ def feed_router(context: Context, keys: KeyRing, watch: FeedWatch) -> APIRouter:
 
     async def begin_at(workspace: str, cursor: str | None, begin: Begin) -> int:
         place = place_of(cursor, FeedPlace)
-        async with context.database.transaction() as connection:
+        async with context.database.transaction(workspace) as connection:
             if place is None:
                 return await _first(connection, workspace, begin)
             await _check_kept(connection, workspace, place.position)
             return place.position
 
     async def page_after(workspace: str, position: int, wanted: Wanted, limit: int) -> FeedPage:
-        async with context.database.transaction() as connection:
+        async with context.database.transaction(workspace) as connection:
             return await feed.read(connection, workspace, after=position, wanted=wanted, limit=limit)
 
     @router.get(
@@ -126,7 +126,7 @@ def feed_router(context: Context, keys: KeyRing, watch: FeedWatch) -> APIRouter:
         wanted = query.wanted()
         position = await begin_at(caller.workspace, query.cursor, query.begin)
         page = await page_after(caller.workspace, position, wanted, query.limit)
-        async with context.database.transaction() as connection:
+        async with context.database.transaction(caller.workspace) as connection:
             more = await feed.newest(connection, caller.workspace) > page.position
         return Feed(
             messages=[from_json(entry.body) for entry in page.entries],

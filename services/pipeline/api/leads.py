@@ -86,7 +86,7 @@ def leads_router(context: Context, keys: KeyRing, service: PipelineService) -> A
     async def hottest(caller: reader, query: Annotated[HotQuery, Query()]) -> HotList:
         place, limit = place_of(query.cursor, HotPlace), query.limit
         at = place.at if place else context.clock.now()
-        async with context.database.transaction() as connection:
+        async with context.database.transaction(caller.workspace) as connection:
             named = place.score if place else query.score
             chosen = named or (await hot_list.default_score(connection, caller.workspace))[0]
             page = await hot_list.hottest(
@@ -106,7 +106,7 @@ def leads_router(context: Context, keys: KeyRing, service: PipelineService) -> A
 
     @router.get("/{lead_id}", summary="One lead, now", responses=problem_responses(404))
     async def get_lead(lead_id: UUID, caller: reader) -> LeadDetail:
-        async with context.database.transaction() as connection:
+        async with context.database.transaction(caller.workspace) as connection:
             view = await _found(connection, caller.workspace, lead_id)
             active = (await book.active(connection, [caller.workspace])).get(caller.workspace)
         now = context.clock.now()
@@ -116,7 +116,7 @@ def leads_router(context: Context, keys: KeyRing, service: PipelineService) -> A
 
     @router.get("/{lead_id}/timeline", summary="What happened, the newest first", responses=problem_responses(404))
     async def get_timeline(lead_id: UUID, caller: reader, limit: Limit = 50, cursor: Cursor = None) -> History:
-        async with context.database.transaction() as connection:
+        async with context.database.transaction(caller.workspace) as connection:
             view = await _found(connection, caller.workspace, lead_id)
             lines = await views.timeline(
                 connection,
@@ -130,7 +130,7 @@ def leads_router(context: Context, keys: KeyRing, service: PipelineService) -> A
         "/{lead_id}/stages", summary="The stages it came to, the newest first", responses=problem_responses(404)
     )
     async def get_stages(lead_id: UUID, caller: reader, limit: Limit = 50, cursor: Cursor = None) -> History:
-        async with context.database.transaction() as connection:
+        async with context.database.transaction(caller.workspace) as connection:
             view = await _found(connection, caller.workspace, lead_id)
             lines = await views.stays(
                 connection,

@@ -26,6 +26,7 @@ from services.pipeline.fanout import fan_out_for
 from services.pipeline.settings import PipelineSettings
 from shared.clock import Clock
 from shared.db.engine import Database
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import TransientError
 from shared.events.envelope import rfc3339
 from shared.events.json import Json
@@ -101,7 +102,7 @@ class Dispatcher:
             return 0
         now = self._clock.now()
         lease = Lease(self._holder, now, now + timedelta(seconds=self._settings.webhook_lease_seconds))
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             claimed = await repository.claim(connection, lease, room)
         for delivery in claimed:
             task = asyncio.create_task(self._deliver(delivery), name="webhook delivery")
@@ -147,7 +148,7 @@ class Dispatcher:
         result = "failed" if outcome == "retried" and delay is None else outcome
         state = {"delivered": "delivered", "retried": "pending"}.get(result, "failed")
         attempt = Attempt(delivery, began_at, answer, state, now + (delay or timedelta(0)))
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             if not await repository.settle(connection, attempt, self._holder):
                 return
             if state == "delivered":
@@ -206,7 +207,7 @@ class Dispatcher:
         await asyncio.gather(*flying, return_exceptions=True)
         await self._sender.close()
         with contextlib.suppress(TransientError):
-            async with self._database.transaction() as connection:
+            async with self._database.transaction(ALL_WORKSPACES) as connection:
                 await repository.release(connection, self._holder)
 
 

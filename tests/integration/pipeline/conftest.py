@@ -26,6 +26,7 @@ from shared.access import KeyRepository, KeyRing, Scope
 from shared.clock import ManualClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
+from shared.db.reach import ALL_WORKSPACES
 from shared.events.codec import AnyMessage, decode, encode
 from shared.events.envelope import Message
 from shared.events.json import Json
@@ -55,7 +56,7 @@ class PipelineHarness:
         self.keys = KeyRing(self.database, self.clock)
         self.watch = FeedWatch(self.database, most_streams=10)
         self.service = PipelineService(self.database, self.clock, self.outbox, on_told=self._on_told)
-        self.handlers = Handlers(self.service, self.log, self.clock)
+        self.handlers = Handlers(self.service, self.log, self.clock, self.database)
         self.context = Context(Settings(), self.database, self.log, self.clock)
 
     @property
@@ -92,7 +93,7 @@ class PipelineHarness:
 
     async def emitted(self) -> list[AnyMessage]:
         """What waits in the outbox, in order."""
-        async with self.database.transaction() as connection:
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
             rows = await connection.execute(text("SELECT value FROM pipeline.outbox ORDER BY id"))
             return [decode(bytes(row.value)) for row in rows]
 
