@@ -15,6 +15,7 @@ from shared.db.migrations import migrate
 from shared.errors import LeadflowError, Misconfigured
 from shared.log.connect import open_log
 from shared.log.protocol import Log
+from shared.sealing.data_keys import Sealing
 from shared.settings import Settings
 
 T = TypeVar("T")
@@ -32,7 +33,10 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
         else:
             url = settings.database_url.get_secret_value()
         opened = Database(
-            url, pool_size=settings.database_pool_size, timeout_seconds=settings.database_timeout_seconds
+            url,
+            pool_size=settings.database_pool_size,
+            timeout_seconds=settings.database_timeout_seconds,
+            sealing=_sealing(settings),
         )
         stack.push_async_callback(opened.close)
         if settings.database_url is None:
@@ -60,9 +64,19 @@ async def database_as_it_is(settings: Settings, *, only_running: bool = False) -
                 raise Misconfigured(f"no leadflow runs on {settings.data_dir}: start `leadflow up` first")
         else:
             url = settings.database_url.get_secret_value()
-        opened = Database(url, pool_size=_LOOK_CONNECTIONS, timeout_seconds=settings.database_timeout_seconds)
+        opened = Database(
+            url,
+            pool_size=_LOOK_CONNECTIONS,
+            timeout_seconds=settings.database_timeout_seconds,
+            sealing=_sealing(settings),
+        )
         stack.push_async_callback(opened.close)
         yield opened
+
+
+def _sealing(settings: Settings) -> Sealing:
+    keys = settings.sealing_keys.get_secret_value() if settings.sealing_keys else ""
+    return Sealing(keys, on=settings.sealing)
 
 
 def impatient(settings: Settings) -> Settings:

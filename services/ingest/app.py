@@ -40,7 +40,7 @@ def build(context: Context, settings: IngestSettings, keys: KeyRing) -> Service:
         context,
         (PARKED_ELEMENTS,),
         group=GROUP,
-        handle=Handlers(parked, context.log, clock).handle,
+        handle=Handlers(parked, context.log, clock, context.database).handle,
         max_records=_PARKED_PER_BATCH,
     )
 

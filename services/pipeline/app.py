@@ -50,7 +50,7 @@ def build(context: Context, settings: PipelineSettings, keys: KeyRing) -> Servic
         watch.wake()
 
     service = PipelineService(context.database, context.clock, outbox, on_told=on_told)
-    handlers = Handlers(service, context.log, context.clock)
+    handlers = Handlers(service, context.log, context.clock, context.database)
     consumer = ConsumerTask(
         context, (LEAD_SCORES,), group=GROUP, handle=handlers.handle, max_records=settings.batch_records
     )

@@ -28,6 +28,7 @@ class LeadRow:
     lead: Lead
     scores_seen: int
     sequences: Sequences
+    is_erased: bool = False
 
     @property
     def key(self) -> LeadKey:
@@ -46,7 +47,8 @@ class Standing:
 _LEAD_COLUMNS = """
     workspace, CAST(id AS text) AS id, emails, CAST(external_ids AS text) AS external_ids,
     CAST(attributes AS text) AS attributes, CAST(state AS text) AS state,
-    CAST(absorbed_by AS text) AS absorbed_by, scores_seen, thresholds_sent, stages_sent
+    CAST(absorbed_by AS text) AS absorbed_by, scores_seen, thresholds_sent, stages_sent,
+    erased_at IS NOT NULL AS is_erased
 """
 _KEYS = "unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[])) AS wanted (workspace, id)"
 
@@ -76,9 +78,12 @@ async def lock_leads(connection: AsyncConnection, keys: Iterable[LeadKey]) -> di
 
 
 async def read_lead(connection: AsyncConnection, key: LeadKey) -> LeadRow | None:
-    """One lead, without a lock."""
+    """One lead, without a lock; None for one that was erased, too."""
     rows = await connection.execute(
-        text(f"SELECT {_LEAD_COLUMNS} FROM pipeline.lead WHERE workspace = :workspace AND id = :id"),  # noqa: S608
+        text(f"""
+            SELECT {_LEAD_COLUMNS} FROM pipeline.lead
+            WHERE workspace = :workspace AND id = :id AND erased_at IS NULL
+        """),  # noqa: S608
         {"workspace": key[0], "id": UUID(key[1])},
     )
     row = rows.one_or_none()
@@ -90,7 +95,8 @@ async def leads_after(connection: AsyncConnection, workspace: str, after: str | 
     rows = await connection.execute(
         text(f"""
             SELECT {_LEAD_COLUMNS} FROM pipeline.lead
-            WHERE workspace = :workspace AND id > :after AND absorbed_by IS NULL ORDER BY id LIMIT :limit
+            WHERE workspace = :workspace AND id > :after AND absorbed_by IS NULL AND erased_at IS NULL
+            ORDER BY id LIMIT :limit
         """),  # noqa: S608
         {"workspace": workspace, "after": UUID(after) if after else UUID(int=0), "limit": limit},
     )
@@ -273,6 +279,7 @@ def _lead_row(row: Row[tuple[object, ...]]) -> LeadRow:
         lead=_STATE.validate_python({**state, **columns}),
         scores_seen=row.scores_seen,
         sequences=Sequences(row.thresholds_sent, row.stages_sent),
+        is_erased=row.is_erased,
     )
 
 

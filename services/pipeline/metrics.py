@@ -6,7 +6,7 @@ from shared.observability.metrics import LATENCY_BUCKETS, LATENESS_BUCKETS
 
 MESSAGES = Counter(
     "leadflow_pipeline_messages_total",
-    "Messages of the scorer, by what became of them.",
+    "Messages of the scorer, by what became of them; `erased` are about leads that were erased before they came.",
     ["outcome"],
 )
 CROSSINGS = Counter(
@@ -70,7 +70,7 @@ WEBHOOK_DISABLED = Counter(
     ["reason"],
 )
 
-OUTCOMES = ("handled", "repeated", "dead_lettered")
+OUTCOMES = ("handled", "repeated", "erased", "dead_lettered")
 for _outcome in OUTCOMES:
     MESSAGES.labels(_outcome)
 for _code in (

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.pipeline import hot_rows, lead_repository, metrics
+from services.pipeline import erasing, erasing_repository, hot_rows, lead_repository, metrics
 from services.pipeline.documents import ActivePipeline, PipelineBook
 from services.pipeline.domain.facts import Crossed, Fact, Moved, MoveRefused
 from services.pipeline.domain.lead import Lead
@@ -39,6 +39,7 @@ class Work:
     _standings: dict[LeadKey, Standing] = field(default_factory=dict)
     _merges: list[tuple[LeadKey, str]] = field(default_factory=list)
     _facts: list[Fact] = field(default_factory=list)
+    _erased: list[tuple[LeadRow, Sequence[LeadRow]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._before = {key: row.lead for key, row in self.rows.items()}
@@ -91,8 +92,15 @@ class Work:
         self._standings.pop(absorbed.key, None)
         self._merges.append((absorbed.key, survivor))
 
+    def erase(self, row: LeadRow, absorbed: Sequence[LeadRow]) -> None:
+        """The lead is erased, with those that were part of it; nothing else comes to pass with any of them."""
+        self._erased.append((row, absorbed))
+
     async def write(self) -> None:
         """Put everything down, in few statements however many leads there are."""
+        for row, parts in self._erased:
+            await erasing.erase(self.connection, (row, *parts), self.fan_out.now)
+            await erasing_repository.note_seen(self.connection, row)
         rows = [self.rows[key] for key in sorted(self._touched)]
         if rows:
             await lead_repository.write_leads(self.connection, rows)

@@ -25,7 +25,7 @@ def build(context: Context, settings: ScorerSettings, keys: KeyRing) -> Service:
     outbox = Outbox("scorer")
     scorer = Scorer(context.database, outbox, context.clock)
     simulations = Simulations(context.database, context.clock, processes=settings.simulation_processes)
-    handlers = Handlers(scorer, context.log, context.clock)
+    handlers = Handlers(scorer, context.log, context.clock, context.database)
     consumer = ConsumerTask(
         context, (ENGAGEMENT_EVENTS,), group=GROUP, handle=handlers.handle, max_records=settings.batch_size
     )

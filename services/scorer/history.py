@@ -27,6 +27,7 @@ from services.scorer import stored_leads
 from shared.db.engine import Database
 from shared.errors import TransientError
 from shared.events.engagement import EngagementEvent
+from shared.sealing.data_keys import Sealing
 
 Argument = TypeVar("Argument")
 Item = TypeVar("Item")
@@ -69,6 +70,7 @@ class Snapshot:
     connection: AsyncConnection
     id: str
     url: str
+    sealing: Sealing
 
 
 class WorkerDied(TransientError):
@@ -78,9 +80,9 @@ class WorkerDied(TransientError):
 @asynccontextmanager
 async def snapshot(database: Database, workspace: str) -> AsyncIterator[Snapshot]:
     """Hold one moment of the database, for reading alone."""
-    async with _reading(database.url, workspace) as connection:
+    async with _reading(database.url, database.sealing, workspace) as connection:
         exported = await connection.execute(text("SELECT pg_export_snapshot()"))
-        yield Snapshot(connection, str(exported.scalar_one()), database.url)
+        yield Snapshot(connection, str(exported.scalar_one()), database.url, database.sealing)
 
 
 async def lead_ids(
@@ -195,7 +197,7 @@ async def map_leads(
     found = pages(taken.connection, workspace, limit=tuning.chunk_leads)
     if not tuning.processes:
         return await _mapped_here(taken.connection, found, task, bar)
-    setup = _Setup(taken.url, workspace, taken.id, task)
+    setup = _Setup(taken.url, taken.sealing, workspace, taken.id, task)
     async with worker_processes(tuning.processes, _open_worker, setup) as pool:
         return await _mapped(found, pool, bar, ahead=tuning.processes * _AHEAD)
 
@@ -280,6 +282,7 @@ class _Setup:
     """What a worker needs to begin."""
 
     url: str
+    sealing: Sealing
     workspace: str
     snapshot: str
     task: Task[Any, Any, Any]
@@ -294,7 +297,7 @@ class _Worker:
         self._read = setup.task.read
         self._work = setup.task.prepare(setup.task.argument)
         self._connection = self._runner.run(
-            self._stack.enter_async_context(_reading(setup.url, setup.workspace, setup.snapshot))
+            self._stack.enter_async_context(_reading(setup.url, setup.sealing, setup.workspace, setup.snapshot))
         )
 
     def do(self, page: list[UUID]) -> object:
@@ -337,9 +340,11 @@ def _end_with_parent() -> None:
 
 
 @asynccontextmanager
-async def _reading(url: str, workspace: str, snapshot_id: str | None = None) -> AsyncIterator[AsyncConnection]:
+async def _reading(
+    url: str, sealing: Sealing, workspace: str, snapshot_id: str | None = None
+) -> AsyncIterator[AsyncConnection]:
     """A connection that reads one moment only, on a pool of its own: it may take longer than a service may."""
-    patient = Database(url, pool_size=1, timeout_seconds=_LONGEST_SECONDS)
+    patient = Database(url, pool_size=1, timeout_seconds=_LONGEST_SECONDS, sealing=sealing)
     try:
         async with patient.reading(workspace, snapshot_id=snapshot_id) as connection:
             yield connection

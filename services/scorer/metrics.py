@@ -7,7 +7,7 @@ from shared.observability.metrics import LATENCY_BUCKETS, LATENESS_BUCKETS
 EVENTS = Counter(
     "leadflow_scoring_events_total",
     "Events taken from the log: `scored` count now, `duplicate` did before, `conflict` came again with another body, "
-    "`retracted` had been voided before they came, `dead_lettered` could not be read.",
+    "`retracted` had been voided before they came, `erased` are an erased lead's, `dead_lettered` could not be read.",
     ["outcome"],
 )
 TRANSACTION = Histogram(
@@ -25,6 +25,7 @@ RECOMPUTES = Counter(
 )
 MERGES = Counter("leadflow_scoring_merges_total", "Leads that turned out to be another one.")
 UNMERGES = Counter("leadflow_scoring_unmerges_total", "Merges that a person has taken back.")
+ERASURES = Counter("leadflow_scoring_erasures_total", "Leads that were erased because somebody asked for it.")
 DUE_DELAY = Histogram(
     "leadflow_scoring_due_delay_seconds",
     "From the moment at which a standing changes by itself to telling it.",
@@ -44,7 +45,7 @@ SHADOW_DIFFERENCES = Counter(
     ["kind"],
 )
 
-for _outcome in ("scored", "duplicate", "conflict", "retracted", "dead_lettered"):
+for _outcome in ("scored", "duplicate", "conflict", "retracted", "erased", "dead_lettered"):
     EVENTS.labels(_outcome)
 for _cause in ("events", "time", "merge", "unmerge", "model"):
     SCORE_CHANGES.labels(_cause)

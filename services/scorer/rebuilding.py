@@ -34,6 +34,7 @@ from shared.errors import Refused, TransientError
 from shared.events.curve import EPOCH, microseconds
 from shared.events.json import Json
 from shared.events.topics import LEAD_SCORES
+from shared.sealing.data_keys import Sealing
 
 STEP_LEADS: Final = 100
 LISTED_LEADS: Final = 100
@@ -91,7 +92,7 @@ async def rebuild(
     """
     async with _turn(database, workspace):
         run, resumed = await _begun(database, workspace, clock, restart=restart, step_leads=step_leads)
-        steps = _Steps(database.url, run, step_leads, processes, clock)
+        steps = _Steps(_Setup(database.url, database.sealing, run, step_leads), processes, clock)
         async with database.transaction(workspace) as connection:
             parts = await rebuilding_repository.parts_of(connection, run.id)
         parts = await steps.run(parts, on_progress)
@@ -198,7 +199,7 @@ async def _active(connection: AsyncConnection, workspace: str) -> tuple[int, Jso
 @asynccontextmanager
 async def _turn(database: Database, workspace: str) -> AsyncIterator[None]:
     """Keeps every other rebuild of the workspace away, until this one ends or its connection breaks."""
-    patient = Database(database.url, pool_size=1, timeout_seconds=_LONGEST_SECONDS)
+    patient = Database(database.url, pool_size=1, timeout_seconds=_LONGEST_SECONDS, sealing=database.sealing)
     try:
         async with patient.transaction(workspace) as connection:
             # This transaction is idle all the time; it holds nothing but the turn.
@@ -233,8 +234,8 @@ async def _begun(
 class _Steps:
     """Brings all parts of a rebuild to their ends, several at a time."""
 
-    def __init__(self, url: str, run: Run, step_leads: int, processes: int, clock: Clock) -> None:
-        self._setup = _Setup(url, run, step_leads)
+    def __init__(self, setup: "_Setup", processes: int, clock: Clock) -> None:
+        self._setup = setup
         self._processes = processes
         self._clock = clock
 
@@ -283,6 +284,7 @@ class _Steps:
 @dataclass(frozen=True, slots=True)
 class _Setup:
     url: str
+    sealing: Sealing
     run: Run
     step_leads: int
 
@@ -384,7 +386,7 @@ def _outgoing(repairs: Mapping[UUID, Repair]) -> Iterable[Outgoing]:
 
 @asynccontextmanager
 async def _stepper(setup: _Setup, clock: Clock) -> AsyncIterator[_Stepper]:
-    database = Database(setup.url, pool_size=1)
+    database = Database(setup.url, pool_size=1, sealing=setup.sealing)
     try:
         yield _Stepper(setup, database, clock)
     finally:

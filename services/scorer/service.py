@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scorer import metrics, repository, separating, separation_repository, stored_leads
+from services.scorer import erasing, metrics, repository, separating, separation_repository, stored_leads
 from services.scorer.domain.identity import IdentityKey, KnownLead, Person, resolve
 from services.scorer.domain.lead import (
     ActiveModel,
@@ -27,6 +27,7 @@ from services.scorer.domain.lead import (
 )
 from services.scorer.domain.separation import partners
 from services.scorer.domain.tally import HistoryNeeded
+from services.scorer.erasing import Asked
 from services.scorer.models import ModelBook
 from services.scorer.repository import EventKey, StoredEvent
 from services.scorer.separating import Parted
@@ -41,6 +42,7 @@ from shared.events.engagement import EVENT_VOIDED, EngagementAccepted, Engagemen
 from shared.events.scores import LeadMerged, LeadScoreChanged
 from shared.events.topics import LEAD_SCORES
 from shared.observability.metrics import END_TO_END
+from shared.sealing.erasures import Erasure
 
 
 class Scorer:
@@ -64,9 +66,9 @@ class Scorer:
         with metrics.TRANSACTION.time():
             async with self._database.transaction(reach) as connection:
                 fresh, repetitions = await self._without_duplicates(connection, messages)
-                told = await self._count_fresh(connection, fresh) if fresh else []
+                counted, told = await self._count_fresh(connection, fresh) if fresh else ([], [])
         self._committed(told)
-        self._observe(fresh, repetitions)
+        self._observe(counted, [*repetitions, *["erased"] * (len(fresh) - len(counted))])
 
     async def tell_what_time_did(self, limit: int) -> int:
         """Tell the changes whose moment has come, of up to `limit` leads; returns how many leads those were."""
@@ -131,6 +133,20 @@ class Scorer:
         metrics.UNMERGES.inc()
         return parted
 
+    async def erase(self, workspace: str, lead_id: UUID, *, actor: str) -> Erasure:
+        """Erase a lead and all that had become part of it, for good; what is left for other services to do.
+
+        Raises InvalidInput (`not_found`).
+        """
+        asked = Asked(self._new_id(), self._clock.now(), actor)
+        async with self._database.transaction(workspace) as connection:
+            erasure, messages = await erasing.erase(connection, workspace, lead_id, asked)
+            told = [Outgoing(LEAD_SCORES, str(erasure.lead_id), message) for message in messages]
+            await self._outbox.append(connection, told)
+        self._committed(told)
+        metrics.ERASURES.inc()
+        return erasure
+
     async def _without_duplicates(
         self, connection: AsyncConnection, messages: Sequence[EngagementAccepted]
     ) -> tuple[list[EngagementAccepted], list[str]]:
@@ -148,17 +164,24 @@ class Scorer:
                 repetitions.append(_repetition(_digest(first[key].data), message))
         return [message for key, message in first.items() if key not in known], repetitions
 
-    async def _count_fresh(self, connection: AsyncConnection, fresh: Sequence[EngagementAccepted]) -> list[Outgoing]:
+    async def _count_fresh(
+        self, connection: AsyncConnection, fresh: Sequence[EngagementAccepted]
+    ) -> tuple[Sequence[EngagementAccepted], list[Outgoing]]:
+        """Those of the events that count, and what is to be told of them."""
         now = self._clock.now()
         people = await self._who(connection, [_names(message) for message in fresh])
+        # Looked for after the names: a lead that is erased in between is found by one of the two, or cannot be locked.
+        counted = await erasing.without_forgotten(connection, fresh)
+        if len(counted) < len(fresh):
+            people = await self._who(connection, [_names(message) for message in counted])
         leads = await self._lock(connection, [known for person in people for known in person.leads])
         survivors = await self._settle_identities(connection, people, now)
         owners = {index: survivors[place] for place, person in enumerate(people) for index in person.mentions}
-        await _store(connection, [(message, owners[index]) for index, message in enumerate(fresh)])
-        happenings = {survivors[place]: _happening(person, fresh, leads) for place, person in enumerate(people)}
-        await self._retract(connection, fresh, happenings)
+        await _store(connection, [(message, owners[index]) for index, message in enumerate(counted)])
+        happenings = {survivors[place]: _happening(person, counted, leads) for place, person in enumerate(people)}
+        await self._retract(connection, counted, happenings)
         touched = await stored_leads.lock(connection, happenings)
-        return await self._let_happen(connection, touched, happenings)
+        return counted, await self._let_happen(connection, touched, happenings)
 
     async def _who(
         self, connection: AsyncConnection, mentions: Sequence[Sequence[IdentityKey]]
@@ -187,8 +210,10 @@ class Scorer:
         return resolve(mentions, known, partners(apart)) if apart else people
 
     async def _lock(self, connection: AsyncConnection, known: Sequence[KnownLead]) -> dict[UUID, Lead]:
-        """The leads that names led to. Raises Contended if they may lead elsewhere by now."""
+        """The leads that names led to. Raises Contended if they may lead elsewhere by now, or nowhere."""
         leads = await stored_leads.lock(connection, {lead.id for lead in known})
+        if any(lead.id not in leads for lead in known):
+            raise Contended("a lead was erased meanwhile")
         partings = await separation_repository.partings(connection, leads)
         if any(partings[lead.id] != lead.partings for lead in known):
             raise Contended("names of a lead were given to another one meanwhile")

@@ -1,7 +1,7 @@
 """Where records go that can never be handled: their own bytes, with the reason beside them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -17,10 +17,14 @@ _REASONS = BoundedLabel(30)
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record and why nobody can handle it. `reason` goes into a header: no personal data."""
+    """A record and why nobody can handle it. `reason` goes into a header: no personal data.
+
+    `sealed` is its content for those who have the key, and what then goes into the topic.
+    """
 
     record: ReceivedRecord
     reason: str
+    sealed: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class Origin:
 class StoredLetter:
     """A dead letter as its topic has it. `died_at` is when it was set aside; `origin` is None where the headers
     do not say. Of a record at the size limit only the beginning was kept, then `whole_bytes` is its length.
+    While it is sealed, the record's value is what is in the topic; erased, it has none.
     """
 
     record: ReceivedRecord
@@ -43,9 +48,18 @@ class StoredLetter:
     died_at: datetime
     origin: Origin | None
     whole_bytes: int
+    is_sealed: bool = False
+    is_erased: bool = False
+
+    def opened(self, content: bytes | None) -> "StoredLetter":
+        """The letter with its content; None where nobody has the key any more."""
+        record = replace(self.record, value=content or b"")
+        return replace(self, record=record, is_sealed=False, is_erased=content is None)
 
     def original(self) -> Record:
-        """The record as it was published once. Raises Refused when not all of it was kept."""
+        """The record as it was published once. Raises Refused when it was erased, or not all of it was kept."""
+        if self.is_erased:
+            raise Refused("what it held was erased", code="letter_erased")
         if len(self.record.value) < self.whole_bytes:
             raise Refused(
                 f"only {len(self.record.value)} of its {self.whole_bytes} bytes were kept", code="letter_cut_off"
@@ -109,6 +123,7 @@ def stored_letter(record: ReceivedRecord) -> StoredLetter:
         died_at=_moment(said.get("time", "")) or record.published_at,
         origin=_origin(said),
         whole_bytes=int(said["value-bytes"]) if said.get("value-bytes", "").isdigit() else len(record.value),
+        is_sealed=said.get("sealed") == "1" and is_sealed(record.value),
     )
 
 
@@ -133,6 +148,9 @@ def _enveloped(letter: DeadLetter, now: datetime) -> Record:
     first, and what of its end does not fit, with its whole length in a header.
     """
     received, about = letter.record, _about(letter, now)
+    if letter.sealed is not None:
+        about |= {f"{_PREFIX}sealed": b"1", f"{_PREFIX}value-bytes": str(len(received.value)).encode()}
+        return Record(received.key, letter.sealed, {**received.headers, **about})
     record = Record(received.key, received.value, {**received.headers, **about})
     if size_of(record) <= MAX_RECORD_BYTES:
         return record

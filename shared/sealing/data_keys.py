@@ -1,7 +1,7 @@
 """Data keys as PostgreSQL holds them, and content in and out by them, in the transaction of the caller."""
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.errors import Misconfigured
-from shared.sealing.envelope import KEY_BYTES, DataKey, MasterKey, data_key, is_sealed, key_id_of, seal, unseal
+from shared.sealing.envelope import KEY_BYTES, DataKey, data_key, is_sealed, key_id_of, master_keys, seal, unseal
 
 _OPTION: Final = "leadflow_sealing"
 _REMEMBERED: Final = 20_000
@@ -42,15 +42,22 @@ class Item:
 
 
 class Sealing:
-    """What a process seals with. Without master keys data keys are stored as they are; `on` is whether to seal at all.
+    """What a process seals with: master keys as `master_keys` reads them, the first of which is for new data keys.
+
+    Without any, data keys are stored as they are. `on` is whether to seal at all; what is sealed is always opened.
 
     A key is remembered only if it stood before the transaction that reads it: one that is rolled back is no key.
     """
 
-    def __init__(self, masters: Sequence[MasterKey] = (), *, on: bool = True) -> None:
-        self.masters = tuple(masters)
+    def __init__(self, keys: str = "", *, on: bool = True) -> None:
+        self._text = keys
+        self.masters = master_keys(keys)
         self.on = on
         self._known: OrderedDict[UUID, DataKey] = OrderedDict()
+
+    def __reduce__(self) -> tuple[Callable[..., "Sealing"], tuple[str, bool]]:
+        """For processes that help this one."""
+        return _again, (self._text, self.on)
 
     async def find(self, connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, DataKey]:
         """Those of these keys that there are. Raises Misconfigured for one whose master key this process lacks."""
@@ -138,6 +145,10 @@ class Sealing:
         self._known[key.id] = key
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
+
+
+def _again(keys: str, on: bool) -> Sealing:  # noqa: FBT001 - called by pickle
+    return Sealing(keys, on=on)
 
 
 def sealing_of(connection: AsyncConnection) -> Sealing:
