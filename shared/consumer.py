@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from shared.events.topics import TopicSpec
 from shared.log.dead_letter import initialise_dead_letters
@@ -98,7 +99,7 @@ class ConsumerTask:
     def _publish_lag(self) -> None:
         """Of the partitions that this member holds; what another one reads now is the other's to tell."""
         held = self._progress.assignment
-        lags = {part: lag for part, lag in self._progress.lag.items() if part in held}
+        lags = {part: lag for part, lag in self._progress.lag_at(datetime.now(UTC)).items() if part in held}
         shown = {(self._group, part.topic, str(part.number)): lag for part, lag in lags.items()}
         for labels in self._shown - shown.keys():
             metrics.CONSUMER_LAG_RECORDS.remove(*labels)
