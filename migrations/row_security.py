@@ -19,7 +19,8 @@ What is here is history as the migrations are: it is added to, and never changed
 from alembic import op
 
 _APP, _WORKER = "leadflow_app", "leadflow_worker"
-_OWN = "workspace = current_setting('leadflow.workspace', true)"
+# Once a transaction has named a workspace, its connection says '' after it, which is the name of nobody's rows.
+_OWN = "workspace = nullif(current_setting('leadflow.workspace', true), '')"
 
 
 def set_apart(table: str, own: str = _OWN, *, new: str | None = None) -> None:

@@ -69,6 +69,11 @@ class Settings(EnvironmentSettings):
         description="Directory with a file per setting, named like its variable (`LEADFLOW_DATABASE_URL`), so that "
         "no secret stands in the environment. A variable that is set goes before its file.",
     )
+    migration_database_url: SecretStr | None = Field(
+        None,
+        description="The same database as its owner, for `leadflow migrate` alone. Set it there where the login of "
+        "`LEADFLOW_DATABASE_URL` is to own nothing. Unset: that login migrates too.",
+    )
     data_dir: Path = Field(
         Path(".leadflow"),
         description="Directory of the embedded PostgreSQL; everything survives a restart in it.",

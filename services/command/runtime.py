@@ -9,7 +9,7 @@ from typing import TypeVar
 import uvloop
 
 from services.command.failure import fail
-from shared.db.embedded_postgres import EmbeddedPostgres
+from shared.db.embedded_postgres import EmbeddedPostgres, service_url
 from shared.db.engine import Database
 from shared.db.migrations import migrate
 from shared.errors import LeadflowError, Misconfigured
@@ -29,19 +29,37 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
     """The database of `settings`. The embedded one is started if nobody runs it yet, and migrated."""
     async with AsyncExitStack() as stack:
         if settings.database_url is None:
-            url = await stack.enter_async_context(EmbeddedPostgres(settings.data_dir).running())
+            owner = await stack.enter_async_context(EmbeddedPostgres(settings.data_dir).running())
+            await _migrate(owner)
+            url = await service_url(owner)
         else:
             url = settings.database_url.get_secret_value()
         opened = Database(
-            url,
-            pool_size=settings.database_pool_size,
-            timeout_seconds=settings.database_timeout_seconds,
-            sealing=_sealing(settings),
+            url, pool_size=settings.database_pool_size, timeout_seconds=settings.database_timeout_seconds
         )
         stack.push_async_callback(opened.close)
-        if settings.database_url is None:
-            await migrate(opened)
         yield opened
+
+
+@asynccontextmanager
+async def database_of_owner(settings: Settings) -> AsyncIterator[Database]:
+    """The database of `settings` as the owner of its tables sees it, who alone can migrate it."""
+    async with AsyncExitStack() as stack:
+        if settings.database_url is None:
+            url = await stack.enter_async_context(EmbeddedPostgres(settings.data_dir).running())
+        else:
+            url = (settings.migration_database_url or settings.database_url).get_secret_value()
+        opened = Database(url, pool_size=_LOOK_CONNECTIONS, timeout_seconds=settings.database_timeout_seconds)
+        stack.push_async_callback(opened.close)
+        yield opened
+
+
+async def _migrate(url: str) -> None:
+    opened = Database(url, pool_size=_LOOK_CONNECTIONS)
+    try:
+        await migrate(opened)
+    finally:
+        await opened.close()
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
 
 from shared.db.engine import Database
 from shared.errors import Misconfigured
@@ -17,18 +18,25 @@ _DIRECTORY = Path(__file__).resolve().parents[2] / "migrations"
 # Any constant serves, as long as every leadflow takes the same: two migrations never run at once.
 _ADVISORY_LOCK = 0x1EAD_F10E
 _LONGEST_SECONDS = 3600.0
+_NOT_ALLOWED = "42501"
 
 
 async def migrate(database: Database) -> None:
     """Apply the missing migrations; a second process that migrates at the same time waits for the first.
 
-    On a connection of its own: a migration may take longer than any statement of a service.
+    On a connection of its own: a migration may take longer than any statement of a service. Raises Misconfigured
+    when the login may not do what a migration needs.
     """
     patient = Database(database.url, pool_size=2, timeout_seconds=_LONGEST_SECONDS)
     try:
         async with patient.as_login() as guard, patient.engine.connect() as connection:
             await guard.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
             await connection.run_sync(_upgrade)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _NOT_ALLOWED:
+            raise
+        reason = str(error.orig).rpartition(">: ")[2]
+        raise Misconfigured(f"the login may not migrate the database: {reason}") from error
     finally:
         await patient.close()
 
