@@ -22,6 +22,7 @@ def every(seconds: float, work: Callable[[], Awaitable[int]], *, name: str) -> T
     failures, done = metrics.PERIODIC_FAILURES.labels(name), metrics.PERIODIC_DONE.labels(name)
 
     async def run(stop: asyncio.Event) -> None:
+        done.set_to_current_time()
         while not stop.is_set():
             try:
                 found = await work()

@@ -74,6 +74,11 @@ class Settings(EnvironmentSettings):
         description="The same database as its owner, for `leadflow migrate` alone. Set it there where the login of "
         "`LEADFLOW_DATABASE_URL` is to own nothing. Unset: that login migrates too.",
     )
+    metrics_seconds: PositiveSeconds = Field(
+        30.0,
+        description="How often metrics are taken that ask PostgreSQL or the log: backlogs, dead letters, the balance "
+        "of events, leads by stage and band.",
+    )
     data_dir: Path = Field(
         Path(".leadflow"),
         description="Directory of the embedded PostgreSQL; everything survives a restart in it.",

@@ -16,11 +16,12 @@ from services.scorer.settings import ScorerSettings
 from shared.access.keyring import KeyRing
 from shared.clock import Clock, SystemClock
 from shared.db.migrations import check_migrated
+from shared.db.server_watch import server_watch_task
 from shared.events.topics import ALL_TOPICS
 from shared.log.connect import open_log
 from shared.observability.logs import configure_logs
 from shared.process import Companion, run
-from shared.service import Context, Service
+from shared.service import Context, Service, Task
 from shared.settings import Settings
 
 Build = Callable[[Context, KeyRing], Service]
@@ -48,7 +49,11 @@ async def assembled(
             await log.ensure_topics(ALL_TOPICS)
             context = Context(settings=settings, database=opened, log=log, clock=clock)
             keys = KeyRing(opened, clock)
-            access = Service(name="access", routers=(), tasks={"keys": keys.snapshot.run})
+            tasks: dict[str, Task] = {
+                "keys": keys.snapshot.run,
+                "PostgreSQL": server_watch_task(opened, every_seconds=settings.metrics_seconds),
+            }
+            access = Service(name="access", routers=(), tasks=tasks)
             yield [access, *(builds[name](context, keys) for name in names)]
         finally:
             await log.stop()

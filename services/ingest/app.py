@@ -19,6 +19,7 @@ from services.ingest.source_book import SourceBook
 from shared.access import KeyRing
 from shared.consumer import ConsumerTask
 from shared.events.topics import ENGAGEMENT_EVENTS, PARKED_ELEMENTS
+from shared.log.letter_backlog import letter_backlog_task
 from shared.periodic import every
 from shared.service import Context, Service
 
@@ -62,6 +63,7 @@ def build(context: Context, settings: IngestSettings, keys: KeyRing) -> Service:
         tasks={
             "source refresh": sources.snapshot.run,
             "parked elements": consumer.run,
+            "letters": letter_backlog_task(context, PARKED_ELEMENTS),
             "old parked elements": every(_FORGET_EVERY_SECONDS, forget, name="old parked elements"),
         },
         ready={"log": context.log.check, "keys": keys.loaded, "sources": sources.loaded},

@@ -11,6 +11,7 @@ from services.pipeline.api.leads import leads_router
 from services.pipeline.api.pipelines import pipelines_router
 from services.pipeline.api.reports import reports_router
 from services.pipeline.api.subscriptions import subscriptions_router
+from services.pipeline.business import census_task
 from services.pipeline.delivery import repository
 from services.pipeline.delivery.address import AddressGuard
 from services.pipeline.delivery.dispatcher import Dispatcher
@@ -23,9 +24,11 @@ from services.pipeline.service import PipelineService
 from services.pipeline.settings import PipelineSettings
 from shared.access.keyring import KeyRing
 from shared.consumer import ConsumerTask
+from shared.db.due import due_backlog_task
 from shared.db.outbox import Outbox
 from shared.db.reach import ALL_WORKSPACES
 from shared.events.topics import LEAD_SCORES
+from shared.log.letter_backlog import letter_backlog_task
 from shared.periodic import every
 from shared.service import Context, Service
 
@@ -84,6 +87,9 @@ def build(context: Context, settings: PipelineSettings, keys: KeyRing) -> Servic
             "feed": every(settings.feed_poll_seconds, watch.look, name="feed"),
             "feed retention": every(_FORGET_SECONDS, forget, name="feed retention"),
             "webhooks": dispatcher.run,
+            "due backlog": due_backlog_task(context, "pipeline"),
+            "letters": letter_backlog_task(context, LEAD_SCORES),
+            "census of leads": census_task(context),
             "webhook backlog": every(_OBSERVE_SECONDS, observe, name="webhook backlog"),
         },
         ready={"database": context.database.check, "log": context.log.check},

@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from shared.observability.metrics import LATENCY_BUCKETS, LATENESS_BUCKETS
+from shared.observability.metrics import LATENCY_BUCKETS, LATENESS_BUCKETS, BoundedLabel
 
 MESSAGES = Counter(
     "leadflow_pipeline_messages_total",
@@ -69,6 +69,13 @@ WEBHOOK_DISABLED = Counter(
     "Subscriptions that were disabled because the receiver is gone (410), or took nothing for too long.",
     ["reason"],
 )
+LEADS = Gauge("leadflow_pipeline_leads", "Leads by the stage that they are in; `none` before their first.", ["stage"])
+LEADS_IN_BAND = Gauge("leadflow_pipeline_leads_in_band", "Leads by the band of each score.", ["score", "band"])
+DEALS = Gauge("leadflow_pipeline_deals", "Leads that entered the pipeline, by what became of them.", ["outcome"])
+DEAL_OUTCOMES = ("open", "won", "lost")
+
+_THRESHOLDS = BoundedLabel(50)
+_STAGES = BoundedLabel(20)
 
 OUTCOMES = ("handled", "repeated", "erased", "dead_lettered")
 for _outcome in OUTCOMES:
@@ -89,6 +96,8 @@ for _code in (
 for _result in ("delivered", "retried", "failed", "disabled"):
     for _class in ("2xx", "3xx", "4xx", "5xx", "none"):
         WEBHOOK_DELIVERIES.labels(_result, _class)
+for _deal in DEAL_OUTCOMES:
+    DEALS.labels(_deal)
 ENDPOINT_STATES = ("enabled", "paused", "disabled")
 for _state in ENDPOINT_STATES:
     WEBHOOK_ENDPOINTS.labels(_state)
@@ -100,12 +109,24 @@ def initialise_threshold(threshold: str) -> None:
     """Let every label value of a threshold start at 0, so that rates see the first crossing."""
     for direction in ("entered", "left"):
         for outcome in ("emitted", "suppressed"):
-            CROSSINGS.labels(threshold, direction, outcome)
+            CROSSINGS.labels(_THRESHOLDS.fold(threshold), direction, outcome)
+
+
+def count_crossing(threshold: str, direction: str, outcome: str) -> None:
+    """Count one; thresholds beyond the first fifty are one label."""
+    initialise_threshold(threshold)
+    CROSSINGS.labels(_THRESHOLDS.fold(threshold), direction, outcome).inc()
 
 
 def initialise_stages(stages: tuple[str, ...]) -> None:
     """Let every move that a document makes possible start at 0."""
-    for target in stages:
-        for origin in ("none", *stages):
+    folded = tuple(dict.fromkeys(_STAGES.fold(stage) for stage in stages))
+    for target in folded:
+        for origin in ("none", *folded):
             if origin != target:
                 STAGE_CHANGES.labels(origin, target)
+
+
+def count_move(origin: str | None, target: str) -> None:
+    """Count one; stages beyond the first twenty are one label."""
+    STAGE_CHANGES.labels("none" if origin is None else _STAGES.fold(origin), _STAGES.fold(target)).inc()

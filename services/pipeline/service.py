@@ -21,6 +21,7 @@ from shared.db.outbox import Outbox
 from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput, Refused
 from shared.events.scores import LeadErased, LeadEventsRecorded, LeadMerged, LeadScoreChanged, LeadUnmerged
+from shared.observability.metrics import END_TO_END
 
 ScorerMessage = LeadEventsRecorded | LeadScoreChanged | LeadMerged | LeadUnmerged | LeadErased
 
@@ -56,8 +57,10 @@ class PipelineService:
                 erased = _erased(work, batch)
                 outcomes = [_take_in(work, item, erased) for item in batch]
                 await work.write()
-        for outcome in outcomes:
+        for item, outcome in zip(batch, outcomes, strict=True):
             metrics.MESSAGES.labels(outcome).inc()
+            if outcome == "handled":
+                self._observe(item.message)
         self._committed(work)
 
     async def move(self, workspace: str, lead_id: str, move: Move) -> Lead:
@@ -112,6 +115,12 @@ class PipelineService:
     async def _begin(self, connection: AsyncConnection, keys: Sequence[LeadKey]) -> Work:
         fan_out = await fan_out_for(connection, {workspace for workspace, _ in keys}, self._clock.now())
         return await begin(connection, self._book, fan_out, outbox=self._outbox, keys=keys)
+
+    def _observe(self, message: ScorerMessage) -> None:
+        if isinstance(message, LeadEventsRecorded):
+            now = self._clock.now()
+            for event in message.data.events:
+                END_TO_END.labels("emitted").observe(max(0.0, (now - event.received_at).total_seconds()))
 
     def _committed(self, work: Work) -> None:
         work.count()

@@ -124,11 +124,10 @@ class Work:
         for fact in self._facts:
             match fact:
                 case Crossed():
-                    metrics.initialise_threshold(fact.threshold)
                     outcome = "suppressed" if fact.crossing.suppressed else "emitted"
-                    metrics.CROSSINGS.labels(fact.threshold, fact.crossing.direction, outcome).inc()
+                    metrics.count_crossing(fact.threshold, fact.crossing.direction, outcome)
                 case Moved():
-                    metrics.STAGE_CHANGES.labels(fact.from_stage or "none", fact.to.id).inc()
+                    metrics.count_move(fact.from_stage, fact.to.id)
                 case MoveRefused():
                     metrics.MOVES_REFUSED.labels(fact.code, fact.by).inc()
                 case _:

@@ -5,18 +5,22 @@ from services.scorer.api.leads import scores_router
 from services.scorer.api.models import models_router
 from services.scorer.api.shadows import shadows_router
 from services.scorer.api.simulations import simulations_router
-from services.scorer.handlers import Handlers
+from services.scorer.handlers import GROUP, Handlers
+from services.scorer.observing import observing_tasks
 from services.scorer.service import Scorer
 from services.scorer.settings import ScorerSettings
 from services.scorer.simulating_jobs import Simulations
 from shared.access.keyring import KeyRing
 from shared.consumer import ConsumerTask
+from shared.db.due import due_backlog_task
 from shared.db.outbox import Outbox
 from shared.events.topics import ENGAGEMENT_EVENTS
+from shared.log.letter_backlog import letter_backlog_task
 from shared.periodic import every
 from shared.service import Context, Service
 
-GROUP = "scorer"
+__all__ = ["GROUP", "build"]
+
 _FOLLOW_SECONDS = 1.0
 
 
@@ -55,6 +59,9 @@ def build(context: Context, settings: ScorerSettings, keys: KeyRing) -> Service:
             "active models": every(_FOLLOW_SECONDS, follow_active_models, name="active models"),
             "shadows": every(_FOLLOW_SECONDS, follow_shadows, name="shadows"),
             "simulations": simulations.run,
+            "due backlog": due_backlog_task(context, "scorer"),
+            "letters": letter_backlog_task(context, ENGAGEMENT_EVENTS),
+            **observing_tasks(context),
         },
         ready={"database": context.database.check, "log": context.log.check},
         live={"consumer": consumer.stuck},

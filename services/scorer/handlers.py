@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from services.scorer import metrics
-from services.scorer.service import Scorer
+from services.scorer.service import Note, Scorer
 from shared.clock import Clock
 from shared.db.engine import Database
 from shared.db.reach import ALL_WORKSPACES
@@ -11,9 +13,13 @@ from shared.errors import InvalidInput
 from shared.events.codec import decode
 from shared.events.engagement import EngagementAccepted
 from shared.events.json import STORABLE, json_faults
-from shared.log.dead_letter import sort_out
+from shared.log import handled
+from shared.log.dead_letter import DeadLetter, sort_out
+from shared.log.handled import Fate
 from shared.log.letter_sealing import set_aside
 from shared.log.protocol import Log, ReceivedRecord
+
+GROUP = "scorer"
 
 
 class Handlers:
@@ -28,9 +34,24 @@ class Handlers:
     async def handle(self, records: Sequence[ReceivedRecord]) -> None:
         """Count a batch. Raises TransientError when it has to come again."""
         messages, letters = sort_out(records, read)
-        await self._scorer.count(messages, reach=ALL_WORKSPACES)
+        await self._scorer.count(messages, reach=ALL_WORKSPACES, note=_in_the_books(records, letters))
         await set_aside(self._database, self._log, letters, now=self._clock.now())
         metrics.EVENTS.labels("dead_lettered").inc(len(letters))
+
+
+def _in_the_books(records: Sequence[ReceivedRecord], letters: Sequence[DeadLetter]) -> Note:
+    """Writes down what became of each record of a batch, in the transaction of their effects."""
+    dead = {(letter.record.partition, letter.record.offset) for letter in letters}
+
+    async def note(connection: AsyncConnection, were_new: Sequence[bool]) -> None:
+        new = iter(were_new)
+        fates: list[Fate] = [
+            "dead" if (record.partition, record.offset) in dead else "counted" if next(new) else "repeated"
+            for record in records
+        ]
+        await handled.enter(connection, GROUP, records, fates)
+
+    return note
 
 
 def read(record: ReceivedRecord) -> EngagementAccepted:

@@ -3,7 +3,7 @@
 Each is one transaction: what was stored, what the state became, and what is to be told stand or fall together.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
@@ -44,6 +44,8 @@ from shared.events.topics import LEAD_SCORES
 from shared.observability.metrics import END_TO_END
 from shared.sealing.erasures import Erasure
 
+Note = Callable[[AsyncConnection, Sequence[bool]], Awaitable[None]]
+
 
 class Scorer:
     """The use cases of the scorer. Each may be repeated: what was done once is not done again.
@@ -61,12 +63,18 @@ class Scorer:
         self._models = ModelBook()
         self._shadows = Shadows(database, clock, self._models)
 
-    async def count(self, messages: Sequence[EngagementAccepted], *, reach: Reach) -> None:
-        """Count each event once, whoever brings it how often; all are of workspaces within `reach`."""
+    async def count(self, messages: Sequence[EngagementAccepted], *, reach: Reach, note: Note | None = None) -> None:
+        """Count each event once, whoever brings it how often; all are of workspaces within `reach`.
+
+        `note` is told in the same transaction which of them were new.
+        """
         with metrics.TRANSACTION.time():
             async with self._database.transaction(reach) as connection:
                 fresh, repetitions = await self._without_duplicates(connection, messages)
                 counted, told = await self._count_fresh(connection, fresh) if fresh else ([], [])
+                if note is not None:
+                    new = {id(message) for message in counted}
+                    await note(connection, [id(message) in new for message in messages])
         self._committed(told)
         self._observe(counted, [*repetitions, *["erased"] * (len(fresh) - len(counted))])
 

@@ -9,12 +9,13 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from time import monotonic
 from typing import Final
 from uuid import UUID, uuid4
 
 from pydantic import TypeAdapter
 
-from services.scorer import simulating_repository
+from services.scorer import metrics, simulating_repository
 from services.scorer.history import Progress, Tuning
 from services.scorer.simulating import Simulated, Wanted, checked, simulate
 from services.scorer.simulating_repository import Job
@@ -139,6 +140,7 @@ class Simulations:
         try:
             wanted = WANTED.validate_python(job.request)
             tuning = Tuning(self._processes, on_progress=told)
+            began = monotonic()
             done = await simulate(self._database, job.workspace, wanted, now=self._clock.now(), tuning=tuning)
         except TransientError:
             raise
@@ -149,6 +151,8 @@ class Simulations:
             async with self._database.transaction(job.workspace) as connection:
                 await simulating_repository.fail(connection, job, self._clock.now(), words)
             return
+        metrics.SIMULATION_SECONDS.observe(monotonic() - began)
+        metrics.SIMULATED_LEADS.inc(done.result.leads)
         result, leads = SIMULATED.dump_python(done, mode="json"), done.result.leads
         async with self._database.transaction(job.workspace) as connection:
             await simulating_repository.finish(connection, job, self._clock.now(), result=result, leads=leads)

@@ -10,7 +10,8 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from shared.errors import LogUnavailable
+from shared.errors import DatabaseUnavailable, InvalidInput, LogUnavailable
+from shared.observability.metrics import OTHER, PRODUCER_ERRORS
 
 Item = TypeVar("Item")
 
@@ -79,6 +80,7 @@ class Flusher(Generic[Item]):
                     _fail(submission, LogUnavailable("the log was closed meanwhile", outcome_unknown=True))
                 raise
             except Exception as error:  # noqa: BLE001 - it belongs to those who wait
+                PRODUCER_ERRORS.labels(_kind_of(error)).inc()
                 for submission in batch:
                     _fail(submission, error)
             else:
@@ -95,6 +97,19 @@ class Flusher(Generic[Item]):
             size += submission.size
             batch.append(submission)
         return batch
+
+
+def _kind_of(error: Exception) -> str:
+    """The label of a write that failed; engines say by its cause what it was."""
+    cause = error.__cause__ or error
+    name = type(cause).__name__
+    if isinstance(error, InvalidInput):
+        return "refused"
+    if isinstance(cause, TimeoutError) or "Timeout" in name or "TimedOut" in name:
+        return "timeout"
+    if isinstance(cause, OSError | DatabaseUnavailable) or "Connection" in name or "NotAvailable" in name:
+        return "connection"
+    return "fault" if "Producer" in name or "Sequence" in name else OTHER
 
 
 def _fail(submission: _Submission[Item], error: Exception) -> None:

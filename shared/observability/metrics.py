@@ -92,7 +92,7 @@ DEAD_LETTERS = Counter(
     ["topic", "reason"],
 )
 DEAD_LETTERS_KEPT = Gauge(
-    "leadflow_dlq_depth", "Dead letters that the log still has and nobody sent back.", ["topic"]
+    "leadflow_dlq_depth", "Dead letters that the log still has, those that were sent back included.", ["topic"]
 )
 DEAD_LETTERS_AGE = Gauge(
     "leadflow_dlq_oldest_age_seconds", "Age of the oldest of them; 0 when there is none.", ["topic"]
