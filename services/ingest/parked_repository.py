@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from typing import Literal
+from uuid import UUID, uuid5
 
 from pydantic_core import to_json
 from sqlalchemy import Row, text
@@ -14,18 +16,23 @@ from shared.db.engine import Database
 from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput
 from shared.events.parked import ElementParked
+from shared.observability import tracing
+from shared.observability.tracing import TraceContext
+from shared.sealing.data_keys import delete_keys
+
+_KEYS = UUID("3b6d3f5e-7d3c-5a7e-8f4b-53a2c7f0d9b6")
 
 State = Literal["parked", "replayed", "resolved", "discarded"]
 
 _COLUMNS = (
     "id, workspace, source, kind, form, disposition, code, field, message, element_id, body, size_bytes, headers,"
-    " received_at, state, attempts, changed_at, event_ids"
+    " received_at, state, attempts, changed_at, event_ids, traceparent"
 )
 _INSERT = text(
     "INSERT INTO ingest.parked (id, workspace, source, kind, form, disposition, code, field, message, element_id,"
-    " body, size_bytes, headers, received_at)"
+    " body, size_bytes, headers, received_at, traceparent)"
     " VALUES (:id, :workspace, :source, :kind, :form, :disposition, :code, :field, :message, :element_id,"
-    " :body, :size_bytes, CAST(:headers AS jsonb), :received_at) ON CONFLICT (id) DO NOTHING"
+    " :body, :size_bytes, CAST(:headers AS jsonb), :received_at, :traceparent) ON CONFLICT (id) DO NOTHING"
 )
 _PAGE = text(
     f"SELECT {_COLUMNS} FROM ingest.parked WHERE workspace = :workspace"  # noqa: S608 - a constant
@@ -50,6 +57,7 @@ _SETTLED = text(
     " WHERE id = ANY(:ids) AND workspace = :workspace AND state = 'parked' RETURNING id"
 )
 _WAITING = text("SELECT count(*) FROM ingest.parked WHERE state = 'parked'")
+_ERASED = text("DELETE FROM ingest.parked WHERE id = ANY(:ids) AND workspace = :workspace")
 _FORGOTTEN = text(
     "DELETE FROM ingest.parked WHERE id IN ("
     "SELECT id FROM ingest.parked WHERE received_at < :before ORDER BY received_at LIMIT :limit)"
@@ -58,7 +66,10 @@ _FORGOTTEN = text(
 
 @dataclass(frozen=True, slots=True)
 class ParkedElement:
-    """An element that was kept aside, and what became of it since. `body` has its first bytes if not all."""
+    """An element that was kept aside, and what became of it since. `body` has its first bytes if not all.
+
+    `trace` is that of the request which brought it first.
+    """
 
     id: str
     origin: Origin
@@ -71,6 +82,7 @@ class ParkedElement:
     attempts: int
     changed_at: datetime | None
     event_ids: tuple[str, ...]
+    trace: TraceContext | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -110,10 +122,11 @@ class ParkedRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def store(self, messages: Sequence[ElementParked]) -> None:
-        """Store what the log brought; what is there already stays as it is."""
+    async def store(self, messages: Sequence[ElementParked], traces: Sequence[TraceContext | None] = ()) -> None:
+        """Store what the log brought, and the trace of each; what is there already stays as it is."""
+        rows = [_row(message, trace) for message, trace in zip_longest(messages, traces)]
         async with self._database.transaction(ALL_WORKSPACES) as connection:
-            await connection.execute(_INSERT, [_row(message) for message in messages])
+            await connection.execute(_INSERT, rows)
 
     async def page(
         self, workspace: str, which: ParkedFilter, *, before: Place | None = None, limit: int
@@ -162,17 +175,28 @@ class ParkedRepository:
         async with self._database.transaction(ALL_WORKSPACES) as connection:
             return int(await connection.scalar(_WAITING) or 0)
 
+    async def erase(self, workspace: str, ids: Sequence[str]) -> None:
+        """Delete these elements, and what they were sealed with."""
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
+            await connection.execute(_ERASED, _of(workspace, ids))
+            await delete_keys(connection, workspace, [_key_of(id_) for id_ in ids])
+
     async def forget(self, *, before: datetime, limit: int) -> int:
         """Delete up to `limit` elements that came before then, the oldest first; returns how many."""
         async with self._database.transaction(ALL_WORKSPACES) as connection:
             return (await connection.execute(_FORGOTTEN, {"before": before, "limit": limit})).rowcount
 
 
+def _key_of(element_id: str) -> UUID:
+    """The data key of an element."""
+    return uuid5(_KEYS, element_id)
+
+
 def _of(workspace: str, ids: Sequence[str]) -> dict[str, object]:
     return {"workspace": workspace, "ids": list(ids)}
 
 
-def _row(message: ElementParked) -> dict[str, object]:
+def _row(message: ElementParked, trace: TraceContext | None) -> dict[str, object]:
     data = message.data
     return {
         "id": message.id,
@@ -180,6 +204,7 @@ def _row(message: ElementParked) -> dict[str, object]:
         **data.model_dump(),
         "headers": to_json(data.headers).decode(),
         "body": data.body,
+        "traceparent": str(trace) if trace else None,
     }
 
 
@@ -212,4 +237,5 @@ def _element(row: Row[tuple[object, ...]]) -> ParkedElement:
         attempts=row.attempts,
         changed_at=row.changed_at,
         event_ids=tuple(row.event_ids),
+        trace=tracing.read(row.traceparent),
     )

@@ -18,6 +18,7 @@ from services.pipeline.delivery.dispatcher import Dispatcher
 from services.pipeline.delivery.endpoint import EndpointPolicy
 from services.pipeline.delivery.schedule import STANDARD
 from services.pipeline.delivery.sender import Sender
+from services.pipeline.erasure_part import erasure_part
 from services.pipeline.feed_watch import FeedWatch
 from services.pipeline.handlers import Handlers
 from services.pipeline.service import PipelineService
@@ -30,12 +31,14 @@ from shared.db.reach import ALL_WORKSPACES
 from shared.events.topics import LEAD_SCORES
 from shared.log.letter_backlog import letter_backlog_task
 from shared.periodic import every
+from shared.sealing.parts import do_parts
 from shared.service import Context, Service
 
 GROUP = "pipeline"
 _OBSERVE_SECONDS = 15.0
 _FORGET_SECONDS = 60.0
 _FORGET_BATCH = 1_000
+_ERASE_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +64,11 @@ def build(context: Context, settings: PipelineSettings, keys: KeyRing) -> Servic
     async def tell_what_time_did() -> int:
         return await service.tell_what_time_did(settings.due_batch)
 
+    erasing = erasure_part(service, context.database, context.log)
+
+    async def erase() -> int:
+        return await do_parts(context.database, context.clock, "pipeline", erasing)
+
     async def observe() -> int:
         metrics.STREAMS.set(watch.streams)
         return await _observe(context)
@@ -84,6 +92,7 @@ def build(context: Context, settings: PipelineSettings, keys: KeyRing) -> Servic
             "consumer": consumer.run,
             **outbox.tasks(context.database, context.log),
             "due moments": every(settings.due_poll_seconds, tell_what_time_did, name="due moments"),
+            "erasures": every(_ERASE_SECONDS, erase, name="erasures of the pipeline"),
             "feed": every(settings.feed_poll_seconds, watch.look, name="feed"),
             "feed retention": every(_FORGET_SECONDS, forget, name="feed retention"),
             "webhooks": dispatcher.run,

@@ -1,12 +1,20 @@
 """Erasing leads from the scorer's tables, and knowing what was erased. Nothing here commits or decides."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.db.engine import Database
+from shared.db.reach import ALL_WORKSPACES
+from shared.sealing.data_keys import delete_expired_keys
+
+# Longer than any record of before the erasure can wait to be handled: on a topic, as a letter, or parked.
+NAMES_KEPT = timedelta(days=100)
+_AT_ONCE = 1_000
 
 # A lead's row is the last of it, because the others refer to it.
 _DELETE = (
@@ -92,9 +100,10 @@ async def forgotten(connection: AsyncConnection, marks: Sequence[Mark]) -> set[i
     return {row.number for row in rows}
 
 
-async def let_go_of_names(connection: AsyncConnection, before: datetime) -> int:
-    """Forget marks of names that no record can still carry; returns how many."""
-    gone = await connection.execute(
-        text("DELETE FROM scorer.forgotten WHERE received_until < :before"), {"before": before}
-    )
-    return gone.rowcount
+async def let_go(database: Database, now: datetime) -> int:
+    """Delete keys whose end has come, and marks of names that no record can still carry; returns how many."""
+    async with database.transaction(ALL_WORKSPACES) as connection:
+        gone = await connection.execute(
+            text("DELETE FROM scorer.forgotten WHERE received_until < :before"), {"before": now - NAMES_KEPT}
+        )
+        return gone.rowcount + await delete_expired_keys(connection, now, _AT_ONCE)

@@ -75,7 +75,7 @@ async def join(
     if survivor == other:
         raise Refused("the two are one lead already", code="same_lead")
     leads = await stored_leads.lock(connection, (survivor, other))
-    if len(leads) < 2:  # noqa: PLR2004 - the two
+    if len(leads) < 2:
         raise Contended("one of the leads was erased meanwhile")
     families = [[lead, *await record_repository.absorbed_by(connection, lead)] for lead in (survivor, other)]
     await repository.merge_leads(connection, workspace, survivor, [other], decision.at)

@@ -8,6 +8,7 @@ from typing import TypeVar
 from shared.errors import InvalidInput, Refused
 from shared.log.protocol import MAX_RECORD_BYTES, Log, Partition, ReceivedRecord, Record, size_of
 from shared.observability.metrics import DEAD_LETTERS, BoundedLabel
+from shared.sealing.envelope import is_sealed
 
 _PREFIX = "dead-letter-"
 _REASON_CHARACTERS = 500

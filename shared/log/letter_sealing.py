@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from shared.db.engine import Database
 from shared.db.reach import ALL_WORKSPACES
-from shared.events.topics import DEAD_LETTER_TOPICS
+from shared.events.topics import DEAD_LETTER_TOPICS, TopicSpec
 from shared.log.dead_letter import (
     DeadLetter,
     StoredLetter,
@@ -25,7 +25,8 @@ from shared.log.dead_letter import (
 from shared.log.protocol import MAX_RECORD_BYTES, Log, ReceivedRecord, Record, size_of
 from shared.sealing.data_keys import Item, delete_keys, sealing_of
 from shared.sealing.envelope import key_id_of
-from shared.sealing.mentions import mentions
+from shared.sealing.erasures import Erasure
+from shared.sealing.mentions import mentions, pattern_of
 
 ABOUT = b"letter"
 # Letters belong to no workspace as long as nobody can read them; only work that spans all of them opens any.
@@ -88,6 +89,14 @@ async def erase_letters(database: Database, log: Log, topic: str, *, workspace: 
         async with database.transaction(ALL_WORKSPACES) as connection:
             await delete_keys(connection, NO_WORKSPACE, erased)
     return len(erased)
+
+
+async def erase_letters_of(database: Database, log: Log, topic: TopicSpec, erasure: Erasure) -> None:
+    """Erase the letters of records of `topic` that name the erased lead."""
+    names = pattern_of(erasure.values)
+    if names is not None:
+        letters = topic_of_dead_letters(topic.name)
+        await erase_letters(database, log, letters, workspace=erasure.workspace, names=names)
 
 
 async def letters_naming(

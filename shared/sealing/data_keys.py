@@ -147,7 +147,7 @@ class Sealing:
             self._known.popitem(last=False)
 
 
-def _again(keys: str, on: bool) -> Sealing:  # noqa: FBT001 - called by pickle
+def _again(keys: str, on: bool) -> Sealing:
     return Sealing(keys, on=on)
 
 
