@@ -64,7 +64,6 @@ def build(context: Context, settings: IngestSettings, keys: KeyRing) -> Service:
         name="ingest",
         routers=(
             events_router(ingest, keys=keys, sources=sources, settings=settings, clock=clock),
-            "letters": letter_backlog_task(context, PARKED_ELEMENTS),
             webhooks_router(ingest, sources=sources, settings=settings, clock=clock),
             sources_router(SourceRepository(context.database), keys=keys, sources=sources, clock=clock),
             parked_router(parked, replay_of(context, settings, ingest), keys=keys, clock=clock),
@@ -72,6 +71,8 @@ def build(context: Context, settings: IngestSettings, keys: KeyRing) -> Service:
         tasks={
             "source refresh": sources.snapshot.run,
             "parked elements": consumer.run,
+            "letters": letter_backlog_task(context, PARKED_ELEMENTS),
+            "letters": letter_backlog_task(context, PARKED_ELEMENTS),
             "erasures": every(_ERASE_SECONDS, erase, name="erasures of ingest"),
             "old parked elements": every(_FORGET_EVERY_SECONDS, forget, name="old parked elements"),
         },

@@ -7,19 +7,23 @@ from services.scorer.api.models import models_router
 from services.scorer.api.shadows import shadows_router
 from services.scorer.api.simulations import simulations_router
 from services.scorer.erasure_part import erasure_part
-from services.scorer.handlers import Handlers
+from services.scorer.handlers import GROUP, Handlers
+from services.scorer.observing import observing_tasks
 from services.scorer.service import Scorer
 from services.scorer.settings import ScorerSettings
 from services.scorer.simulating_jobs import Simulations
 from shared.access.keyring import KeyRing
 from shared.consumer import ConsumerTask
+from shared.db.due import due_backlog_task
 from shared.db.outbox import Outbox
 from shared.events.topics import ENGAGEMENT_EVENTS
+from shared.log.letter_backlog import letter_backlog_task
 from shared.periodic import every
 from shared.sealing.parts import do_parts
 from shared.service import Context, Service
 
-GROUP = "scorer"
+__all__ = ["GROUP", "build"]
+
 _FOLLOW_SECONDS = 1.0
 _ERASE_SECONDS = 1.0
 _FORGET_SECONDS = 600.0
