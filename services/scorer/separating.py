@@ -102,5 +102,5 @@ async def _divide(
     division = divide((names for _, names in own), theirs, [names for _, names in shared])
     moved = set(division.mentions)
     carrying = [text for text, names in shared if names in moved]
-    await separation_repository.move_events(connection, survivor, carrying, restored)
+    await separation_repository.move_events(connection, workspace, survivor, carrying, to=restored)
     await separation_repository.move_names(connection, division.names, restored)
