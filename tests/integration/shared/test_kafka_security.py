@@ -1,7 +1,8 @@
 """Kafka behind TLS, client certificates and passwords: a real broker lets in whom it should, and nobody else."""
 
+import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.support.kafka_broker import KafkaUnavailable
 from tests.support.kafka_broker.broker import broker_on_this_machine
 from tests.support.kafka_broker.locks import PASSWORD, USER, Authority, Locks, an_authority
 from tests.support.log_engines import a_topic
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
@@ -56,6 +58,18 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LockedBroker]:
         if os.environ.get("LEADFLOW_TEST_REQUIRE_KAFKA") == "1":  # noqa: TID251 - tests have no settings
             pytest.fail(f"Kafka is required here, but: {reason}")
         pytest.skip(f"no Kafka broker that we can put locks on: {reason}")
+
+
+@pytest.fixture(autouse=True)
+async def connections_end() -> AsyncIterator[None]:
+    """TLS says goodbye in turns of the loop: without them a connection would outlive its test."""
+    yield
+    transports = asyncio.get_running_loop()._transports  # type: ignore[attr-defined]  # asyncio tells nobody
+
+    def all_closed() -> bool:
+        return all(transport._sock is None for transport in transports.values())
+
+    await wait_until(all_closed, "every connection is closed", timeout_seconds=60)
 
 
 async def goes_round(log: Log) -> list[bytes]:
