@@ -134,15 +134,16 @@ def _scaled(groups: Sequence[Rule], scale: Fraction) -> list[Rule]:
 
 def _scaled_fields(item: Rule, scale: Fraction) -> Rule:
     """`for`, `interval`, and every window and offset of an expression; never the name of a recorded series."""
-    shorter: Rule = {key: _duration(item[key], scale) for key in ("for", "interval") if key in item}
+    shorter: Rule = {key: shortened(item[key], scale) for key in ("for", "interval") if key in item}
     if "expr" in item:
         shorter["expr"] = re.sub(
-            r"(?<=\[)\d+[smhd](?=\])|(?<=offset )\d+[smhd]", lambda found: _duration(found[0], scale), item["expr"]
+            r"(?<=\[)\d+[smhd](?=\])|(?<=offset )\d+[smhd]", lambda found: shortened(found[0], scale), item["expr"]
         )
     return item | shorter
 
 
-def _duration(text: str, scale: Fraction) -> str:
+def shortened(text: str, scale: Fraction) -> str:
+    """A duration of Prometheus on `scale`."""
     milliseconds = int(text[:-1]) * _SECONDS[text[-1]] * 1000 * scale
     return f"{int(milliseconds)}ms"
 
