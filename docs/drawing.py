@@ -111,8 +111,7 @@ def _ways(
     senders: Sequence[Box], services: Sequence[Box], logs: Sequence[Box], hearers: Sequence[Box]
 ) -> Iterator[tuple[Box, Box]]:
     yield from ((one, Box(one.middle, services[0].y, 0, 0, ())) for one in senders)
-    for service, log in zip(services, logs, strict=True):
-        yield service, log
+    yield from zip(services, logs, strict=True)
     yield from zip(logs[:2], services[1:], strict=True)
     yield from ((logs[2], one) for one in hearers)
 

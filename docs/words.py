@@ -65,9 +65,13 @@ def _plain(schema: Document, link: Linked | None) -> str:
 
 def bounds(schema: Document) -> Iterator[str]:
     """What a value must keep to, in words."""
-    variants = documents_of(schema["anyOf"]) if "anyOf" in schema else [schema]
-    for variant in variants:
+    for variant in variants_of(schema):
         yield from (words.format(variant[key]) for key, words in _BOUNDS.items() if key in variant)
+
+
+def variants_of(schema: Document) -> list[Document]:
+    """What a value may be, each for itself."""
+    return documents_of(schema["anyOf"]) if "anyOf" in schema else [schema]
 
 
 def list_of(value: object) -> list[object]:

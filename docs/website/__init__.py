@@ -1,1 +1,1 @@
-"""The documentation as a site: pages staged, references rendered, links set right, built by Sphinx."""
+"""The documentation as a site: pages staged, links set right, built by Sphinx."""

@@ -1,4 +1,7 @@
-"""Where each page stands. A page in a directory that has an index page is its child and need not be named."""
+"""Where each page stands. One in a directory that has an index page is its child, and need not be named.
+
+A place may be named before its page is written: it is left out until then.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -55,11 +58,6 @@ def unplaced(pages: Iterable[str]) -> list[str]:
     named = {page for section in SECTIONS.values() for page in section}
     placed = named | {child for page in there if page.endswith("/index") for child in children_of(page, there)}
     return sorted(there - placed - {ROOT_PAGE})
-
-
-def absent(pages: Iterable[str]) -> list[str]:
-    """The places that no page has."""
-    return sorted({page for section in SECTIONS.values() for page in section} - set(pages))
 
 
 def _toctree(pages: Iterable[str], caption: str | None = None) -> str:

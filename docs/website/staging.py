@@ -11,8 +11,6 @@ from pathlib import Path
 from posixpath import dirname, join, normpath, relpath
 
 from docs.website.navigation import contents
-from docs.website.openapi_pages import api_pages
-from shared.events.json import parse_json
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = "deploy/examples"
@@ -117,8 +115,7 @@ def relinked(prose: str, path: str) -> str:
 
 
 def _relative(page: str, target: str) -> str:
-    # The document itself is for machines; people who look for the API want its pages.
-    if not (ROOT / target).exists() and target != "docs/reference/api":
+    if not (ROOT / target).exists():
         raise NoPage(f"{page}: {target} is not there")
     return relpath(site_path(target), dirname(site_path(page)) or ".")
 
@@ -130,9 +127,7 @@ def _attachments() -> list[str]:
 
 
 def _generated() -> dict[str, str]:
-    document = parse_json((ROOT / "docs/reference/openapi.json").read_bytes())
-    assert isinstance(document, dict)
-    return {**api_pages(document), **dict(_examples()), "runbooks/index.md": _runbooks()}
+    return {**dict(_examples()), "runbooks/index.md": _runbooks()}
 
 
 def _examples() -> Iterator[tuple[str, str]]:

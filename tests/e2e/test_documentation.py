@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from services.ingest.sources.registry import KINDS
 from tests.support.leadflow_process import Installation, free_port
-from tests.support.pages import ROOT, Block, blocks, pages, text_of
+from tests.support.pages import ROOT, Block, blocks, pages
 from tests.support.preloaded_command import serving
 from tests.support.waiting import wait_until
 from tests.support.webhooks import SENDGRID_PUBLIC_KEY, STANDARD_SECRET
@@ -55,7 +55,8 @@ GIVEN: Mapping[str, tuple[str, ...]] = {
     "docs/explain.md": (KEY, PUBLISHED, DANA, LEAD),
     "docs/feed.md": (KEY,),
     "docs/import.md": (
-        "printf 'signup_id,created,mail,Seats,Country\\n1,2026-01-05 09:00,dana@nordwind.example,12,DE\\n' > signups.csv",
+        "echo signup_id,created,mail,Seats,Country > signups.csv",
+        "echo 1,2026-01-05 09:00,dana@nordwind.example,12,DE >> signups.csv",
     ),
     "docs/models.md": (PUBLISHED, VERSIONS, "cp model.golden.yaml more.yaml"),
     "docs/pipelines.md": (
@@ -147,6 +148,11 @@ class Reader:
         )
 
 
+def begun(command: Sequence[str | Path], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as output:
+        return subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+
+
 @asynccontextmanager
 async def running(installation: Installation, programs: Path) -> AsyncIterator[str]:
     """All services, at the URL that is given."""
@@ -154,8 +160,7 @@ async def running(installation: Installation, programs: Path) -> AsyncIterator[s
     environment = installation.env(LEADFLOW_PORT=str(port))
     url = f"http://127.0.0.1:{port}"
     log = installation.directory / "up.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen([programs / "leadflow", "up"], env=environment, stdout=output, stderr=output)
+    process = begun([programs / "leadflow", "up"], environment, log)
 
     async def ready() -> bool:
         assert process.poll() is None, log.read_text(encoding="utf-8")

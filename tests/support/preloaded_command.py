@@ -93,7 +93,7 @@ def _exactly(caller: socket.socket, size: int) -> bytes:
 
 
 def _run(files: list[int], arguments: list[str], directory: str, environment: dict[str, str]) -> None:
-    from services.__main__ import main
+    from services.command.main import main
 
     for number, file in enumerate(files):
         os.dup2(file, number)
@@ -104,7 +104,8 @@ def _run(files: list[int], arguments: list[str], directory: str, environment: di
     sys.argv = ["leadflow", *arguments]
     code = 1
     try:
-        code = _exit_code(main())
+        main()
+        code = 0
     except SystemExit as ended:
         code = _exit_code(ended.code)
     finally:

@@ -1,4 +1,4 @@
-"""The HTTP API as pages, one for each group of routes, written from the OpenAPI document when the site is built."""
+"""The HTTP API as pages, one for each group of routes, written from the OpenAPI document."""
 
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
@@ -6,6 +6,7 @@ from http import HTTPStatus
 from docs.words import Document, bounds, document_of, documents_of, fields, list_of, part_of, table, type_in_words
 
 _METHODS = ("get", "post", "put", "patch", "delete", "options")
+_PLACE = "docs/reference/api"
 _SHARED = "shared"
 _PROBLEM = "application/problem+json"
 _GROUPS: Mapping[str, str] = {
@@ -27,29 +28,28 @@ Every route of leadflow, as `leadflow up` and the gateway serve them on one port
 programs: [openapi.json](../openapi.json). A running leadflow serves it at `/openapi.json`, and a page to try it out
 at `/docs`; neither needs the internet.
 
-- **Keys.** Send `Authorization: Bearer lf_...` or `X-API-Key: lf_...`. A key belongs to one workspace, has scopes, and
-  sees nothing of other workspaces: what is theirs is answered like what is not there, 404. `leadflow keys create` makes
-  one. Webhooks of platforms and the routes of operation need none.
+- **Keys.** Send `Authorization: Bearer lf_...` or `X-API-Key: lf_...`. A key belongs to one workspace, has scopes,
+  and sees nothing of other workspaces: what is theirs is answered like what is not there, 404. `leadflow keys create`
+  makes one. Webhooks of platforms and the routes of operation need none.
 - **Problems** are `application/problem+json`, as in the table below. Programs go by `code`, which is stable.
 - **Pages.** Lists give a `next_cursor`; hand it back as `cursor` until it is null.
 - **Times** are RFC 3339 with a zone; what leadflow says is UTC.
 """
 
 
-def api_pages(document: Document) -> dict[str, str]:
-    """The pages by their path on the site."""
-    api = _Api(document)
+def api_pages(document: Document, scopes: Mapping[str, str]) -> dict[str, str]:
+    """The pages by their path from the root. `scopes` are those that keys need, by the id of the operation."""
+    api = _Api(document, scopes)
     groups = sorted(api.groups, key=lambda group: (list(_GROUPS).index(group) if group in _GROUPS else 99, group))
     pages = {group: api.page(group) for group in groups} | {_SHARED: api.shared_page()}
-    return {f"reference/api/{name}.md": text for name, text in pages.items()} | {
-        "reference/api/index.md": api.index(groups)
-    }
+    return {f"{_PLACE}/{name}.md": text for name, text in pages.items()} | {f"{_PLACE}/README.md": api.index(groups)}
 
 
 class _Api:
     """One OpenAPI document and where its parts are explained."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, scopes: Mapping[str, str]) -> None:
+        self._scopes = scopes
         self._parts = {name: document_of(part) for name, part in _at(document, "components", "schemas").items()}
         self._problem = _problem(document)
         self.groups: dict[str, list[tuple[str, str, Document]]] = {}
@@ -106,13 +106,17 @@ class _Api:
                 f"## {operation['summary']}",
                 f"```http\n{method.upper()} {path}\n```",
                 str(operation.get("description", "")).strip(),
-                "" if operation.get("security") else "Needs no key.",
+                self._key(operation),
                 self._parameters(group, operation),
                 self._body(group, operation),
                 self._answers(group, operation),
             )
             if part
         )
+
+    def _key(self, operation: Document) -> str:
+        scope = self._scopes.get(str(operation["operationId"]))
+        return f"Needs a key with `{scope}`." if scope else "Needs no key."
 
     def _parameters(self, group: str, operation: Document) -> str:
         rows = []
@@ -136,7 +140,7 @@ class _Api:
                 problems.append(f"`{status}` {HTTPStatus(int(status)).phrase}")
             else:
                 good.append(f"- **`{status}`** {self._answer(group, shape)}")
-        told = f"\n\n[Problems](index.md#problems): {', '.join(problems)}." if problems else ""
+        told = f"\n\n[Problems](README.md#problems): {', '.join(problems)}." if problems else ""
         return "**Answers**\n\n" + "\n".join(good) + told
 
     def _answer(self, group: str, answer: Document) -> str:
