@@ -14,6 +14,7 @@ from pydantic_core import from_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.pipeline import message_bodies
 from services.pipeline.domain.subscription import Filter, passes
 
 _SCAN = 500
@@ -114,8 +115,13 @@ async def read(connection: AsyncConnection, workspace: str, *, after: int, wante
             "limit": scanned,
         },
     )
-    looked_at = [FeedEntry(row.position, row.type, bytes(row.body)) for row in rows]
-    found = [entry for entry in looked_at if _passes(wanted.filter, entry.body)][:limit]
+    looked_at = rows.all()
+    bodies = await message_bodies.opened(connection, [row.body for row in looked_at])
+    found = [
+        FeedEntry(row.position, row.type, body)
+        for row, body in zip(looked_at, bodies, strict=True)
+        if body is not None and _passes(wanted.filter, body)
+    ][:limit]
     if len(found) == limit:
         return FeedPage(tuple(found), found[-1].position)
     return FeedPage(tuple(found), looked_at[-1].position if len(looked_at) == scanned else until)

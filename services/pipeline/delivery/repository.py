@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.pipeline import message_bodies
 from services.pipeline.delivery.sender import Answer
 from services.pipeline.subscription_repository import Secret
 
@@ -121,6 +122,8 @@ async def claim(connection: AsyncConnection, lease: Lease, room: Room) -> list[C
             "until": lease.until,
         },
     )
+    taken = rows.all()
+    bodies = await message_bodies.opened(connection, [row.body for row in taken])
     return [
         Claimed(
             id=row.id,
@@ -129,13 +132,14 @@ async def claim(connection: AsyncConnection, lease: Lease, room: Room) -> list[C
             lead_id=row.lead_id,
             url=row.url,
             secrets=_SECRETS.validate_json(row.secrets),
-            body=bytes(row.body),
+            body=body,
             attempts=row.attempts,
             tries=row.attempts - row.attempts_before,
             failing=row.failing,
             told_at=row.told_at,
         )
-        for row in rows
+        for row, body in zip(taken, bodies, strict=True)
+        if body is not None
     ]
 
 

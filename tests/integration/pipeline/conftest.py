@@ -9,7 +9,6 @@ from uuid import uuid4
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import text
 
 from services.pipeline import documents
 from services.pipeline.api.feed import feed_router
@@ -27,7 +26,7 @@ from shared.clock import ManualClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
 from shared.db.reach import ALL_WORKSPACES
-from shared.events.codec import AnyMessage, decode, encode
+from shared.events.codec import AnyMessage, encode
 from shared.events.envelope import Message
 from shared.events.json import Json
 from shared.events.topics import ALL_TOPICS, LEAD_SCORES
@@ -36,6 +35,7 @@ from shared.log.protocol import Partition, ReceivedRecord
 from shared.process import create_app
 from shared.service import Context, Service
 from shared.settings import Settings
+from tests.support import outbox
 from tests.support.pipeline import B2B, NOON
 
 _PARTITION = Partition(LEAD_SCORES.name, 0)
@@ -94,8 +94,7 @@ class PipelineHarness:
     async def emitted(self) -> list[AnyMessage]:
         """What waits in the outbox, in order."""
         async with self.database.transaction(ALL_WORKSPACES) as connection:
-            rows = await connection.execute(text("SELECT value FROM pipeline.outbox ORDER BY id"))
-            return [decode(bytes(row.value)) for row in rows]
+            return await outbox.waiting(connection, "pipeline")
 
     async def emitted_types(self) -> list[str]:
         return [message.type.removeprefix("lead.") for message in await self.emitted()]

@@ -12,13 +12,14 @@ from services.scorer.handlers import Handlers as ScorerHandlers
 from services.scorer.service import Scorer
 from shared.db.outbox import Outbox
 from shared.db.reach import ALL_WORKSPACES
-from shared.events.codec import AnyMessage, decode, encode
+from shared.events.codec import AnyMessage, encode
 from shared.events.engagement import EngagementAccepted
 from shared.events.json import Json
 from shared.events.scores import LeadScoreChanged
 from shared.events.topics import ENGAGEMENT_EVENTS
 from shared.log.protocol import Partition, ReceivedRecord
 from tests.integration.pipeline.conftest import PipelineHarness
+from tests.support import outbox
 from tests.support.messages import an_event
 from tests.support.pipeline import NOON, a_document
 
@@ -78,8 +79,7 @@ class Company:
 
     async def _said(self, service: str) -> list[AnyMessage]:
         async with self.pipeline.database.transaction(ALL_WORKSPACES) as connection:
-            rows = await connection.execute(text(f"DELETE FROM {service}.outbox RETURNING id, value"))
-            return [decode(bytes(row.value)) for row in sorted(rows, key=lambda row: row.id)]
+            return await outbox.taken(connection, service)
 
 
 @pytest.fixture

@@ -18,13 +18,14 @@ from shared.clock import ManualClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
 from shared.db.reach import ALL_WORKSPACES
-from shared.events.codec import AnyMessage, decode
+from shared.events.codec import AnyMessage
 from shared.events.engagement import EngagementAccepted
 from shared.events.json import Json
 from shared.log.connect import open_log
 from shared.process import create_app
 from shared.service import Context, Service
 from shared.settings import Settings
+from tests.support import outbox
 from tests.support.messages import NOON
 
 
@@ -50,8 +51,7 @@ class ScoresHarness:
     async def told(self) -> list[AnyMessage]:
         """What was told since the last look, in order."""
         async with self.database.transaction(ALL_WORKSPACES) as connection:
-            rows = await connection.execute(text("DELETE FROM scorer.outbox RETURNING id, value"))
-            return [decode(row.value) for row in sorted(rows, key=lambda row: row.id)]
+            return await outbox.taken(connection, "scorer")
 
     async def lead(self, value: str = "ann@acme.example", kind: str = "email", workspace: str = "default") -> UUID:
         """The lead that goes by a name."""

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from services.pipeline.handlers import read
 from services.pipeline.service import PipelineService
@@ -13,10 +12,11 @@ from shared.clock import ManualClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
 from shared.db.reach import ALL_WORKSPACES
-from shared.events.codec import decode
+from shared.events.codec import decode, encode
 from shared.events.thresholds import LeadThresholdEntered, LeadThresholdLeft
 from shared.events.topics import LEAD_SCORES
 from shared.log.protocol import Partition, ReceivedRecord
+from tests.support import outbox
 from tests.support.messages import NOON, an_event
 
 pytestmark = pytest.mark.postgres
@@ -74,8 +74,7 @@ class Bench:
 
     async def _taken(self, service: str) -> list[bytes]:
         async with self.database.transaction(ALL_WORKSPACES) as connection:
-            rows = await connection.execute(text(f"DELETE FROM {service}.outbox RETURNING id, value"))
-            return [bytes(row.value) for row in sorted(rows, key=lambda row: row.id)]
+            return [encode(message) for message in await outbox.taken(connection, service)]
 
 
 @pytest.fixture

@@ -14,10 +14,11 @@ from shared.clock import ManualClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
 from shared.db.reach import ALL_WORKSPACES
-from shared.events.codec import AnyMessage, decode
+from shared.events.codec import AnyMessage
 from shared.events.engagement import EngagementAccepted
 from shared.events.json import Json
 from shared.events.scores import LeadEventsRecorded, LeadMerged, LeadScoreChanged
+from tests.support import outbox
 from tests.support.messages import NOON, an_event
 
 MODEL: Json = {
@@ -56,8 +57,7 @@ class Bench:
     async def told(self) -> list[AnyMessage]:
         """What was told since the last look, in order."""
         async with self.database.transaction(ALL_WORKSPACES) as connection:
-            rows = await connection.execute(text("DELETE FROM scorer.outbox RETURNING id, value"))
-            return [decode(row.value) for row in sorted(rows, key=lambda row: row.id)]
+            return await outbox.taken(connection, "scorer")
 
     async def rows(self, query: str) -> Sequence[tuple[object, ...]]:
         async with self.database.transaction(ALL_WORKSPACES) as connection:

@@ -25,10 +25,11 @@ from shared.db.engine import Database
 from shared.db.outbox import Outbox
 from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput, Refused, TransientError
-from shared.events.codec import AnyMessage, decode
+from shared.events.codec import AnyMessage
 from shared.events.engagement import EngagementAccepted
 from shared.events.json import Json
 from shared.events.scores import LeadScoreChanged
+from tests.support import outbox
 from tests.support.messages import NOON, an_event
 from tests.unit.scorer.histories import MODEL_DOCUMENT
 
@@ -79,8 +80,7 @@ class Bench:
 
     async def told(self) -> list[AnyMessage]:
         async with self.database.transaction(ALL_WORKSPACES) as connection:
-            rows = await connection.execute(text("DELETE FROM scorer.outbox RETURNING id, value"))
-            return [decode(row.value) for row in sorted(rows, key=lambda row: row.id)]
+            return await outbox.taken(connection, "scorer")
 
     async def rows(self, query: str) -> Sequence[tuple[Any, ...]]:
         async with self.database.transaction(ALL_WORKSPACES) as connection:
