@@ -48,16 +48,16 @@ def _absent(series: str) -> Cause:
     )
 
 
+# Each of them only the process that does the work has: metrics without labels are in every process, at 0.
 _ABSENT = tuple(
     _absent(series)
     for series in (
-        "leadflow_http_requests_total",
+        'leadflow_http_requests_total{route="/v1/events"}',
         'leadflow_consumer_lag_seconds{group="scorer"}',
         'leadflow_consumer_lag_seconds{group="pipeline"}',
-        'leadflow_event_end_to_end_seconds_count{stage="scored"}',
         'leadflow_outbox_oldest_age_seconds{schema="scorer"}',
         'leadflow_outbox_oldest_age_seconds{schema="pipeline"}',
-        "leadflow_webhook_oldest_due_seconds",
+        'leadflow_periodic_last_success_timestamp_seconds{work="webhook backlog"}',
         "leadflow_reconciliation_difference_events",
     )
 )
@@ -257,6 +257,8 @@ CAUSES = (
             'time() - max by (job, work) (leadflow_periodic_last_success_timestamp_seconds{job="leadflow"}) > $limit'
         ),
         limit_seconds=900,
+        # A process that has just started has done nothing yet.
+        lasting="5m",
         severity="ticket",
         summary="Work that is due at intervals is not done; gauges that it sets stand still",
         description="{{ $labels.work }} was last done {{ $value | humanizeDuration }} ago",

@@ -35,6 +35,8 @@ SCALE = Fraction(1, 60)
 PATIENCE_SECONDS = 90.0
 ALERTMANAGER = Path(__file__).parents[2] / "deploy" / "alertmanager" / "alertmanager.yml"
 SERVICES = ("ingest", "scorer", "pipeline")
+PIPELINE = {"pipeline": "alerts", "stages": [{"id": "new", "initial": True}]}
+"""Each lead is told of once, when it is first heard of."""
 
 
 @dataclass
@@ -117,8 +119,8 @@ async def load(client: httpx.AsyncClient) -> AsyncIterator[None]:
         await asyncio.gather(*posting)
 
 
-async def subscribe(client: httpx.AsyncClient, receiver: Receiver) -> None:
-    answer = await client.post("/v1/subscriptions", json={"url": receiver.url})
+async def create(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> None:
+    answer = await client.post(path, json=body)
     assert answer.status_code == 201, answer.text
 
 
@@ -192,12 +194,13 @@ async def test_each_fault_reaches_whom_it_concerns(tmp_path: Path) -> None:
                 alertmanager_port=alertmanager.port,
             )
         )
+        await create(pipeline, "/v1/pipelines", {"document": PIPELINE})
         await stack.enter_async_context(load(ingest))
         expected_pages = {"DeadLettersGrowing", "LagSecondsHigh", "TargetDown", "DatabaseAway"}
         told_without_a_fault = heard.told("page") & expected_pages
 
-        await subscribe(pipeline, hanging)
-        await subscribe(pipeline, gone)
+        for receiver in (hanging, gone):
+            await create(pipeline, "/v1/subscriptions", {"url": receiver.url})
         await poison_until(url, lambda: "DeadLettersGrowing" in heard.told("page"))
         await heard.until("ticket", "DeadLettersArrived", "EndpointDisabled")
         async with scores_locked(url):
