@@ -72,7 +72,6 @@ def build(context: Context, settings: IngestSettings, keys: KeyRing) -> Service:
             "source refresh": sources.snapshot.run,
             "parked elements": consumer.run,
             "letters": letter_backlog_task(context, PARKED_ELEMENTS),
-            "letters": letter_backlog_task(context, PARKED_ELEMENTS),
             "erasures": every(_ERASE_SECONDS, erase, name="erasures of ingest"),
             "old parked elements": every(_FORGET_EVERY_SECONDS, forget, name="old parked elements"),
         },

@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 
 from pydantic_core import to_json
 from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ingest.domain.outcome import Reason
 from services.ingest.domain.parking import Form, Origin
@@ -18,21 +19,22 @@ from shared.errors import InvalidInput
 from shared.events.parked import ElementParked
 from shared.observability import tracing
 from shared.observability.tracing import TraceContext
-from shared.sealing.data_keys import delete_keys
+from shared.sealing.data_keys import Item, delete_keys, sealing_of
 
+_SEALED_AS = b"parked"
 _KEYS = UUID("3b6d3f5e-7d3c-5a7e-8f4b-53a2c7f0d9b6")
 
 State = Literal["parked", "replayed", "resolved", "discarded"]
 
 _COLUMNS = (
     "id, workspace, source, kind, form, disposition, code, field, message, element_id, body, size_bytes, headers,"
-    " received_at, state, attempts, changed_at, event_ids, traceparent"
+    " received_at, state, attempts, changed_at, event_ids, traceparent, sealed"
 )
 _INSERT = text(
     "INSERT INTO ingest.parked (id, workspace, source, kind, form, disposition, code, field, message, element_id,"
-    " body, size_bytes, headers, received_at, traceparent)"
+    " body, size_bytes, headers, received_at, traceparent, sealed)"
     " VALUES (:id, :workspace, :source, :kind, :form, :disposition, :code, :field, :message, :element_id,"
-    " :body, :size_bytes, CAST(:headers AS jsonb), :received_at, :traceparent) ON CONFLICT (id) DO NOTHING"
+    " :body, :size_bytes, CAST(:headers AS jsonb), :received_at, :traceparent, :sealed) ON CONFLICT (id) DO NOTHING"
 )
 _PAGE = text(
     f"SELECT {_COLUMNS} FROM ingest.parked WHERE workspace = :workspace"  # noqa: S608 - a constant
@@ -61,6 +63,7 @@ _ERASED = text("DELETE FROM ingest.parked WHERE id = ANY(:ids) AND workspace = :
 _FORGOTTEN = text(
     "DELETE FROM ingest.parked WHERE id IN ("
     "SELECT id FROM ingest.parked WHERE received_at < :before ORDER BY received_at LIMIT :limit)"
+    " RETURNING id, workspace"
 )
 
 
@@ -125,7 +128,12 @@ class ParkedRepository:
     async def store(self, messages: Sequence[ElementParked], traces: Sequence[TraceContext | None] = ()) -> None:
         """Store what the log brought, and the trace of each; what is there already stays as it is."""
         rows = [_row(message, trace) for message, trace in zip_longest(messages, traces)]
+        items = [Item(_key_of(message.id), message.workspace, message.data.body) for message in messages]
         async with self._database.transaction(ALL_WORKSPACES) as connection:
+            sealing = sealing_of(connection)
+            bodies = await sealing.seal(connection, items, _SEALED_AS)
+            for row, body in zip(rows, bodies, strict=True):
+                row |= {"body": body, "sealed": sealing.on}
             await connection.execute(_INSERT, rows)
 
     async def page(
@@ -142,12 +150,12 @@ class ParkedRepository:
             "limit": limit,
         }
         async with self._database.transaction(workspace) as connection:
-            return [_element(row) for row in await connection.execute(_PAGE, values)]
+            return await _elements(connection, (await connection.execute(_PAGE, values)).all())
 
     async def by_ids(self, workspace: str, ids: Sequence[str]) -> list[ParkedElement]:
         """Those of `ids` that the workspace has."""
         async with self._database.transaction(workspace) as connection:
-            return [_element(row) for row in await connection.execute(_BY_IDS, _of(workspace, ids))]
+            return await _elements(connection, (await connection.execute(_BY_IDS, _of(workspace, ids))).all())
 
     async def find(self, workspace: str, element_id: str) -> ParkedElement:
         """One of them. Raises InvalidInput(not_found)."""
@@ -184,7 +192,12 @@ class ParkedRepository:
     async def forget(self, *, before: datetime, limit: int) -> int:
         """Delete up to `limit` elements that came before then, the oldest first; returns how many."""
         async with self._database.transaction(ALL_WORKSPACES) as connection:
-            return (await connection.execute(_FORGOTTEN, {"before": before, "limit": limit})).rowcount
+            gone = (await connection.execute(_FORGOTTEN, {"before": before, "limit": limit})).all()
+            for workspace in {row.workspace for row in gone}:
+                await delete_keys(
+                    connection, workspace, [_key_of(row.id) for row in gone if row.workspace == workspace]
+                )
+            return len(gone)
 
 
 def _key_of(element_id: str) -> UUID:
@@ -223,7 +236,15 @@ def _attempt_row(workspace: str, attempt: Attempt, now: datetime) -> dict[str, o
     }
 
 
-def _element(row: Row[tuple[object, ...]]) -> ParkedElement:
+async def _elements(connection: AsyncConnection, rows: Sequence[Row[tuple[object, ...]]]) -> list[ParkedElement]:
+    """The elements; those that nobody has the key of any more are erased, and not there."""
+    sealed = [bytes(row.body) for row in rows if row.sealed]
+    opened = iter(await sealing_of(connection).open(connection, sealed, _SEALED_AS))
+    bodies = [next(opened) if row.sealed else bytes(row.body) for row in rows]
+    return [_element(row, body) for row, body in zip(rows, bodies, strict=True) if body is not None]
+
+
+def _element(row: Row[tuple[object, ...]], body: bytes) -> ParkedElement:
     form: Form = row.form
     return ParkedElement(
         id=row.id,
@@ -231,7 +252,7 @@ def _element(row: Row[tuple[object, ...]]) -> ParkedElement:
         disposition=row.disposition,
         reason=Reason(row.code, row.message, row.field),
         element_id=row.element_id,
-        body=bytes(row.body),
+        body=body,
         size_bytes=row.size_bytes,
         state=row.state,
         attempts=row.attempts,

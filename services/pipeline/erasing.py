@@ -8,7 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.pipeline import erasing_repository
 from services.pipeline.domain.lead import Lead
 from services.pipeline.lead_repository import LeadRow
-from shared.events.engagement import Identities, identity_digest
+from shared.db.outbox import owner_of
+from shared.events.engagement import name_digest
+from shared.sealing.data_keys import delete_keys
 
 
 async def erase(connection: AsyncConnection, rows: Iterable[LeadRow], now: datetime) -> None:
@@ -19,16 +21,13 @@ async def erase(connection: AsyncConnection, rows: Iterable[LeadRow], now: datet
     waiting = [key for row in present for key in (row.lead.id, *_digests(row.lead))]
     await erasing_repository.delete_waiting(connection, waiting)
     await erasing_repository.erase(connection, present, now)
+    # Once more than the scorer did: what came after that may have made keys anew.
+    await delete_keys(connection, present[0].lead.workspace, [owner_of(key) for key in waiting])
     for row in present:
         row.is_erased = True
 
 
 def _digests(lead: Lead) -> list[str]:
     """The keys under which the lead's resets are sent to the scorer."""
-    by_email = [Identities(email=email, external_ids={}, anonymous_id=None) for email in lead.emails]
-    by_id = [
-        Identities(email=None, external_ids={system: value}, anonymous_id=None)
-        for system, values in lead.external_ids.items()
-        for value in values
-    ]
-    return [identity_digest(lead.workspace, names) for names in (*by_email, *by_id)]
+    by_id = [(f"external:{system}", value) for system, values in lead.external_ids.items() for value in values]
+    return [name_digest(lead.workspace, *name) for name in (*(("email", email) for email in lead.emails), *by_id)]

@@ -16,8 +16,9 @@ from services.scorer import (
 from services.scorer.domain.telling import Teller
 from services.scorer.erasing_repository import Mark
 from services.scorer.stored_leads import Contended
+from shared.db.outbox import owner_of
 from shared.errors import InvalidInput
-from shared.events.engagement import EngagementAccepted
+from shared.events.engagement import EngagementAccepted, name_digest
 from shared.events.envelope import LeadReference, Message
 from shared.sealing import erasures
 from shared.sealing.data_keys import delete_keys, mark, sealing_of
@@ -52,12 +53,17 @@ async def erase(
     names = [name for found in (await repository.names_of(connection, family)).values() for name in found]
     await _remember(connection, workspace, family, names, asked.at)
     await erasing_repository.delete_leads(connection, workspace, family)
-    await delete_keys(connection, workspace, list(family))
+    await delete_keys(connection, workspace, [*family, *(_digest(workspace, name) for name in names)])
     erasure = Erasure(asked.id, workspace, survivor, tuple(family), tuple(names), asked.at, asked.by)
     await erasures.begin(connection, erasure)
     teller = Teller(LeadReference(id=str(survivor), emails=(), external_ids={}), workspace, row.sequence)
     teller.erased([str(lead) for lead in family if lead != survivor], asked.at)
     return erasure, teller.messages
+
+
+def _digest(workspace: str, name: tuple[str, str]) -> UUID:
+    """The key of what waits under this name in an outbox, by the digest of it."""
+    return owner_of(name_digest(workspace, *name))
 
 
 async def without_forgotten(

@@ -87,7 +87,8 @@ async def forgotten(connection: AsyncConnection, marks: Sequence[Mark]) -> set[i
     rows = await connection.execute(
         text("""
             SELECT DISTINCT number FROM unnest(CAST(:numbers AS integer[]), CAST(:workspaces AS text[]),
-                CAST(:marks AS bytea[]), CAST(:received AS timestamptz[])) AS item (number, workspace, mark, received_at)
+                CAST(:marks AS bytea[]), CAST(:received AS timestamptz[]))
+                AS item (number, workspace, mark, received_at)
             JOIN scorer.forgotten USING (workspace, mark) WHERE item.received_at <= received_until
         """),
         {

@@ -178,7 +178,7 @@ class Scorer:
         """Those of the events that count, and what is to be told of them."""
         now = self._clock.now()
         people = await self._who(connection, [_names(message) for message in fresh])
-        # Looked for after the names: a lead that is erased in between is found by one of the two, or cannot be locked.
+        # After the names: a lead that is erased in between is found by one of the two, or cannot be locked.
         counted = await erasing.without_forgotten(connection, fresh)
         if len(counted) < len(fresh):
             people = await self._who(connection, [_names(message) for message in counted])

@@ -43,8 +43,9 @@ _KEYS = UUID("7c1f1b5a-8a55-5d0c-9d8a-2f2b0a4c6e10")
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message on its way: `key`, a lead's id or the digest of a name, decides order and partition, `trace` says where it comes from.
+    """A message on its way: `key`, a lead's id or the digest of a name, decides order and partition.
 
+    `trace` says where it comes from.
     Without one it begins at the work in hand, or anew.
     """
 
@@ -174,7 +175,7 @@ async def opened(connection: AsyncConnection, values: Sequence[bytes]) -> list[b
     return await sealing_of(connection).open(connection, [bytes(value) for value in values], _SEALED_AS)
 
 
-def _owner(key: str) -> UUID:
+def owner_of(key: str) -> UUID:
     """Whose content goes under this key: the lead with that id, or whoever has the name that it is the digest of."""
     try:
         return UUID(key)
@@ -186,7 +187,9 @@ async def _sealed(connection: AsyncConnection, outgoing: Sequence[Outgoing]) -> 
     """The messages, each for those who have the key of its lead; that a lead was erased is told openly."""
     values = [encode(item.message) for item in outgoing]
     places = [place for place, item in enumerate(outgoing) if not isinstance(item.message, LeadErased)]
-    items = [Item(_owner(outgoing[place].key), outgoing[place].message.workspace, values[place]) for place in places]
+    items = [
+        Item(owner_of(outgoing[place].key), outgoing[place].message.workspace, values[place]) for place in places
+    ]
     sealed = await sealing_of(connection).seal(connection, items, _SEALED_AS)
     for place, value in zip(places, sealed, strict=True):
         values[place] = value

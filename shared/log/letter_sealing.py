@@ -103,12 +103,12 @@ async def letters_naming(
     database: Database, log: Log, topic: str, *, workspace: str, names: re.Pattern[str]
 ) -> list[StoredLetter]:
     """The letters on a topic of dead letters that name somebody, opened."""
-    found: list[StoredLetter] = []
-    async for letters in _stretches(log, topic):
-        for letter in await _opened(database, letters):
-            if _may_be_of(letter.record.value, workspace) and mentions(letter.record.value, names):
-                found.append(letter)
-    return found
+    return [
+        letter
+        async for letters in _stretches(log, topic)
+        for letter in await _opened(database, letters)
+        if _may_be_of(letter.record.value, workspace) and mentions(letter.record.value, names)
+    ]
 
 
 def retention_of(topic: str) -> int:
@@ -142,7 +142,7 @@ async def _stretches(log: Log, topic: str) -> AsyncIterator[list[StoredLetter]]:
 
 
 def _kept(record: ReceivedRecord) -> bytes:
-    """What of a record goes into its letter: all of it, unless it is at the size limit, where the frame has no room."""
+    """What of a record goes into its letter: all, unless it is at the size limit, where the frame has no room."""
     room = MAX_RECORD_BYTES - size_of(Record(record.key, record.value, record.headers)) - _FRAME_BYTES
     return record.value if room >= 0 else record.value[:room]
 

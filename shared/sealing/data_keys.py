@@ -27,7 +27,8 @@ _SELECT = text("""
 _INSERT = text("""
     INSERT INTO sealing.data_key (id, workspace, key, wrapped_by, expires_at)
     SELECT id, workspace, key, :wrapped_by, :expires_at
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:workspaces AS text[]), CAST(:keys AS bytea[])) AS item (id, workspace, key)
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:workspaces AS text[]), CAST(:keys AS bytea[]))
+         AS item (id, workspace, key)
     ORDER BY id ON CONFLICT DO NOTHING
 """)
 

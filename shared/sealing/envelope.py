@@ -1,7 +1,7 @@
 """What a sealed content looks like: form, id of its key, nonce, and AES-256-GCM's output. No I/O.
 
-The id stands in front, so that content can be opened whatever row it is found in. `about` says what kind of content it
-is, and is authenticated with it: what was sealed as an event opens as nothing else.
+The id stands in front, so that content can be opened whatever row it is found in. `about` says what kind of content
+it is, and is authenticated with it: what was sealed as an event opens as nothing else.
 """
 
 import zlib
