@@ -3,7 +3,18 @@
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 
-from docs.words import Document, bounds, document_of, documents_of, fields, list_of, part_of, table, type_in_words
+from docs.words import (
+    Document,
+    bounds,
+    document_of,
+    documents_of,
+    fields,
+    list_of,
+    part_of,
+    short,
+    table,
+    type_in_words,
+)
 
 _METHODS = ("get", "post", "put", "patch", "delete", "options")
 _PLACE = "docs/reference/api"
@@ -78,7 +89,8 @@ class _Api:
 
     def _link(self, page: str, name: str) -> str:
         home = self._home[name]
-        return f"#{name.lower()}" if home == page else f"{home}.md#{name.lower()}"
+        anchor = short(name).lower()
+        return f"#{anchor}" if home == page else f"{home}.md#{anchor}"
 
     def index(self, groups: list[str]) -> str:
         rows = [
@@ -104,7 +116,7 @@ class _Api:
             part
             for part in (
                 f"## {operation['summary']}",
-                f"```http\n{method.upper()} {path}\n```",
+                f"```text\n{method.upper()} {path}\n```",
                 str(operation.get("description", "")).strip(),
                 self._key(operation),
                 self._parameters(group, operation),
@@ -126,7 +138,10 @@ class _Api:
             words = ", ".join([type_in_words(schema, lambda name: self._link(group, name)), *bounds(schema)])
             meaning = " ".join(str(parameter.get("description", "")).split())
             rows.append((f"`{parameter['name']}`", f"{parameter['in']}{needed}", words, meaning))
-        return table(("parameter", "where", "is", "meaning"), rows) if rows else ""
+        columns = (
+            ("parameter", "where", "is", "meaning") if any(row[-1] for row in rows) else ("parameter", "where", "is")
+        )
+        return table(columns, [row[: len(columns)] for row in rows]) if rows else ""
 
     def _body(self, group: str, operation: Document) -> str:
         body = operation.get("requestBody")
@@ -134,7 +149,7 @@ class _Api:
 
     def _answers(self, group: str, operation: Document) -> str:
         good, problems = [], []
-        for status, answer in _at(operation, "responses").items():
+        for status, answer in sorted(_at(operation, "responses").items()):
             shape = document_of(answer)
             if _PROBLEM in document_of(shape.get("content", {})):
                 problems.append(f"`{status}` {HTTPStatus(int(status)).phrase}")
@@ -158,7 +173,7 @@ class _Api:
         return ", or ".join(dict.fromkeys(told))
 
     def _parts_of(self, page: str) -> Iterator[str]:
-        names = sorted(name for name, home in self._home.items() if home == page and name != "Json")
+        names = sorted((name for name, home in self._home.items() if home == page and name != "Json"), key=short)
         if names:
             yield "## Parts"
         for name in names:
@@ -172,7 +187,9 @@ class _Api:
             if properties
             else f"Is {type_in_words(part, lambda other: self._link(page, other))}."
         )
-        return "\n\n".join(text for text in (f"### {name}", str(part.get("description", "")).strip(), shape) if text)
+        return "\n\n".join(
+            text for text in (f"### {short(name)}", str(part.get("description", "")).strip(), shape) if text
+        )
 
 
 def _operations(document: Document) -> Iterator[tuple[str, str, Document]]:

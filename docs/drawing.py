@@ -197,7 +197,7 @@ def score() -> str:
             told.setdefault(_NAMES[one.type], (one.occurred_at, values[one.occurred_at]))
     dots = [_dot(moment, value, name) for name, (moment, value) in told.items()]
     ends_at = next(one.occurred_at for one in events if one.type == "webinar_attended") + timedelta(days=90)
-    dots.append(label(_x(ends_at) + 6, _y(45), "webinar ends", "small", "middle"))
+    dots.append(label(_x(ends_at) + 6, _y(48), "webinar ends", "small", "middle"))
     drawn = [label(16, 24, "total of Dana Weber, who goes silent in February", "strong", "start"), *_axes()]
     words = "A score that rises with each event, crosses warm and hot, and decays once nothing more happens"
     return svg(350, words, [*drawn, f'<polyline class="curve" points="{points}"/>', *dots])

@@ -37,6 +37,11 @@ def part_of(schema: Document) -> str:
     return str(schema.get("$ref", "")).rsplit("/", maxsplit=1)[-1]
 
 
+def short(name: str) -> str:
+    """A part's name without the module that tells it from others of that name."""
+    return name.rsplit("__", maxsplit=1)[-1]
+
+
 def type_in_words(schema: Document, link: Linked | None = None) -> str:
     """A JSON Schema's type; a part of its own is linked."""
     for several in ("anyOf", "oneOf"):
@@ -44,7 +49,8 @@ def type_in_words(schema: Document, link: Linked | None = None) -> str:
             return " or ".join(dict.fromkeys(type_in_words(one, link) for one in documents_of(schema[several])))
     if "$ref" in schema:
         name = part_of(schema)
-        return "any JSON" if name == "Json" else f"[{name}]({link(name) if link else f'#{name.lower()}'})"
+        shown = short(name)
+        return "any JSON" if name == "Json" else f"[{shown}]({link(name) if link else f'#{shown.lower()}'})"
     if "const" in schema:
         return f"`{schema['const']}`"
     if "enum" in schema:

@@ -1,15 +1,21 @@
 """Builds the site into site/. Whatever Sphinx has to warn of, ends it."""
 
 import argparse
+import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from docs.website.staging import ROOT, NoPage, stage
 
+_FETCHED = re.compile(
+    r"""(?:<(?:script|img|iframe|source|video|object|image)\b[^>]*?\b(?:src|data|href)=["']?"""
+    r"""|<link\b(?![^>]*rel=["']?canonical)[^>]*?\bhref=["']?|\burl\(["']?|@import\s+["'])((?:https?:)?//[^"')\s>]+)""",
+    re.IGNORECASE,
+)
 STAGE = ROOT / ".cache" / "site"
 
 
@@ -36,7 +42,23 @@ def build(output: Path, stage_directory: Path = STAGE) -> int:
     strict = ["--fail-on-warning", "--keep-going", "--nitpicky", "--quiet"]
     places = ["--conf-dir", str(configuration), "--doctree-dir", str(stage_directory.with_suffix(".doctrees"))]
     command = [sys.executable, "-m", "sphinx", "-b", "html", *strict, *places, str(stage_directory), str(output)]
-    return subprocess.run(command, check=False).returncode  # noqa: S603 - our own words
+    failed = subprocess.run(command, check=False).returncode  # noqa: S603 - our own words
+    return failed or _says_what_is_fetched(output)
+
+
+def _says_what_is_fetched(site: Path) -> int:
+    """1 when looking at a page would fetch something from elsewhere, and says what; else 0."""
+    fetched = [f"{file.relative_to(site)} fetches {address}\n" for file, address in fetched_from_elsewhere(site)]
+    sys.stderr.writelines(fetched)
+    return int(bool(fetched))
+
+
+def fetched_from_elsewhere(site: Path) -> Iterator[tuple[Path, str]]:
+    """The files of a site that make a browser ask other hosts, and for what. Links that people follow are none."""
+    for file in sorted(site.rglob("*")):
+        if file.suffix in {".html", ".css", ".svg"}:
+            text = file.read_text(encoding="utf-8")
+            yield from ((file, found[1]) for found in _FETCHED.finditer(text))
 
 
 def serve(directory: Path, port: int) -> None:

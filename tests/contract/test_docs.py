@@ -23,7 +23,7 @@ PAGES = pages()
 COMMANDS = {"sh", "console"}
 # tests/e2e/test_receivers.py runs the programs, tests/contract/test_runbooks.py parses the queries.
 PROGRAMS = {"python": ["docs/subscribe.md"], "js": ["docs/subscribe.md"]}
-LANGUAGES = COMMANDS | PROGRAMS.keys() | {"yaml", "json", "text", "promql", "sql", "http", "mermaid"}
+LANGUAGES = COMMANDS | PROGRAMS.keys() | {"yaml", "json", "text", "promql", "sql", "mermaid"}
 # Commands that no test runs, by page. Each has its reason before it; a new one is a choice, and is counted here.
 NOT_RUN = {
     "CONTRIBUTING.md": 1,
