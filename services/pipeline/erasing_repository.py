@@ -26,7 +26,7 @@ async def erase(connection: AsyncConnection, rows: Sequence[LeadRow], now: datet
     if not rows:
         return
     workspace, ids = rows[0].lead.workspace, [UUID(row.lead.id) for row in rows]
-    await _delete_messages(connection, [id_ for row in rows for id_ in _message_ids(row)])
+    await _delete_messages(connection, [id_ for row in rows for id_ in message_ids(row)])
     for table in _OF_LEADS:
         await connection.execute(
             text(
@@ -67,7 +67,7 @@ async def _delete_messages(connection: AsyncConnection, ids: Sequence[str]) -> N
             await connection.execute(text(statement), {"ids": ids[start : start + _AT_ONCE]})
 
 
-def _message_ids(row: LeadRow) -> Iterable[str]:
+def message_ids(row: LeadRow) -> Iterable[str]:
     """Ids of all messages about a lead: they follow from its sequences, so no table is searched for them."""
     sent = (
         (LEAD_SCORES, row.scores_seen),

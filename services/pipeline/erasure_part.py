@@ -1,4 +1,4 @@
-"""The pipeline's part of an erasure: its tables, if `lead.erased` has not come yet, and letters with the lead's names."""
+"""The pipeline's part of an erasure: its tables, if `lead.erased` has not come yet, and letters with its names."""
 
 from services.pipeline.service import PipelineService
 from shared.db.engine import Database

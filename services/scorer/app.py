@@ -2,6 +2,7 @@
 
 from services.scorer import erasing_repository
 from services.scorer.api.drafts import drafts_router
+from services.scorer.api.erasures import erasures_router
 from services.scorer.api.leads import scores_router
 from services.scorer.api.models import models_router
 from services.scorer.api.shadows import shadows_router
@@ -64,6 +65,7 @@ def build(context: Context, settings: ScorerSettings, keys: KeyRing) -> Service:
             shadows_router(context, keys),
             simulations_router(context, keys, simulations),
             scores_router(context, keys, scorer),
+            erasures_router(context, keys, scorer),
         ),
         tasks={
             "consumer": consumer.run,

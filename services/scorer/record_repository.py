@@ -91,7 +91,8 @@ async def events_of(
         text(f"""
             SELECT event.body::text AS body, sealed, voided, coalesce(lead.merged_into, lead.id) AS owner
             FROM scorer.event JOIN scorer.lead ON lead.id = event.lead_id
-            WHERE event.lead_id = ANY(CAST(:leads AS uuid[])) AND (body IS NOT NULL OR sealed IS NOT NULL) {place} {of_type}
+            WHERE event.lead_id = ANY(CAST(:leads AS uuid[]))
+              AND (body IS NOT NULL OR sealed IS NOT NULL) {place} {of_type}
             ORDER BY occurred_at DESC, source DESC, event_id DESC LIMIT :limit
         """),  # noqa: S608 - constants of ours
         {

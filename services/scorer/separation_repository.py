@@ -1,6 +1,6 @@
 """Taking merges back, statement by statement. Nothing here commits or decides."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID

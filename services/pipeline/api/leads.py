@@ -9,16 +9,18 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.pipeline import hot_list, lead_repository, views
+from services.pipeline import exporting, hot_list, lead_repository, views
 from services.pipeline.api.schemas import (
     ForecastView,
     History,
     HotLead,
     HotList,
     LeadDetail,
+    LeadExport,
     MoveRequest,
     QualificationView,
     history_entry,
+    lead_export,
     ledger_views,
     stage_view,
     threshold_views,
@@ -139,6 +141,14 @@ def leads_router(context: Context, keys: KeyRing, service: PipelineService) -> A
                 limit=limit + 1,
             )
         return _page(lines, limit)
+
+    @router.get(
+        "/{lead_id}/export", summary="Everything the pipeline holds about a lead", responses=problem_responses(404)
+    )
+    async def export(lead_id: UUID, caller: reader) -> LeadExport:
+        async with context.database.transaction(caller.workspace) as connection:
+            held = await exporting.holding(connection, (caller.workspace, str(lead_id)))
+        return lead_export(held)
 
     @router.post(
         "/{lead_id}/stage",
