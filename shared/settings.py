@@ -132,6 +132,12 @@ class Settings(EnvironmentSettings):
         description="Name of this process, unique among those of its service. Set it where a restarted process keeps "
         "its name (a StatefulSet): it then takes its partitions back without a rebalance.",
     )
+    log_retention_hours: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        {},
+        description="How long topics are kept, where it is not as docs/reference/events.md says: JSON, "
+        '`{"engagement-events": 24}`. What was told of an erased lead is on topics until then. Kafka: of topics '
+        "that leadflow makes.",
+    )
     log_publish_timeout_seconds: PositiveSeconds = Field(
         5.0, description="Longest wait for the log to confirm a publish; then the sender gets a 503."
     )

@@ -2,6 +2,7 @@
 
 from shared.db.engine import Database
 from shared.errors import Misconfigured
+from shared.events.topics import ALL_TOPICS
 from shared.log.embedded import EmbeddedLog
 from shared.log.kafka import KafkaLog
 from shared.log.kafka_security import kafka_security
@@ -23,6 +24,7 @@ def open_log(settings: Settings, database: Database | None) -> Log:
             session_timeout_seconds=settings.log_session_timeout_seconds,
             static_members=settings.instance is not None,
             prefix=settings.kafka_prefix,
+            retention_seconds=_retention(settings),
         )
     if database is None:
         raise Misconfigured("the embedded log needs a database")
@@ -30,4 +32,12 @@ def open_log(settings: Settings, database: Database | None) -> Log:
         database,
         publish_timeout_seconds=settings.log_publish_timeout_seconds,
         session_timeout_seconds=settings.log_session_timeout_seconds,
+        retention_seconds=_retention(settings),
     )
+
+
+def _retention(settings: Settings) -> dict[str, int]:
+    """How long each topic that is named is kept. Raises Misconfigured for one that there is not."""
+    if unknown := settings.log_retention_hours.keys() - {topic.name for topic in ALL_TOPICS}:
+        raise Misconfigured(f"LEADFLOW_LOG_RETENTION_HOURS: {min(unknown)[:100]} is no topic of leadflow")
+    return {topic: max(1, round(hours * 3600)) for topic, hours in settings.log_retention_hours.items()}

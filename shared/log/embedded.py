@@ -116,7 +116,9 @@ class EmbeddedLog:
         publish_timeout_seconds: float = 5.0,
         session_timeout_seconds: float = 30.0,
         clock: Clock | None = None,
+        retention_seconds: Mapping[str, int] | None = None,
     ) -> None:
+        self._retention_seconds = retention_seconds or {}
         self._database = Database(database.url, pool_size=_POOL_SIZE, timeout_seconds=publish_timeout_seconds)
         self._publish_timeout_seconds = publish_timeout_seconds
         self._session_timeout_seconds = session_timeout_seconds
@@ -154,7 +156,8 @@ class EmbeddedLog:
     async def ensure_topics(self, topics: Sequence[TopicSpec]) -> None:
         async with answering(self._publish_timeout_seconds), self._database.transaction(ALL_WORKSPACES) as connection:
             for topic in sorted(topics, key=lambda topic: topic.name):
-                retention = {"name": topic.name, "retention_seconds": topic.retention_seconds}
+                seconds = self._retention_seconds.get(topic.name, topic.retention_seconds)
+                retention = {"name": topic.name, "retention_seconds": seconds}
                 if (await connection.execute(_ADD_TOPIC, retention)).scalar_one():
                     wanted = {"topic": topic.name, "partitions": topic.partitions}
                     await connection.execute(_ADD_PARTITIONS, wanted)

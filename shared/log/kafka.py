@@ -69,6 +69,7 @@ _PRODUCER_FAULTS = (
 _TOLERATED_FAULTS = 1
 # The broker's time, so that ages do not depend on the senders' clocks.
 _TOPIC_CONFIGURATION = {"message.timestamp.type": "LogAppendTime"}
+_LONGEST_SEGMENT_SECONDS = 86_400
 _MINIMUM_IN_SYNC = {"min.insync.replicas": "2"}
 
 
@@ -90,8 +91,10 @@ class KafkaLog:
         session_timeout_seconds: float = 30.0,
         static_members: bool = False,
         prefix: str = "",
+        retention_seconds: Mapping[str, int] | None = None,
     ) -> None:
         self._bootstrap_servers = bootstrap_servers
+        self._retention_seconds = retention_seconds or {}
         self._security = security
         self._prefix = prefix
         self._replication_factor = replication_factor
@@ -118,7 +121,14 @@ class KafkaLog:
             await _stop_producer(producer)
 
     async def ensure_topics(self, topics: Sequence[TopicSpec]) -> None:
-        topics = [replace(topic, name=self._prefix + topic.name) for topic in topics]
+        topics = [
+            replace(
+                topic,
+                name=self._prefix + topic.name,
+                retention_seconds=self._retention_seconds.get(topic.name, topic.retention_seconds),
+            )
+            for topic in topics
+        ]
         try:
             async with asyncio.timeout(_ADMIN_SECONDS), self._admin() as admin:
                 while True:
@@ -306,7 +316,12 @@ class KafkaLog:
             raise Misconfigured(f"Kafka refuses to make topic {name}: {kind.__name__} {' '.join(map(str, message))}")
 
     def _new_topic(self, topic: TopicSpec) -> NewTopic:
-        configuration = {**_TOPIC_CONFIGURATION, "retention.ms": str(topic.retention_seconds * 1000)}
+        configuration = {
+            **_TOPIC_CONFIGURATION,
+            "retention.ms": str(topic.retention_seconds * 1000),
+            # Only whole segments are deleted, and never the one that is written to.
+            "segment.ms": str(min(topic.retention_seconds, _LONGEST_SEGMENT_SECONDS) * 1000),
+        }
         if self._replication_factor >= 3:
             configuration |= _MINIMUM_IN_SYNC
         return NewTopic(topic.name, topic.partitions, self._replication_factor, topic_configs=configuration)
