@@ -61,6 +61,7 @@ def summary(one: Listed) -> dict[str, Json]:
         "reason": letter.reason,
         "from": came_from,
         "bytes": letter.whole_bytes,
+        "trace_id": letter.trace_id,
         "replay": _said(one.replay),
     }
 

@@ -16,6 +16,7 @@ from services.pipeline.subscription_repository import Subscription, enabled_of
 from shared.events.envelope import Message
 from shared.events.json import Json
 from shared.events.scores import LeadErased
+from shared.observability.tracing import TraceContext
 from shared.sealing.data_keys import Item, sealing_of
 
 DELIVERED_TYPES = (
@@ -46,12 +47,13 @@ class Delivery:
 
 @dataclass(slots=True)
 class FanOut:
-    """Gathers what one transaction tells, and the deliveries of it."""
+    """Gathers what one transaction tells, and the deliveries of it; `trace` is where what is added comes from."""
 
     subscriptions: Mapping[str, Sequence[Subscription]]
     now: datetime
     deliveries: list[Delivery] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
+    trace: TraceContext | None = None
     _bodies: dict[str, "_Body"] = field(default_factory=dict)
 
     def add(self, message: Message, body: bytes) -> None:
@@ -59,7 +61,7 @@ class FanOut:
         kind = str(getattr(message, "type", ""))
         self.told.append(Told(message.workspace, message.id, kind, message.subject))
         owner = None if isinstance(message, LeadErased) else (UUID(message.subject), message.workspace)
-        self._bodies[message.id] = _Body(kind, body, owner)
+        self._bodies[message.id] = _Body(kind, body, owner, self.trace)
         listening = [item for item in self.subscriptions.get(message.workspace, ()) if _hears(item, kind)]
         fields = _fields(message) if any(item.filter for item in listening) else {}
         for subscription in listening:
@@ -75,7 +77,7 @@ class FanOut:
     def add_for(self, delivery: Delivery, kind: str, body: bytes) -> None:
         """Deliver `body`, of the type `kind` and about no lead, to one subscription."""
         self.deliveries.append(delivery)
-        self._bodies[delivery.message_id] = _Body(kind, body, None)
+        self._bodies[delivery.message_id] = _Body(kind, body, None, self.trace)
 
     async def write(self, connection: AsyncConnection) -> None:
         """Write messages, deliveries and, last, the feed; a message that was fanned out before is not again.
@@ -87,16 +89,17 @@ class FanOut:
         sealed = await self._sealed(connection)
         await connection.execute(
             text("""
-                INSERT INTO pipeline.webhook_message (id, type, body, created_at)
-                SELECT id, type, body, :now
-                FROM unnest(CAST(:ids AS text[]), CAST(:types AS text[]), CAST(:bodies AS bytea[]))
-                     AS item (id, type, body)
+                INSERT INTO pipeline.webhook_message (id, type, body, created_at, traceparent)
+                SELECT id, type, body, :now, traceparent
+                FROM unnest(CAST(:ids AS text[]), CAST(:types AS text[]), CAST(:bodies AS bytea[]),
+                            CAST(:traces AS text[])) AS item (id, type, body, traceparent)
                 ON CONFLICT DO NOTHING
             """),
             {
                 "ids": list(self._bodies),
                 "types": [body.kind for body in self._bodies.values()],
                 "bodies": [sealed.get(id_, body.content) for id_, body in self._bodies.items()],
+                "traces": [str(body.trace) if body.trace else None for body in self._bodies.values()],
                 "now": self.now,
             },
         )
@@ -137,6 +140,7 @@ class _Body:
     kind: str
     content: bytes
     owner: tuple[UUID, str] | None
+    trace: TraceContext | None
 
 
 async def fan_out_for(connection: AsyncConnection, workspaces: Iterable[str], now: datetime) -> FanOut:

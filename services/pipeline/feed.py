@@ -41,11 +41,12 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class FeedEntry:
-    """A message of the feed and where it stands."""
+    """A message of the feed, where it stands, and the `traceparent` of what it comes from."""
 
     position: int
     type: str
     body: bytes
+    traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ async def read(connection: AsyncConnection, workspace: str, *, after: int, wante
     scanned = max(limit, _SCAN) if wanted.filter else limit
     rows = await connection.execute(
         text("""
-            SELECT position, feed.type, body FROM pipeline.feed
+            SELECT position, feed.type, body, traceparent FROM pipeline.feed
             JOIN pipeline.webhook_message ON webhook_message.id = message_id
             WHERE workspace = :workspace AND position > :after AND position <= :until
                 AND (CAST(:types AS text[]) = '{}' OR feed.type = ANY(CAST(:types AS text[])))
@@ -118,7 +119,7 @@ async def read(connection: AsyncConnection, workspace: str, *, after: int, wante
     looked_at = rows.all()
     bodies = await message_bodies.opened(connection, [row.body for row in looked_at])
     found = [
-        FeedEntry(row.position, row.type, body)
+        FeedEntry(row.position, row.type, body, row.traceparent)
         for row, body in zip(looked_at, bodies, strict=True)
         if body is not None and _passes(wanted.filter, body)
     ][:limit]

@@ -11,9 +11,11 @@ from shared.errors import InvalidInput
 from shared.events.codec import decode
 from shared.events.json import STORABLE, json_faults, parse_json
 from shared.events.scores import LeadErased, LeadEventsRecorded, LeadMerged, LeadScoreChanged, LeadUnmerged
+from shared.events.topics import LEAD_SCORES
 from shared.log.dead_letter import sort_out
 from shared.log.letter_sealing import set_aside
 from shared.log.protocol import Log, ReceivedRecord
+from shared.observability import tracing
 
 
 class Handlers:
@@ -27,9 +29,10 @@ class Handlers:
 
     async def handle(self, records: Sequence[ReceivedRecord]) -> None:
         """Take in a batch. Raises TransientError when it has to come again."""
-        batch, letters = sort_out(records, read)
-        await self._service.take_in(batch)
-        await set_aside(self._database, self._log, letters, now=self._clock.now())
+        with tracing.batch(LEAD_SCORES.name, records):
+            batch, letters = sort_out(records, read)
+            await self._service.take_in(batch)
+            await set_aside(self._database, self._log, letters, now=self._clock.now())
         metrics.MESSAGES.labels("dead_lettered").inc(len(letters))
 
 
@@ -45,7 +48,7 @@ def read(record: ReceivedRecord) -> Received:
     for document in (facts, *(dict(event.properties) for event in events)):
         for path, reason in json_faults(document, STORABLE):
             raise InvalidInput(f"{path}: {reason}", code="not_storable", field=path)
-    return Received(message, record.value)
+    return Received(message, record.value, tracing.read_record(record))
 
 
 def _check_text(body: bytes) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.pipeline.domain.lead import Lead
 from services.pipeline.telling import Line, Sequences, StayLine
 from shared.events.scores import ScoreChange
+from shared.observability.tracing import TraceContext
 
 LeadKey = tuple[str, str]
 """Workspace and id."""
@@ -174,22 +175,23 @@ async def remember_model(connection: AsyncConnection, workspace: str, change: Sc
     )
 
 
-async def add_lines(connection: AsyncConnection, lines: Sequence[tuple[LeadKey, Line]]) -> None:
-    """Lines of timelines."""
+async def add_lines(connection: AsyncConnection, lines: Sequence[tuple[LeadKey, Line, TraceContext | None]]) -> None:
+    """Lines of timelines, each with the trace that it comes from."""
     await connection.execute(
         text("""
-            INSERT INTO pipeline.timeline (workspace, lead_id, at, kind, data)
-            SELECT workspace, id, at, kind, CAST(data AS json)
+            INSERT INTO pipeline.timeline (workspace, lead_id, at, kind, data, trace_id)
+            SELECT workspace, id, at, kind, CAST(data AS json), trace_id
             FROM unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[]), CAST(:moments AS timestamptz[]),
-                        CAST(:kinds AS text[]), CAST(:data AS text[])) WITH ORDINALITY
-                 AS item (workspace, id, at, kind, data, number)
+                        CAST(:kinds AS text[]), CAST(:data AS text[]), CAST(:traces AS uuid[])) WITH ORDINALITY
+                 AS item (workspace, id, at, kind, data, trace_id, number)
             ORDER BY number
         """),
         {
-            **_key_columns([key for key, _ in lines]),
-            "moments": [line.at for _, line in lines],
-            "kinds": [line.kind for _, line in lines],
-            "data": [_json(line.data) for _, line in lines],
+            **_key_columns([key for key, _, _ in lines]),
+            "moments": [line.at for _, line, _ in lines],
+            "kinds": [line.kind for _, line, _ in lines],
+            "data": [_json(line.data) for _, line, _ in lines],
+            "traces": [UUID(trace.trace_id) if trace else None for _, _, trace in lines],
         },
     )
 

@@ -21,17 +21,20 @@ from shared.db.outbox import Outbox
 from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput, Refused
 from shared.events.scores import LeadErased, LeadEventsRecorded, LeadMerged, LeadScoreChanged, LeadUnmerged
+from shared.observability import tracing
 from shared.observability.metrics import END_TO_END
+from shared.observability.tracing import TraceContext
 
 ScorerMessage = LeadEventsRecorded | LeadScoreChanged | LeadMerged | LeadUnmerged | LeadErased
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message of the scorer with the bytes it came in."""
+    """A message of the scorer with the bytes it came in, and where it comes from."""
 
     message: ScorerMessage
     body: bytes
+    trace: TraceContext | None = None
 
 
 class PipelineService:
@@ -79,6 +82,7 @@ class PipelineService:
             if active is None:
                 raise Refused("no pipeline has been published", code="no_pipeline")
             now = self._clock.now()
+            work.because_of(tracing.request(), lead_id)
             lead, begun = domain.begun(row.lead, active.pipeline, now)
             lead, fact = domain.after_request(lead, move, active.pipeline, now)
             lead = replace(lead, word_at=now) if isinstance(fact, Moved) else lead
@@ -151,6 +155,7 @@ def _take_in(work: Work, received: Received, erased: Collection[LeadKey]) -> str
     row = work.rows[message.workspace, message.data.lead.id]
     if message.data.sequence <= row.scores_seen:
         return "repeated"
+    work.because_of(received.trace, row.lead.id)
     if isinstance(message, LeadErased):
         row.scores_seen = message.data.sequence
         work.erase(row, [work.rows[key] for key in _leads_of(message)[1:]])
@@ -229,6 +234,8 @@ def _tell_moments(work: Work, key: LeadKey, now: datetime) -> list[timedelta]:
         return []
     active = work.pipeline_of(row)
     lead, facts = domain.after_moments(row.lead, active.pipeline if active else None, now)
+    if facts:
+        work.because_of(None, row.lead.id)
     work.unfold(row, lead, facts)
     work.reconsider_due(row)
     return [now - fact.at for fact in facts]

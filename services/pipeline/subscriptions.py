@@ -29,6 +29,7 @@ from shared.clock import Clock
 from shared.db.engine import Database
 from shared.errors import InvalidInput, Refused
 from shared.events.json import Json
+from shared.observability import tracing
 
 MOST_SUBSCRIPTIONS: Final = 200
 REPLAY_PAGE: Final = 1_000
@@ -236,7 +237,9 @@ async def send_test(
     message = operational.tested(uuid4(), subscription_id, workspace=workspace, at=now)
     secrets = [secret.text for secret in subscription.secrets_at(now)]
     headers = signed_headers(message.id, message.body, at=now, secrets=secrets)
-    return Tested(message.id, await sender.send(subscription.url, headers, message.body))
+    with tracing.span("POST webhook", "client", parent=tracing.current()) as span:
+        headers[tracing.HEADER] = str(span.context)
+        return Tested(message.id, await sender.send(subscription.url, headers, message.body))
 
 
 def _known_types(names: Sequence[str]) -> tuple[str, ...]:

@@ -67,6 +67,7 @@ class HistoryLine:
     at: datetime
     kind: str
     data: dict[str, Json]
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,7 @@ def _worth_at(entry: LedgerEntry, values: Mapping[str, float], age_seconds: floa
 async def _history(
     connection: AsyncConnection, table: str, key: LeadKey, *, before: HistoryPlace | None, limit: int
 ) -> list[HistoryLine]:
-    kind = "kind" if table == "timeline" else "'stage' AS kind"
+    kind = "kind, trace_id" if table == "timeline" else "'stage' AS kind, CAST(NULL AS uuid) AS trace_id"
     clause = "AND (at, id) < (:at, :line)" if before else ""
     rows = await connection.execute(
         text(f"""
@@ -188,4 +189,5 @@ async def _history(
 
 
 def _line(row: Row[tuple[object, ...]]) -> HistoryLine:
-    return HistoryLine(row.id, row.at, row.kind, from_json(row.data))
+    trace_id = row.trace_id.hex if row.trace_id else None
+    return HistoryLine(row.id, row.at, row.kind, from_json(row.data), trace_id)

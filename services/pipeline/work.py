@@ -19,6 +19,8 @@ from shared.db.outbox import Outbox, Outgoing
 from shared.events.codec import encode
 from shared.events.scores import LeadScoreChanged
 from shared.events.topics import ENGAGEMENT_EVENTS
+from shared.observability import tracing
+from shared.observability.tracing import TraceContext
 
 
 @dataclass(slots=True)
@@ -34,7 +36,7 @@ class Work:
     _before: dict[LeadKey, Lead] = field(init=False)
     _due: set[LeadKey] = field(default_factory=set)
     _outgoing: list[Outgoing] = field(default_factory=list)
-    _lines: list[tuple[LeadKey, Line]] = field(default_factory=list)
+    _lines: list[tuple[LeadKey, Line, TraceContext | None]] = field(default_factory=list)
     _stays: list[tuple[LeadKey, StayLine]] = field(default_factory=list)
     _standings: dict[LeadKey, Standing] = field(default_factory=dict)
     _merges: list[tuple[LeadKey, str]] = field(default_factory=list)
@@ -55,6 +57,12 @@ class Work:
         """The active pipeline of the lead's workspace."""
         return self.pipelines.get(row.lead.workspace)
 
+    def because_of(self, trace: TraceContext | None, lead_id: str) -> None:
+        """What is told from now on goes on in this trace; without one, in a new one."""
+        self.fan_out.trace = tracing.follow(
+            "tell lead", "producer", parent=trace, attributes={"leadflow.lead": lead_id}
+        )
+
     def unfold(self, row: LeadRow, lead: Lead, facts: Sequence[Fact]) -> None:
         """The lead is now `lead`, because `facts` came to pass."""
         if lead.next_moment != row.lead.next_moment:
@@ -64,8 +72,8 @@ class Work:
         told = tell(lead, facts, self.pipeline_of(row), row.sequences, now=self.fan_out.now)
         self._touched.add(row.key)
         self._facts += facts
-        self._outgoing += told.outgoing
-        self._lines += [(row.key, line) for line in told.lines]
+        self._outgoing += [replace(outgoing, trace=self.fan_out.trace) for outgoing in told.outgoing]
+        self._lines += [(row.key, line, self.fan_out.trace) for line in told.lines]
         self._stays += [(row.key, stay) for stay in told.stays]
         for outgoing in told.outgoing:
             if outgoing.topic is ENGAGEMENT_EVENTS:

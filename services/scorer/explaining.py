@@ -155,6 +155,14 @@ class Explainer:
                 subject = await self._from_history(connection, subject)
         return subject, await asyncio.to_thread(_judged, subject, found, self._clock.now())
 
+    async def latest_event(self, workspace: str, lead_id: UUID) -> RecordedEvent | None:
+        """What the lead did last, as recorded."""
+        async with self._database.transaction(workspace) as connection:
+            subject = await self._find(connection, workspace, lead_id)
+            leads = [subject.id, *await record_repository.absorbed_by(connection, subject.id)]
+            found = await record_repository.events_of(connection, leads, before=None, event_type=None, limit=1)
+        return found[0] if found else None
+
     async def _subject(self, workspace: str, lead_id: UUID, *, since: datetime) -> Subject:
         async with self._database.transaction(workspace) as connection:
             subject = await self._find(connection, workspace, lead_id)

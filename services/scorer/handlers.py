@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer import metrics
+from services.scorer.causes import event_key
 from services.scorer.service import Note, Scorer
 from shared.clock import Clock
 from shared.db.engine import Database
@@ -13,11 +14,14 @@ from shared.errors import InvalidInput
 from shared.events.codec import decode
 from shared.events.engagement import EngagementAccepted
 from shared.events.json import STORABLE, json_faults
+from shared.events.topics import ENGAGEMENT_EVENTS
 from shared.log import handled
 from shared.log.dead_letter import DeadLetter, sort_out
 from shared.log.handled import Fate
 from shared.log.letter_sealing import set_aside
 from shared.log.protocol import Log, ReceivedRecord
+from shared.observability import tracing
+from shared.observability.tracing import TraceContext
 
 GROUP = "scorer"
 
@@ -33,9 +37,13 @@ class Handlers:
 
     async def handle(self, records: Sequence[ReceivedRecord]) -> None:
         """Count a batch. Raises TransientError when it has to come again."""
-        messages, letters = sort_out(records, read)
-        await self._scorer.count(messages, reach=ALL_WORKSPACES, note=_in_the_books(records, letters))
-        await set_aside(self._database, self._log, letters, now=self._clock.now())
+        with tracing.batch(ENGAGEMENT_EVENTS.name, records):
+            traced, letters = sort_out(records, _read_with_trace)
+            # Of an event that comes twice the first one counts.
+            traces = {event_key(message): trace for message, trace in reversed(traced) if trace is not None}
+            messages, note = [message for message, _ in traced], _in_the_books(records, letters)
+            await self._scorer.count(messages, reach=ALL_WORKSPACES, note=note, traces=traces)
+            await set_aside(self._database, self._log, letters, now=self._clock.now())
         metrics.EVENTS.labels("dead_lettered").inc(len(letters))
 
 
@@ -66,3 +74,7 @@ def read(record: ReceivedRecord) -> EngagementAccepted:
     for path, reason in json_faults(document, STORABLE):
         raise InvalidInput(f"{path}: {reason}", code="not_storable", field=path)
     return message
+
+
+def _read_with_trace(record: ReceivedRecord) -> tuple[EngagementAccepted, TraceContext | None]:
+    return read(record), tracing.read_record(record)

@@ -37,6 +37,7 @@ class StoredEvent:
     received_at: datetime
     body: bytes
     digest: bytes
+    trace_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,14 +217,16 @@ async def store_events(connection: AsyncConnection, events: Sequence[StoredEvent
     result = await connection.execute(
         text("""
             INSERT INTO scorer.event
-                (workspace, source, event_id, lead_id, type, occurred_at, received_at, body, sealed, digest)
+                (workspace, source, event_id, lead_id, type, occurred_at, received_at, body, sealed, digest,
+                 trace_id)
             SELECT workspace, source, event_id, lead_id, type, occurred_at, received_at,
-                   convert_from(body, 'UTF8')::jsonb, sealed, digest
+                   convert_from(body, 'UTF8')::jsonb, sealed, digest, trace_id
             FROM unnest(CAST(:workspaces AS text[]), CAST(:sources AS text[]), CAST(:ids AS text[]),
                         CAST(:leads AS uuid[]), CAST(:types AS text[]), CAST(:occurred AS timestamptz[]),
                         CAST(:received AS timestamptz[]), CAST(:bodies AS bytea[]), CAST(:sealed AS bytea[]),
-                        CAST(:digests AS bytea[]))
-                 AS item (workspace, source, event_id, lead_id, type, occurred_at, received_at, body, sealed, digest)
+                        CAST(:digests AS bytea[]), CAST(:traces AS uuid[]))
+                 AS item (workspace, source, event_id, lead_id, type, occurred_at, received_at, body, sealed, digest,
+                          trace_id)
             ON CONFLICT DO NOTHING
         """),
         {
@@ -235,6 +238,7 @@ async def store_events(connection: AsyncConnection, events: Sequence[StoredEvent
             "bodies": nothing if sealing.on else contents,
             "sealed": contents if sealing.on else nothing,
             "digests": [event.digest for event in events],
+            "traces": [event.trace_id for event in events],
         },
     )
     return int(result.rowcount)

@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer import erasing, metrics, repository, separating, separation_repository, stored_leads
+from services.scorer.causes import UNTRACED, Causes, Traces, event_key
 from services.scorer.domain.identity import IdentityKey, KnownLead, Person, resolve
 from services.scorer.domain.lead import (
     ActiveModel,
@@ -42,6 +43,7 @@ from shared.events.engagement import EVENT_VOIDED, EngagementAccepted, Engagemen
 from shared.events.scores import LeadMerged, LeadScoreChanged
 from shared.events.topics import LEAD_SCORES
 from shared.observability.metrics import END_TO_END
+from shared.observability.tracing import TraceContext
 from shared.sealing.erasures import Erasure
 
 Note = Callable[[AsyncConnection, Sequence[bool]], Awaitable[None]]
@@ -63,15 +65,22 @@ class Scorer:
         self._models = ModelBook()
         self._shadows = Shadows(database, clock, self._models)
 
-    async def count(self, messages: Sequence[EngagementAccepted], *, reach: Reach, note: Note | None = None) -> None:
+    async def count(
+        self,
+        messages: Sequence[EngagementAccepted],
+        *,
+        reach: Reach,
+        note: Note | None = None,
+        traces: Traces = UNTRACED,
+    ) -> None:
         """Count each event once, whoever brings it how often; all are of workspaces within `reach`.
 
-        `note` is told in the same transaction which of them were new.
+        `note` is told in the same transaction which of them were new. What is told goes on in their `traces`.
         """
         with metrics.TRANSACTION.time():
             async with self._database.transaction(reach) as connection:
                 fresh, repetitions = await self._without_duplicates(connection, messages)
-                counted, told = await self._count_fresh(connection, fresh) if fresh else ([], [])
+                counted, told = await self._count_fresh(connection, fresh, traces) if fresh else ([], [])
                 if note is not None:
                     new = {id(message) for message in counted}
                     await note(connection, [id(message) in new for message in messages])
@@ -161,11 +170,11 @@ class Scorer:
         """The events that are new here, and what each of the others is."""
         first: dict[EventKey, EngagementAccepted] = {}
         for message in messages:
-            first.setdefault(_key(message), message)
+            first.setdefault(event_key(message), message)
         known = await repository.known_events(connection, list(first))
         repetitions: list[str] = []
         for message in messages:
-            key = _key(message)
+            key = event_key(message)
             if key in known:
                 repetitions.append(_repetition(known[key], message))
             elif first[key] is not message:
@@ -173,7 +182,7 @@ class Scorer:
         return [message for key, message in first.items() if key not in known], repetitions
 
     async def _count_fresh(
-        self, connection: AsyncConnection, fresh: Sequence[EngagementAccepted]
+        self, connection: AsyncConnection, fresh: Sequence[EngagementAccepted], traces: Traces
     ) -> tuple[Sequence[EngagementAccepted], list[Outgoing]]:
         """Those of the events that count, and what is to be told of them."""
         now = self._clock.now()
@@ -185,11 +194,14 @@ class Scorer:
         leads = await self._lock(connection, [known for person in people for known in person.leads])
         survivors = await self._settle_identities(connection, people, now)
         owners = {index: survivors[place] for place, person in enumerate(people) for index in person.mentions}
-        await _store(connection, [(message, owners[index]) for index, message in enumerate(counted)])
+        await _store(connection, [(message, owners[index]) for index, message in enumerate(counted)], traces)
         happenings = {survivors[place]: _happening(person, counted, leads) for place, person in enumerate(people)}
-        await self._retract(connection, counted, happenings)
+        causes = Causes(traces)
+        for index, message in enumerate(counted):
+            causes.add(owners[index], message)
+        await self._retract(connection, counted, happenings, causes)
         touched = await stored_leads.lock(connection, happenings)
-        return counted, await self._let_happen(connection, touched, happenings)
+        return counted, await self._let_happen(connection, touched, happenings, causes)
 
     async def _who(
         self, connection: AsyncConnection, mentions: Sequence[Sequence[IdentityKey]]
@@ -248,6 +260,7 @@ class Scorer:
         connection: AsyncConnection,
         fresh: Sequence[EngagementAccepted],
         happenings: dict[UUID, Happening],
+        causes: Causes,
     ) -> None:
         for message in fresh:
             target = message.data.properties.get("event_id")
@@ -256,16 +269,21 @@ class Scorer:
             key = EventKey(message.workspace, message.data.source, target)
             for owner in await repository.void_events(connection, [key]):
                 happenings[owner] = happenings.get(owner, Happening()).with_retraction(message.data)
+                causes.add(owner, message)
 
     async def _let_happen(
-        self, connection: AsyncConnection, leads: Mapping[UUID, Lead], happenings: Mapping[UUID, Happening]
+        self,
+        connection: AsyncConnection,
+        leads: Mapping[UUID, Lead],
+        happenings: Mapping[UUID, Happening],
+        causes: Causes | None = None,
     ) -> list[Outgoing]:
         now = self._clock.now()
 
         def update(active: ActiveModel, lead: Lead, id_: UUID, is_rebuilt: bool) -> Outcome:
             return happen(active, lead, happenings.get(id_, Happening()), now, is_rebuilt=is_rebuilt)
 
-        return await self._update(connection, leads, update, happenings)
+        return await self._update(connection, leads, update, happenings, causes)
 
     async def _update(
         self,
@@ -273,6 +291,7 @@ class Scorer:
         leads: Mapping[UUID, Lead],
         update: Callable[[ActiveModel, Lead, UUID, bool], Outcome],
         happenings: Mapping[UUID, Happening],
+        causes: Causes | None = None,
     ) -> list[Outgoing]:
         """Apply `update` to each lead, on its folded state where that can answer, else on its whole history.
 
@@ -302,7 +321,7 @@ class Scorer:
             outcomes[id_] = update(active, rebuilt(active, leads[id_], history), id_, True)
         await stored_leads.save(connection, outcomes)
         await self._shadows.follow(connection, chosen, _changed(leads, outcomes, happenings))
-        told = _outgoing(outcomes)
+        told = _outgoing(outcomes, causes or Causes())
         await self._outbox.append(connection, told)
         return told
 
@@ -327,8 +346,10 @@ class Scorer:
             END_TO_END.labels("scored").observe(max(0.0, (now - message.data.received_at).total_seconds()))
 
 
-async def _store(connection: AsyncConnection, owned: Sequence[tuple[EngagementAccepted, UUID]]) -> None:
-    stored = [_stored(message, owner) for message, owner in owned]
+async def _store(
+    connection: AsyncConnection, owned: Sequence[tuple[EngagementAccepted, UUID]], traces: Traces
+) -> None:
+    stored = [_stored(message, owner, traces.get(event_key(message))) for message, owner in owned]
     if await repository.store_events(connection, stored) != len(stored):
         raise Contended("another scorer stored one of these events meanwhile")
 
@@ -353,10 +374,13 @@ def _changed(
     }
 
 
-def _outgoing(outcomes: Mapping[UUID, Outcome]) -> list[Outgoing]:
-    return [
-        Outgoing(LEAD_SCORES, str(id_), message) for id_, outcome in outcomes.items() for message in outcome.messages
-    ]
+def _outgoing(outcomes: Mapping[UUID, Outcome], causes: Causes) -> list[Outgoing]:
+    told: list[Outgoing] = []
+    for id_, outcome in outcomes.items():
+        if outcome.messages:
+            trace = causes.follow(id_)
+            told += [Outgoing(LEAD_SCORES, str(id_), message, trace) for message in outcome.messages]
+    return told
 
 
 def _names(message: EngagementAccepted) -> list[IdentityKey]:
@@ -367,20 +391,17 @@ def _workspace(person: Person) -> str:
     return next(iter(person.names)).workspace
 
 
-def _key(message: EngagementAccepted) -> EventKey:
-    return EventKey(message.workspace, message.data.source, message.data.id)
-
-
-def _stored(message: EngagementAccepted, owner: UUID) -> StoredEvent:
+def _stored(message: EngagementAccepted, owner: UUID, trace: TraceContext | None) -> StoredEvent:
     event = message.data
     return StoredEvent(
-        key=_key(message),
+        key=event_key(message),
         lead_id=owner,
         type=event.type,
         occurred_at=event.occurred_at,
         received_at=event.received_at,
         body=to_json(event),
         digest=_digest(event),
+        trace_id=UUID(trace.trace_id) if trace else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Counts, times and traces every request, as pure ASGI: Starlette's BaseHTTPMiddleware costs four times the request."""
+"""Counts, times and traces requests, as pure ASGI: Starlette's BaseHTTPMiddleware costs four times the request."""
 
 from collections.abc import Iterable
 from time import perf_counter

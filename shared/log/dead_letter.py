@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from shared.errors import InvalidInput, Refused
 from shared.log.protocol import MAX_RECORD_BYTES, Log, Partition, ReceivedRecord, Record, size_of
+from shared.observability import tracing
 from shared.observability.metrics import DEAD_LETTERS, BoundedLabel
 from shared.sealing.envelope import is_sealed
 
@@ -56,6 +57,12 @@ class StoredLetter:
         """The letter with its content; None where nobody has the key any more."""
         record = replace(self.record, value=content or b"")
         return replace(self, record=record, is_sealed=False, is_erased=content is None)
+
+    @property
+    def trace_id(self) -> str | None:
+        """The trace in which the record came."""
+        trace = tracing.read_record(self.record)
+        return None if trace is None else trace.trace_id
 
     def original(self) -> Record:
         """The record as it was published once. Raises Refused when it was erased, or not all of it was kept."""
@@ -146,7 +153,7 @@ def _moment(text: str) -> datetime | None:
 
 def _enveloped(letter: DeadLetter, now: datetime) -> Record:
     """The bytes as they came. Beside a record at the size limit there is no room: then its own headers go
-    first, and what of its end does not fit, with its whole length in a header.
+    first, but for where it comes from, and what of its end does not fit, with its whole length in a header.
     """
     received, about = letter.record, _about(letter, now)
     if letter.sealed is not None:
@@ -156,6 +163,8 @@ def _enveloped(letter: DeadLetter, now: datetime) -> Record:
     if size_of(record) <= MAX_RECORD_BYTES:
         return record
     about[f"{_PREFIX}value-bytes"] = str(len(received.value)).encode()
+    if (trace := tracing.read_record(received)) is not None:
+        about[tracing.HEADER] = trace.encode()
     room = MAX_RECORD_BYTES - size_of(Record(received.key, b"", about))
     return Record(received.key, received.value[:room], about)
 

@@ -42,6 +42,7 @@ FIELDS = frozenset(
         "http_route",
         "kind",
         "leadflow_lead",
+        "leadflow_message",
         "leadflow_source_kind",
         "leadflow_subscription",
         "messaging_batch_message_count",

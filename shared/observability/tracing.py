@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -28,7 +28,9 @@ Attributes: TypeAlias = Mapping[str, str | int | bool]
 
 _LONGEST = 512
 # https://www.w3.org/TR/trace-context/#traceparent-header: a later version may say more, after another dash.
-_FORM = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
+_FORM = re.compile(
+    r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII
+)
 _SAMPLED = 1
 
 
@@ -142,6 +144,12 @@ def current() -> TraceContext | None:
     return None if span is None else span.context
 
 
+def request() -> TraceContext | None:
+    """Where the work of this task stands if somebody asked for it over HTTP; batches and time are nobody's trace."""
+    around = _current.get()
+    return around.context if around is not None and around.kind == "server" else None
+
+
 @contextmanager
 def span(
     name: str,
@@ -163,6 +171,15 @@ def span(
         begun._end(None)  # noqa: SLF001
     finally:
         _current.reset(token)
+
+
+@contextmanager
+def batch(topic: str, records: Sequence[ReceivedRecord]) -> Iterator[Span]:
+    """The span of a batch: a trace of its own, with a link to where each record comes from."""
+    links = dict.fromkeys(trace for record in records if (trace := read_record(record))) if is_recording() else ()
+    attributes: Attributes = {"messaging.destination.name": topic, "messaging.batch.message_count": len(records)}
+    with span(f"process {topic}", "consumer", links=links, attributes=attributes) as begun:
+        yield begun
 
 
 def follow(

@@ -124,6 +124,9 @@ class HistoryEntry(BaseModel):
     at: datetime
     kind: str = Field(description="event, score, threshold, qualification, stage, refusal, stall, merge or unmerge.")
     data: dict[str, Json]
+    trace_id: str | None = Field(
+        description="Of a timeline: the W3C trace in which it came, as in logs and exported spans; else null."
+    )
 
 
 class History(BaseModel):
@@ -213,7 +216,7 @@ def threshold_views(view: LeadView) -> dict[str, ThresholdView]:
 
 def history_entry(line: HistoryLine) -> HistoryEntry:
     """A line as it travels."""
-    return HistoryEntry(at=line.at, kind=line.kind, data=line.data)
+    return HistoryEntry(at=line.at, kind=line.kind, data=line.data, trace_id=line.trace_id)
 
 
 def _reason(item: AgedEntry) -> Reason:

@@ -30,6 +30,8 @@ from shared.db.reach import ALL_WORKSPACES
 from shared.errors import TransientError
 from shared.events.envelope import rfc3339
 from shared.events.json import Json
+from shared.observability import tracing
+from shared.observability.tracing import Attributes, Span
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +135,10 @@ class Dispatcher:
             metrics.WEBHOOK_FIRST_ATTEMPT.observe(max(0.0, (at - delivery.told_at).total_seconds()))
         alive = [secret.text for secret in delivery.secrets if secret.is_good(at)]
         headers = signed_headers(delivery.message_id, delivery.body, at=at, secrets=alive)
-        answer = await self._sender.send(delivery.url, headers, delivery.body)
+        with tracing.span("POST webhook", "client", parent=delivery.trace, attributes=_about(delivery)) as span:
+            headers[tracing.HEADER] = str(span.context)
+            answer = await self._sender.send(delivery.url, headers, delivery.body)
+            _describe(span, answer)
         try:
             await self._settle(delivery, at, answer)
         except TransientError as error:
@@ -209,6 +214,22 @@ class Dispatcher:
         with contextlib.suppress(TransientError):
             async with self._database.transaction(ALL_WORKSPACES) as connection:
                 await repository.release(connection, self._holder)
+
+
+def _about(delivery: Claimed) -> Attributes:
+    return {
+        "http.request.method": "POST",
+        "http.request.resend_count": delivery.tries,
+        "leadflow.message": delivery.message_id,
+        "leadflow.subscription": str(delivery.subscription_id),
+    }
+
+
+def _describe(span: Span, answer: Answer) -> None:
+    if answer.status is not None:
+        span.attributes["http.response.status_code"] = answer.status
+    if answer.status is None or answer.status >= 400:
+        span.error = answer.error or str(answer.status)
 
 
 def _count(result: str, delivery: Claimed, answer: Answer) -> None:

@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.pipeline import message_bodies
 from services.pipeline.delivery.sender import Answer
 from services.pipeline.subscription_repository import Secret
+from shared.observability import tracing
+from shared.observability.tracing import TraceContext
 
 _SECRETS: TypeAdapter[tuple[Secret, ...]] = TypeAdapter(tuple[Secret, ...])
 
@@ -36,6 +38,7 @@ class Claimed:
     tries: int
     failing: bool
     told_at: datetime | None
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ async def claim(connection: AsyncConnection, lease: Lease, room: Room) -> list[C
                 RETURNING delivery.id, subscription_id, message_id, lead_id, attempts, attempts_before, created_at
             )
             SELECT taken.id, subscription_id, message_id, lead_id, attempts, attempts_before, url, failing,
-                CAST(secrets AS text) AS secrets, body,
+                CAST(secrets AS text) AS secrets, body, traceparent,
                 CASE WHEN attempts = 0 AND NOT failing AND taken.created_at = webhook_message.created_at
                     AND (healthy_since IS NULL OR healthy_since <= taken.created_at) THEN taken.created_at
                 END AS told_at
@@ -137,6 +140,7 @@ async def claim(connection: AsyncConnection, lease: Lease, room: Room) -> list[C
             tries=row.attempts - row.attempts_before,
             failing=row.failing,
             told_at=row.told_at,
+            trace=tracing.read(row.traceparent),
         )
         for row, body in zip(taken, bodies, strict=True)
         if body is not None
