@@ -92,8 +92,7 @@ async def services(installation: Installation) -> AsyncIterator[dict[str, Runnin
             await process.wait_until_ready()
         yield running
     finally:
-        for process in running.values():
-            process.stop()
+        await asyncio.gather(*(asyncio.to_thread(process.stop) for process in running.values()))
 
 
 @asynccontextmanager
@@ -207,9 +206,9 @@ async def test_each_fault_reaches_whom_it_concerns(tmp_path: Path) -> None:
             await heard.until("page", "LagSecondsHigh", "ConsumerStalled")
         with running["scorer"].frozen():
             await heard.until("page", "TargetDown")
-        await heard.until("ticket", "DeliveriesWaitLong")
         async with away(server):
             await heard.until("page", "DatabaseAway", "IngestErrorBudgetBurn")
+        await heard.until("ticket", "DeliveriesWaitLong")
         await heard.until("page", "TargetDown", "LagSecondsHigh", "DatabaseAway", status="resolved")
 
     assert told_without_a_fault == set()
