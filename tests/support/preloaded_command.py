@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -108,6 +109,8 @@ def _run(files: list[int], arguments: list[str], directory: str, environment: di
         code = 0
     except SystemExit as ended:
         code = _exit_code(ended.code)
+    except BaseException:  # noqa: BLE001 - shown as Python shows it, since nothing comes after
+        traceback.print_exc()
     finally:
         with suppress(OSError, ValueError):
             sys.stdout.flush()
