@@ -7,7 +7,10 @@ BoundedLabel, so that the number of series has a limit whatever comes in.
 from importlib.metadata import version
 from typing import Final
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+
+# When a series was made is nothing that anybody asks, and would be a series more for each.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus-client does not say that it returns nothing
 
 OTHER: Final = "other"
 
