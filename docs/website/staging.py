@@ -147,13 +147,14 @@ def _examples() -> Iterator[tuple[str, str]]:
 def _runbooks() -> str:
     pages = sorted((ROOT / "docs/runbooks").glob("*.md"))
     rows = [f"| [{page.stem}]({page.name}) | {_meaning(page)} |" for page in pages]
-    intro = "One page for each alert: what it means, whom it harms, how to find the reason, and what to do."
-    return "\n".join(["# Runbooks", "", intro, "", "| alert | meaning |", "| --- | --- |", *rows, ""])
+    intro = "A page for each alert, and for tasks that come up: what it means, whom it harms, how to find out, what to do."
+    return "\n".join(["# Runbooks", "", intro, "", "| page | meaning |", "| --- | --- |", *rows, ""])
 
 
 def _meaning(page: Path) -> str:
-    """The first sentence of a runbook."""
-    words = page.read_text(encoding="utf-8").partition("## Meaning")[2].split()
+    """The first sentence of a runbook: of an alert what it means, of a task when to do it."""
+    text = page.read_text(encoding="utf-8")
+    words = (text.partition("## Meaning")[2] or text.partition("## When")[2]).split()
     end = next((number for number, word in enumerate(words) if word.endswith((".", ":"))), len(words))
     return " ".join(words[: end + 1]).replace("|", "\\|")
 

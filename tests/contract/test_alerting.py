@@ -107,6 +107,16 @@ def test_an_alert_says_what_how_much_how_urgent_and_where_to_look(rule: Rule) ->
     assert said["dashboard_url"] in DASHBOARDS
 
 
+def test_the_page_about_alerts_names_each_with_its_severity() -> None:
+    page = (ROOT / "docs" / "alerts.md").read_text(encoding="utf-8")
+    causes = {rule["alert"]: rule["labels"]["severity"] for rule in alerts() if "window" not in rule["labels"]}
+
+    listed = dict(re.findall(r"^\| \[(\w+)\]\(runbooks/\1\.md\) \| (page|ticket) \|", page, re.MULTILINE))
+
+    assert listed == causes
+    assert {name for name in alert_names() - causes.keys() if f"(runbooks/{name}.md)" not in page} == set()
+
+
 @each_rule_file
 def test_promtool_accepts_the_rules(path: Path) -> None:
     needs_tool("promtool")
