@@ -67,7 +67,7 @@ async def last_of(connection: AsyncConnection, workspace: str, lead_id: UUID) ->
     rows = await connection.execute(
         text(f"""
             SELECT {_COLUMNS} FROM sealing.erasure
-            WHERE workspace = :workspace AND (lead_id = :lead OR :lead = ANY(leads))
+            WHERE workspace = :workspace AND (lead_id = :lead OR CAST(:lead AS uuid) = ANY(leads))
             ORDER BY asked_at DESC LIMIT 1
         """),  # noqa: S608 - a constant
         {"workspace": workspace, "lead": lead_id},
@@ -81,7 +81,7 @@ async def going_on(connection: AsyncConnection, part: Part, limit: int) -> list[
     rows = await connection.execute(
         text(f"""
             SELECT {_COLUMNS} FROM sealing.erasure
-            WHERE completed_at IS NULL AND NOT (:part = ANY(done)) ORDER BY asked_at LIMIT :limit
+            WHERE completed_at IS NULL AND NOT (CAST(:part AS text) = ANY(done)) ORDER BY asked_at LIMIT :limit
         """),  # noqa: S608 - a constant
         {"part": part, "limit": limit},
     )
@@ -102,9 +102,9 @@ async def finish(connection: AsyncConnection, erasure: Erasure, part: Part, now:
     rows = await connection.execute(
         text(f"""
             UPDATE sealing.erasure SET done = added.done,
-                names = CASE WHEN added.done @> :parts THEN NULL ELSE names END,
-                completed_at = CASE WHEN added.done @> :parts THEN coalesce(completed_at, :now) END
-            FROM (SELECT id, CASE WHEN :part = ANY(done) THEN done ELSE done || CAST(:part AS text) END AS done
+                names = CASE WHEN added.done @> CAST(:parts AS text[]) THEN NULL ELSE names END,
+                completed_at = CASE WHEN added.done @> CAST(:parts AS text[]) THEN coalesce(completed_at, CAST(:now AS timestamptz)) END
+            FROM (SELECT id, CASE WHEN CAST(:part AS text) = ANY(done) THEN done ELSE done || CAST(:part AS text) END AS done
                   FROM sealing.erasure WHERE id = :id FOR UPDATE) AS added
             WHERE erasure.id = added.id
             RETURNING {_qualified()}
