@@ -1,4 +1,4 @@
-"""Exports spans by OTLP, with OpenTelemetry's SDK; the only module that knows it, imported when export is configured."""
+"""Exports spans by OTLP, with OpenTelemetry's SDK: the only module that knows it, imported when export is on."""
 
 import time
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Whether spans are exported, and where to: OpenTelemetry's own variables, so that they mean what they mean elsewhere.
+"""Whether spans are exported, and where to: OpenTelemetry's own variables, which mean what they mean elsewhere.
 
 The SDK reads the others by itself once export is on: headers, timeout, sampler, sizes of its queue.
 """
@@ -29,7 +29,7 @@ class TracingSettings(EnvironmentSettings):
     sdk_disabled: bool = Field(False, description="Export nothing, whatever else is set.")
     service_name: str | None = Field(
         None,
-        description="How spans name this process. Unset: `leadflow`, or `leadflow-scorer` where one service runs.",
+        description="How spans name this process. Unset: `leadflow`; `leadflow-scorer` where only one service runs.",
     )
     span_link_count_limit: int = Field(
         1_000, ge=1, description="Links of one span: a batch has one to the origin of each of its records."

@@ -117,6 +117,10 @@ class Running:
             self._process.send_signal(signal.SIGTERM)
         return self._process.wait(_STOP_SECONDS)
 
+    def log_text(self) -> str:
+        """All that the process has written so far."""
+        return self._log.read_text(errors="replace")
+
     def log_tail(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-30:])
 
