@@ -44,12 +44,11 @@ def create_app(services: Sequence[Service], health: Health | None = None) -> Fas
     """The HTTP application of `services`: their routes, /livez, /readyz, /metrics, and OpenAPI at /docs."""
     # Its pages bring their own scripts, so that /docs works behind a firewall and calls nobody.
     app = FastAPIOffline(title="leadflow", version=version("leadflow"), description=DESCRIPTION)
-    for service in services:
-        for router in service.routers:
-            app.include_router(router)
-    app.include_router(health_router(health or Health(services)))
+    routers = [router for service in services for router in service.routers]
+    for router in (*routers, health_router(health or Health(services))):
+        app.include_router(router)
+        initialise_routes(router.routes)
     install_problem_handlers(app)
-    initialise_routes(app.routes)
     return app
 
 

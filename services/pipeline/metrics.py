@@ -114,7 +114,6 @@ def initialise_threshold(threshold: str) -> None:
 
 def count_crossing(threshold: str, direction: str, outcome: str) -> None:
     """Count one; thresholds beyond the first fifty are one label."""
-    initialise_threshold(threshold)
     CROSSINGS.labels(_THRESHOLDS.fold(threshold), direction, outcome).inc()
 
 

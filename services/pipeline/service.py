@@ -49,6 +49,7 @@ class PipelineService:
         self._outbox = outbox
         self._book = PipelineBook()
         self._on_told = on_told
+        self._thresholds: set[str] = set()
 
     async def take_in(self, batch: Sequence[Received]) -> None:
         """Let messages of the scorer, in the order of the log, have their effects once."""
@@ -121,10 +122,17 @@ class PipelineService:
         return await begin(connection, self._book, fan_out, outbox=self._outbox, keys=keys)
 
     def _observe(self, message: ScorerMessage) -> None:
-        if isinstance(message, LeadEventsRecorded):
-            now = self._clock.now()
-            for event in message.data.events:
-                END_TO_END.labels("emitted").observe(max(0.0, (now - event.received_at).total_seconds()))
+        match message:
+            case LeadEventsRecorded(data=recorded):
+                now = self._clock.now()
+                for event in recorded.events:
+                    END_TO_END.labels("emitted").observe(max(0.0, (now - event.received_at).total_seconds()))
+            case LeadScoreChanged(data=changed):
+                for threshold in changed.thresholds.keys() - self._thresholds:
+                    metrics.initialise_threshold(threshold)
+                self._thresholds |= changed.thresholds.keys()
+            case _:
+                pass
 
     def _committed(self, work: Work) -> None:
         work.count()

@@ -54,6 +54,21 @@ EVENTS: tuple[tuple[str, dict[str, str]], ...] = (
     ("webinar_registered", {}),
 )
 
+FITTING = {"job_title": "Head of Supply Chain", "employees": 320, "country": "DE", "industry": "wholesale"}
+
+
+def event_about(number: int) -> dict[str, Any]:
+    kind, properties = EVENTS[number % len(EVENTS)]
+    who = number % 40 + 40 * (number // 400)
+    return {
+        "id": str(number),
+        "type": kind,
+        "occurred_at": datetime.now(UTC).replace(minute=0, second=0, microsecond=0).isoformat(),
+        "lead": {"email": f"lead{who}@acme.example"},
+        "properties": properties,
+        "attributes": FITTING if who % 3 else {},
+    }
+
 
 @asynccontextmanager
 async def load(client: httpx.AsyncClient) -> AsyncIterator[None]:
@@ -63,10 +78,8 @@ async def load(client: httpx.AsyncClient) -> AsyncIterator[None]:
     async def post() -> None:
         while not stop.is_set():
             number = next(numbers)
-            kind, properties = EVENTS[number % len(EVENTS)]
-            lead = {"email": f"lead{number % 40 + 40 * (number // 400)}@acme.example"}
-            event = {"id": str(number - number % 7 // 6), "type": kind, "lead": lead, "properties": properties}
-            answer = await client.post("/v1/events", json=event if number % 11 else {"type": kind})
+            event = event_about(number - 1 if number % 7 == 6 else number)
+            answer = await client.post("/v1/events", json=event if number % 11 else {"type": "nobody's"})
             assert answer.status_code < 500, answer.text
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), timeout=0.05)
@@ -126,8 +139,8 @@ async def test_every_panel_shows_something_of_a_leadflow_under_load(tmp_path: Pa
     needs_tool("prometheus")
     rules = tmp_path / "rules"
     rules.mkdir()
-    for name, text in files(SCALE).items():
-        (rules / name).write_text(text, encoding="utf-8")
+    # The alerts on causes are for a scale of their own: a second here is a minute there.
+    (rules / "objectives.yml").write_text(files(SCALE)["objectives.yml"], encoding="utf-8")
     installation = Installation(tmp_path, ENVIRONMENT)
     async with receiving() as receiver, installation.running() as leadflow:
         key = installation.run("keys", "create", "--scope", "events:write", "--scope", "subscriptions:write")

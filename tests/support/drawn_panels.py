@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 Point = tuple[float, float]
@@ -147,6 +148,8 @@ def _lines(panel: Mapping[str, Any], series: Sequence[Series], width: float, hei
     legend, legend_height = _legend(series, width)
     points = [point for line in lines for point in line]
     values = [value for _, value in points] + ([defaults["min"]] if "min" in defaults else [])
+    moments = sorted({moment for moment, _ in points})
+    step = min((later - earlier for earlier, later in pairwise(moments)), default=0.0)
     frame = _frame(points, values, _Box(58, 30, width - 10, height - 24 - legend_height))
     parts = [_axes(frame, defaults["unit"]), *_limits(frame, defaults["thresholds"]["steps"])]
     for number in reversed(range(len(lines))):
@@ -156,8 +159,21 @@ def _lines(panel: Mapping[str, Any], series: Sequence[Series], width: float, hei
             area += f"{frame.x(lines[number][-1][0]):.1f},{frame.box.bottom}"
             parts.append(f'<polygon points="{area}" fill="#ffffff"/>')
             parts.append(f'<polygon points="{area}" fill="{color}" opacity="0.3"/>')
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.4"/>')
+        parts += [
+            f'<polyline points="{frame.path(piece)}" fill="none" stroke="{color}" stroke-width="1.4"/>'
+            for piece in _pieces(lines[number], step)
+        ]
     return "".join(parts) + f'<g transform="translate(0,{height - legend_height - 4})">{legend}</g>'
+
+
+def _pieces(line: Sequence[Point], step_seconds: float) -> list[list[Point]]:
+    """A line without a bridge over moments that have no value."""
+    pieces: list[list[Point]] = [[]]
+    for point in line:
+        if pieces[-1] and point[0] - pieces[-1][-1][0] > 1.5 * step_seconds:
+            pieces.append([])
+        pieces[-1].append(point)
+    return pieces
 
 
 def _limits(frame: _Frame, steps: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -182,7 +198,9 @@ def _stacked(series: Sequence[Series]) -> list[list[Point]]:
 
 def _frame(points: Sequence[Point], values: Sequence[float], box: _Box) -> _Frame:
     moments, low, high = [moment for moment, _ in points], min(values), max(values)
-    return _Frame(box, min(moments), max(moments), low, high if high > low else low + (abs(low) or 1.0))
+    if low == high:
+        low, high = min(low, 0.0), max(high, 0.0) or 1.0
+    return _Frame(box, min(moments), max(moments), low, high)
 
 
 def _axes(frame: _Frame, unit: str) -> str:

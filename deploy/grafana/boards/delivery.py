@@ -66,6 +66,7 @@ DELIVERY = Board(
                     spread("leadflow_webhook_first_attempt_delay_seconds"),
                     bad=10,
                     alerts=("WebhooksLateBudgetBurn",),
+                    width=6,
                 ),
                 Panel(
                     "Attempts, by outcome",
@@ -73,6 +74,7 @@ DELIVERY = Board(
                     "ops",
                     rates(_DELIVERIES, "outcome"),
                     stacked=True,
+                    width=6,
                 ),
                 Panel(
                     "Answers of receivers",
@@ -80,6 +82,7 @@ DELIVERY = Board(
                     "ops",
                     rates(_DELIVERIES, "status_class"),
                     stacked=True,
+                    width=6,
                 ),
                 Panel(
                     "Share delivered",
@@ -94,24 +97,28 @@ DELIVERY = Board(
                     most=1,
                     warn=0.95,
                     bad=0.5,
+                    width=6,
                 ),
                 Panel(
                     "Duration of an attempt",
                     "What receivers take to answer.",
                     "s",
                     spread("leadflow_webhook_delivery_duration_seconds"),
+                    width=6,
                 ),
                 Panel(
                     "Attempts per message",
                     "That a delivered message took.",
                     "none",
                     spread("leadflow_webhook_attempts"),
+                    width=6,
                 ),
                 Panel(
                     "Deliveries that wait",
                     "For enabled subscriptions.",
                     "none",
                     (Query(greatest("leadflow_webhook_queue_depth"), "waiting"),),
+                    width=6,
                 ),
                 Panel(
                     "Oldest delivery",
@@ -122,6 +129,7 @@ DELIVERY = Board(
                         Query(greatest("leadflow_webhook_oldest_due_seconds"), "due"),
                     ),
                     alerts=("DeliveriesStuck", "DeliveriesWaitLong"),
+                    width=6,
                 ),
             ),
         ),

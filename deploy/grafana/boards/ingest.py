@@ -32,7 +32,7 @@ INGEST = Board(
                     "Not accepted, by source",
                     "Elements that were parked or refused; a source that rises alone has changed format or key.",
                     "eps",
-                    rates(_OUTCOMES, "source, outcome", _BAD),
+                    rates(_OUTCOMES, "source", _BAD),
                     alerts=("IngestErrorBudgetBurn",),
                 ),
                 Panel(
@@ -71,12 +71,14 @@ INGEST = Board(
                     "By the template of the route.",
                     "reqps",
                     rates("leadflow_http_requests_total", "route"),
+                    width=6,
                 ),
                 Panel(
                     "Answers, by status",
                     "By exact status; 429 and 503 ask the sender to come again.",
                     "reqps",
                     rates("leadflow_http_requests_total", "code"),
+                    width=6,
                     stacked=True,
                 ),
                 Panel(
@@ -84,8 +86,15 @@ INGEST = Board(
                     "What one request in a hundred exceeds.",
                     "s",
                     (Query(quantile(0.99, "leadflow_http_request_duration_seconds", "route"), "{{route}}"),),
+                    width=6,
                 ),
-                Panel("Size of bodies", "Of requests with events.", "bytes", spread("leadflow_ingest_body_bytes")),
+                Panel(
+                    "Size of bodies",
+                    "Of requests with events.",
+                    "bytes",
+                    spread("leadflow_ingest_body_bytes"),
+                    width=6,
+                ),
             ),
         ),
         Row(

@@ -79,6 +79,7 @@ QUALITY = Board(
                     "voided before it came, `erased` is of an erased lead.",
                     "eps",
                     rates(_EVENTS, "outcome", 'outcome!="scored"'),
+                    width=6,
                 ),
                 Panel(
                     "Share repeated",
@@ -92,6 +93,7 @@ QUALITY = Board(
                     ),
                     most=1,
                     warn=0.2,
+                    width=6,
                 ),
                 Panel(
                     "Parked and refused elements",
@@ -99,12 +101,14 @@ QUALITY = Board(
                     "eps",
                     rates("leadflow_ingest_events_total", "outcome", 'outcome=~"parked|invalid|too_large"'),
                     stacked=True,
+                    width=6,
                 ),
                 Panel(
                     "Moves refused",
                     "Moves that the pipeline document forbids, by reason and by who asked.",
                     "ops",
                     rates("leadflow_pipeline_moves_refused_total", "code, by"),
+                    width=6,
                 ),
             ),
         ),

@@ -40,12 +40,14 @@ SCORER = Board(
                     "Records handled and committed.",
                     "ops",
                     rates("leadflow_consumer_records_total", "group"),
+                    width=6,
                 ),
                 Panel(
                     "Records per batch",
                     "Handled in one unit of work: large batches are how a service catches up.",
                     "none",
                     spread("leadflow_consumer_batch_records", "group"),
+                    width=6,
                 ),
                 Panel(
                     "Since the last progress",
@@ -55,6 +57,7 @@ SCORER = Board(
                     warn=60,
                     bad=300,
                     alerts=("ConsumerStalled",),
+                    width=6,
                 ),
                 Panel(
                     "Assigned partitions",
@@ -66,6 +69,7 @@ SCORER = Board(
                             "{{group}} {{instance}}",
                         ),
                     ),
+                    width=6,
                 ),
                 Panel(
                     "Rebalances",
@@ -73,6 +77,7 @@ SCORER = Board(
                     "none",
                     increases("leadflow_consumer_rebalances_total", "group"),
                     alerts=("RebalanceStorm",),
+                    width=6,
                 ),
                 Panel(
                     "Time lost to rebalances",
@@ -80,12 +85,14 @@ SCORER = Board(
                     "percentunit",
                     rates("leadflow_consumer_rebalance_seconds_total", "group"),
                     most=1,
+                    width=6,
                 ),
                 Panel(
                     "Failed commits",
                     "Offsets that were not taken; the batch comes again and counts once.",
                     "ops",
                     rates("leadflow_consumer_commit_failures_total", "group, reason"),
+                    width=6,
                 ),
                 Panel(
                     "Batches given back",
@@ -93,6 +100,7 @@ SCORER = Board(
                     "ops",
                     rates("leadflow_consumer_retries_total", "group"),
                     alerts=("DatabaseAway",),
+                    width=6,
                 ),
             ),
         ),
@@ -227,6 +235,7 @@ SCORER = Board(
                     "Compared under two models.",
                     "ops",
                     (Query(summed(rate("leadflow_scoring_simulated_leads_total")), "leads"),),
+                    width=6,
                 ),
                 Panel(
                     "Duration of simulations",
@@ -234,6 +243,7 @@ SCORER = Board(
                     "s",
                     spread("leadflow_scoring_simulation_duration_seconds"),
                     healthy_when_empty="Nobody simulated anything.",
+                    width=6,
                 ),
                 Panel(
                     "Distance to the shadow",
@@ -244,12 +254,14 @@ SCORER = Board(
                         Query(quantile(0.99, "leadflow_scoring_shadow_difference_points"), "p99"),
                     ),
                     healthy_when_empty="No version is in the shadow.",
+                    width=6,
                 ),
                 Panel(
                     "Differences from the shadow",
                     "Comparisons that differ, by what differs.",
                     "ops",
                     rates("leadflow_scoring_shadow_differences_total", "kind"),
+                    width=6,
                 ),
             ),
         ),
