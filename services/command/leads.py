@@ -10,7 +10,7 @@ from uuid import UUID
 import typer
 from pydantic_core import from_json, to_json
 
-from services.command.runtime import database_and_log, run_async
+from services.command.runtime import database, database_and_log, run_async
 from services.ingest import erasure_part as ingest
 from services.ingest.parked_repository import ParkedElement, ParkedRepository
 from services.pipeline import erasure_part as pipeline
@@ -20,6 +20,7 @@ from services.scorer import erasure_part as scorer
 from services.scorer import exporting as scorer_exporting
 from services.scorer.api.erasure_schemas import erasure_view, scorer_export
 from services.scorer.explaining import Explainer
+from services.scorer.sealing_stored import Sealed, seal_stored
 from services.scorer.service import Scorer
 from shared.clock import Clock, SystemClock
 from shared.db.engine import Database
@@ -98,6 +99,22 @@ def erase(
         print(f"lead {one.lead_id} is erased, with {len(one.leads) - 1} that had become part of it")
     if not done:
         print("nothing to erase")
+
+
+@app.command()
+def seal() -> None:
+    """Seal what was stored before there were data keys, and put all data keys under the first master key."""
+
+    async def work() -> Sealed:
+        settings = Settings()
+        if not settings.sealing:
+            raise InvalidInput("LEADFLOW_SEALING is off", field="sealing")
+        async with database(settings) as opened:
+            await check_migrated(opened)
+            return await seal_stored(opened)
+
+    done = run_async(work())
+    print(f"{done.events:,} events sealed, {done.keys:,} data keys put under the first master key")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,12 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.pipeline import history_data, message_bodies
 from services.pipeline.domain.lead import Lead
 from services.pipeline.telling import Line, Sequences, StayLine
 from shared.events.scores import ScoreChange
 from shared.observability.tracing import TraceContext
+from shared.sealing.data_keys import Item, sealing_of
 
 LeadKey = tuple[str, str]
 """Workspace and id."""
@@ -138,6 +140,7 @@ async def write_leads(connection: AsyncConnection, rows: Sequence[LeadRow]) -> N
 
 async def write_standings(connection: AsyncConnection, standings: Sequence[Standing]) -> None:
     """The newest scores of leads."""
+    messages = [Item(UUID(item.key[1]), item.key[0], item.message) for item in standings]
     await connection.execute(
         text("""
             INSERT INTO pipeline.standing (workspace, lead_id, message, curve)
@@ -147,7 +150,7 @@ async def write_standings(connection: AsyncConnection, standings: Sequence[Stand
         """),
         {
             **_key_columns([item.key for item in standings]),
-            "messages": [item.message for item in standings],
+            "messages": await sealing_of(connection).seal(connection, messages, message_bodies.SEALED_AS),
             "curves": [to_json(item.change.forecast.curve) for item in standings],
         },
     )
@@ -190,7 +193,7 @@ async def add_lines(connection: AsyncConnection, lines: Sequence[tuple[LeadKey, 
             **_key_columns([key for key, _, _ in lines]),
             "moments": [line.at for _, line, _ in lines],
             "kinds": [line.kind for _, line, _ in lines],
-            "data": [_json(line.data) for _, line, _ in lines],
+            "data": await history_data.sealed(connection, [(key, line.data) for key, line, _ in lines]),
             "traces": [UUID(trace.trace_id) if trace else None for _, _, trace in lines],
         },
     )
@@ -209,7 +212,7 @@ async def add_stays(connection: AsyncConnection, stays: Sequence[tuple[LeadKey, 
         {
             **_key_columns([key for key, _ in stays]),
             "moments": [stay.at for _, stay in stays],
-            "data": [_json(stay.data) for _, stay in stays],
+            "data": await history_data.sealed(connection, [(key, stay.data) for key, stay in stays]),
         },
     )
 

@@ -189,7 +189,11 @@ async def _hot_leads(
     ids = [placed.lead_id for placed in page]
     changes = await views.changes_of(connection, workspace, ids)
     leads = await views.leads_of(connection, workspace, ids)
-    return [_hot_lead(placed, leads[placed.lead_id], changes[placed.lead_id], score=score, at=at) for placed in page]
+    return [
+        _hot_lead(placed, leads[placed.lead_id], changes[placed.lead_id], score=score, at=at)
+        for placed in page
+        if placed.lead_id in changes and placed.lead_id in leads
+    ]
 
 
 def _hot_lead(placed: Placed, lead: Lead, change: ScoreChange, *, score: str, at: datetime) -> HotLead:
