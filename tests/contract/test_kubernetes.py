@@ -6,6 +6,7 @@ it must find.
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -323,7 +324,7 @@ def dashboards_are_all_there(manifests: Manifests) -> Iterator[str]:
         for name, text in manifest["data"].items()
     }
     for name in sorted(committed.keys() ^ found.keys()):
-        yield f"{name}: list it in deploy/grafana/kustomization.yaml"
+        yield f"{name}: {generate.REPAIR}"
     for name in committed.keys() & found.keys():
         if found[name] != committed[name].read_text(encoding="utf-8"):
             yield f"{name} is not the committed one"
@@ -529,12 +530,26 @@ def test_a_misspelt_manifest_is_none(name: str, path: str, value: object, said: 
     assert said in (misshapen(manifest, VERSIONS[-1]) or "")
 
 
-def test_rules_of_prometheus_are_those_of_the_operator() -> None:
+def test_rules_and_dashboards_are_those_of_prometheus_and_grafana() -> None:
     assert generate.main(["check"]) == 0
 
 
-def test_a_changed_rule_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "causes.yml").write_text("groups: []", encoding="utf-8")
+@pytest.mark.parametrize(
+    ("changed", "text", "named"),
+    [
+        ("prometheus/rules/causes.yml", "groups: []", "prometheus-rules.yaml"),
+        ("grafana/dashboards/new.json", "{}", "grafana/kustomization.yaml"),
+    ],
+)
+def test_a_changed_rule_or_a_new_dashboard_is_noticed(
+    changed: str, text: str, named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy = tmp_path / "deploy"
+    shutil.copytree(ROOT / "deploy", deploy)
+    (deploy / changed).write_text(text, encoding="utf-8")
 
-    assert generate.main(["check", "--rules", str(tmp_path)]) == 1
-    assert "python -m deploy.kubernetes.generate write" in capsys.readouterr().err
+    assert generate.main(["check", "--deploy", str(deploy)]) == 1
+
+    said = capsys.readouterr().err
+    assert named in said
+    assert "python -m deploy.kubernetes.generate write" in said
