@@ -264,6 +264,17 @@ CAUSES = (
         description="{{ $labels.work }} was last done {{ $value | humanizeDuration }} ago",
         dashboard="leadflow-runtime",
     ),
+    Cause(
+        name="CredentialExpires",
+        expression=(
+            'min by (job, kind) (leadflow_credential_expiry_timestamp_seconds{job="leadflow"} > 0) - time() < $limit'
+        ),
+        limit_seconds=14 * 86_400,
+        severity="ticket",
+        summary="A key, or the last good secret of a source, ends soon",
+        description="The first of them ({{ $labels.kind }}) ends in {{ $value | humanizeDuration }}",
+        dashboard="leadflow-ingest",
+    ),
 )
 
 EXPORTERS = (

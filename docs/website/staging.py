@@ -147,7 +147,7 @@ def _examples() -> Iterator[tuple[str, str]]:
 def _runbooks() -> str:
     pages = sorted((ROOT / "docs/runbooks").glob("*.md"))
     rows = [f"| [{page.stem}]({page.name}) | {_meaning(page)} |" for page in pages]
-    intro = "A page for each alert, and for tasks that come up: what it means, whom it harms, how to find out, what to do."
+    intro = "A page for each alert and for each task that comes up: what it means, how to find out, what to do."
     return "\n".join(["# Runbooks", "", intro, "", "| page | meaning |", "| --- | --- |", *rows, ""])
 
 

@@ -145,6 +145,12 @@ POSTGRES_SLOTS = Gauge(
 POSTGRES_WAL_BYTES = Gauge(
     "leadflow_postgres_retained_wal_bytes", "WAL that the slot furthest behind keeps from being removed."
 )
+CREDENTIAL_EXPIRY = Gauge(
+    "leadflow_credential_expiry_timestamp_seconds",
+    "When the first credential ends: an `api_key` that was made for more than four weeks, or the last good secret of "
+    "a `source`; 0 when none ends.",
+    ["kind"],
+)
 PERIODIC_FAILURES = Counter(
     "leadflow_periodic_failures_total",
     "Rounds of periodic work that a dependency kept from happening; gauges that it sets stand still meanwhile.",
@@ -162,6 +168,8 @@ CONNECTION_STATES = ("active", "idle", "idle in transaction", OTHER)
 SQLSTATE_CLASSES = ("08", "22", "23", "25", "40", "42", "53", "54", "55", "57", "58", "XX")
 END_TO_END_STAGES = ("scored", "emitted")
 
+for _kind in ("api_key", "source"):
+    CREDENTIAL_EXPIRY.labels(_kind)
 for _error in PRODUCER_REASONS:
     PRODUCER_ERRORS.labels(_error)
 for _state in POOL_STATES:
