@@ -78,7 +78,7 @@ class Journey:
 
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
-async def journey(request: pytest.FixtureRequest, tmp_path: Path, database_url: str) -> AsyncIterator[Journey]:
+def installation(request: pytest.FixtureRequest, tmp_path: Path, database_url: str) -> Installation:
     environment = {
         "LEADFLOW_DATABASE_URL": database_url,
         "LEADFLOW_LOG_LEVEL": "DEBUG",
@@ -92,10 +92,16 @@ async def journey(request: pytest.FixtureRequest, tmp_path: Path, database_url: 
             "LEADFLOW_KAFKA_PREFIX": f"traced-{random.SystemRandom().randrange(10**9)}-",
             "LEADFLOW_LOG_SESSION_TIMEOUT_SECONDS": "6",
         }
+    return Installation(tmp_path, environment)
+
+
+@pytest.fixture
+async def journey(installation: Installation) -> AsyncIterator[Journey]:
     async with receiving() as collector, receiving() as subscriber:
         subscriber.body = json.dumps(CANARIES).encode()
-        environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{collector.port}"
-        yield await _travel(Installation(tmp_path, environment), collector, subscriber)
+        exporting = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.port}"}
+        exported = Installation(installation.directory, {**installation.environment, **exporting})
+        yield await _travel(exported, collector, subscriber)
 
 
 async def test_one_trace_leads_from_the_webhook_to_the_subscriber(journey: Journey) -> None:
