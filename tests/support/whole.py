@@ -47,7 +47,7 @@ class Whole:
 
 
 @asynccontextmanager
-async def whole(database_url: str, **settings: object) -> AsyncIterator[Whole]:
+async def whole(database_url: str) -> AsyncIterator[Whole]:
     """Runs until the end of the block. Webhooks may go to this machine, where nobody listens."""
     known: list[tuple[Context, KeyRing]] = []
 
@@ -64,7 +64,7 @@ async def whole(database_url: str, **settings: object) -> AsyncIterator[Whole]:
         "pipeline": lambda context, keys: pipeline.build(context, near, keys),
     }
     builds = {name: noting(build) for name, build in builds.items()}
-    wanted = Settings(database_url=SecretStr(database_url), **settings)
+    wanted = Settings(database_url=SecretStr(database_url))
     async with (
         assembled(tuple(builds), wanted, SystemClock(), builds=builds) as services,
         AsyncExitStack() as stack,
