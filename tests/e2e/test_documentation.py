@@ -72,9 +72,10 @@ GIVEN: Mapping[str, tuple[str, ...]] = {
         KEY,
         'ID="$(leadflow subscriptions create https://other.example.com/ | grep -oE "[0-9a-f-]{36}" | head -1)"',
     ),
+    "docs/tracing.md": (KEY, PUBLISHED, DANA.replace("dana@nordwind.example", "ann@acme.example")),
 }
 # What these ask, leadflow knows as soon as it runs and has counted what came; it may take a moment.
-RUNNING = {"docs/backtest.md", "docs/backup.md", "docs/operate.md"}
+RUNNING = {"docs/backtest.md", "docs/backup.md", "docs/operate.md", "docs/tracing.md"}
 AWAITED = ("curl", "leadflow models backtest", "leadflow explain")
 
 
