@@ -23,7 +23,13 @@ ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
 JOBS = {"migrate", "load", "command"}
-PROFILES = {"load": "demo", "command": "tools", "prometheus": "observability", "grafana": "observability"}
+PROFILES = {
+    "load": "demo",
+    "command": "tools",
+    "prometheus": "observability",
+    "alertmanager": "observability",
+    "grafana": "observability",
+}
 
 File = dict[str, Any]  # YAML as it comes; what it must be is what this module checks
 Rule = Callable[[File], Iterator[str]]

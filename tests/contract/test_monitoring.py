@@ -70,5 +70,5 @@ def test_prometheus_scrapes_the_services_of_the_compose_file() -> None:
 
     targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in jobs}
 
-    serving = {name for name, service in compose["services"].items() if "build" in service} - {"migrate"}
-    assert set(targets["leadflow"]) == {f"{name}:8080" for name in serving}
+    ours = {name for name, service in compose["services"].items() if service.get("command") == [name]}
+    assert set(targets["leadflow"]) == {f"{name}:8080" for name in ours - {"migrate"}}
