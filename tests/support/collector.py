@@ -18,23 +18,23 @@ class Span:
 
     @property
     def name(self) -> str:
-        return self.exported.name
+        return str(self.exported.name)
 
     @property
     def kind(self) -> str:
-        return Exported.SpanKind.Name(self.exported.kind).removeprefix("SPAN_KIND_").lower()
+        return str(Exported.SpanKind.Name(self.exported.kind)).removeprefix("SPAN_KIND_").lower()
 
     @property
     def trace_id(self) -> str:
-        return self.exported.trace_id.hex()
+        return bytes(self.exported.trace_id).hex()
 
     @property
     def id(self) -> str:
-        return self.exported.span_id.hex()
+        return bytes(self.exported.span_id).hex()
 
     @property
     def parent_id(self) -> str:
-        return self.exported.parent_span_id.hex()
+        return bytes(self.exported.parent_span_id).hex()
 
     @cached_property
     def links(self) -> frozenset[tuple[str, str]]:
