@@ -5,7 +5,7 @@ BIN    := .venv/bin
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check fmt lock docs released clean
+.PHONY: help setup demo up test check fmt lock docs site released clean
 
 help: ## Print the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,14 +47,24 @@ fmt: setup ## Format and mend what a machine can mend
 docs: setup ## Write the generated reference pages and schemas
 	@$(BIN)/python docs/generate.py write
 
+site: .cache/site.ready ## Build the documentation into site/, warnings are errors (ARGS=--serve to look at it)
+	@$(BIN)/python -m docs.website $(ARGS)
+
+# Only who builds the site needs its packages: they come into .venv beside the others, at versions that agree.
+.cache/site.ready: .venv/.ready requirements-docs.lock
+	@$(UV) pip install --quiet --compile-bytecode --python .venv --require-hashes -r requirements-docs.lock
+	@mkdir -p .cache && touch $@
+
 released: setup ## Take today's messages as the released ones: a step of a release, and of nothing else
 	@$(BIN)/python docs/compatibility.py release
 
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock"
-lock: ## Resolve the dependencies into requirements.lock (run time) and requirements-dev.lock (ARGS=--upgrade)
+lock: ## Resolve the dependencies into requirements.lock (run time), -tracing, -dev and -docs.lock (ARGS=--upgrade)
 	@test -x $(UV) || ($(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet -r requirements-uv.txt)
 	@$(COMPILE) $(ARGS) --output-file requirements.lock pyproject.toml
-	@$(COMPILE) $(ARGS) --constraint requirements.lock --group dev --output-file requirements-dev.lock pyproject.toml
+	@$(COMPILE) $(ARGS) --constraint requirements.lock --extra tracing --output-file requirements-tracing.lock pyproject.toml
+	@$(COMPILE) $(ARGS) --constraint requirements-tracing.lock --extra tracing --group dev --output-file requirements-dev.lock pyproject.toml
+	@$(COMPILE) $(ARGS) --constraint requirements-dev.lock --group docs --output-file requirements-docs.lock
 
 clean: ## Remove what the targets made
 	rm -rf .venv .leadflow .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -34,6 +34,7 @@ from shared.db.embedded_postgres import EmbeddedPostgres
 from shared.db.engine import Database
 from shared.db.migrations import migrate
 from shared.db.outbox import Outbox
+from shared.db.reach import ALL_WORKSPACES
 from shared.documents.yaml_text import read_yaml
 from shared.events.codec import encode
 from shared.events.curve import Curve, GroupCurve, ScoreCurve, Term, clamp, microseconds, published, scores_at
@@ -160,7 +161,7 @@ async def fill(database: Database, leads: int) -> None:
 
 async def copy(database: Database, times: int) -> None:
     """Every lead `times` - 1 times more, under ids derived from its own."""
-    async with database.transaction() as connection:
+    async with database.transaction(ALL_WORKSPACES) as connection:
         for table in ("outbox", "feed", "webhook_message"):
             await connection.execute(text(f"TRUNCATE pipeline.{table} CASCADE"))
         for table, id_column, columns in await copied_tables(connection):
@@ -317,12 +318,12 @@ def an_envelope(lead: LeadReference, sequence: int, at: datetime) -> dict[str, A
 
 
 async def count(database: Database) -> int:
-    async with database.transaction() as connection:
+    async with database.transaction(ALL_WORKSPACES) as connection:
         return int(await connection.scalar(text("SELECT count(*) FROM pipeline.lead")) or 0)
 
 
 async def some_lead(database: Database) -> str:
-    async with database.transaction() as connection:
+    async with database.transaction(ALL_WORKSPACES) as connection:
         return str(await connection.scalar(text("SELECT id FROM pipeline.lead LIMIT 1")))
 
 

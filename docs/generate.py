@@ -16,8 +16,10 @@ from inspect import getdoc
 from pathlib import Path
 from pkgutil import walk_packages
 from types import ModuleType
-from typing import TypeAlias
 
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, APIRouter
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import SecretStr
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
@@ -25,9 +27,13 @@ from pydantic_settings import BaseSettings
 
 import services
 import shared
+from docs.api import api_pages
+from docs.drawing import pictures
+from docs.words import Document, document_of, fields, list_of, table, type_in_words, variants_of
 from services.command.up import BUILDS
 from services.pipeline.domain.schema import document_schema
 from services.scorer.domain.model_schema import model_schema
+from shared.access.guard import Guard
 from shared.access.keyring import KeyRing
 from shared.clock import SystemClock
 from shared.db.engine import Database
@@ -42,8 +48,6 @@ from shared.settings import Settings
 ROOT = Path(__file__).resolve().parent.parent
 DIRECTORIES = ("docs/reference", "shared/events/schema")
 REPAIR = "the references no longer say what the code does: run `make docs` and commit what it wrote"
-
-Document: TypeAlias = "dict[str, object]"
 
 _DAY_SECONDS = 86_400
 _SERVICES = ("ingest", "scorer", "pipeline")
@@ -102,6 +106,8 @@ def pages() -> dict[str, str]:
         "docs/reference/openapi.json": _json(openapi()),
         "docs/reference/model.schema.json": _json(dict(model_schema())),
         "docs/reference/pipeline.schema.json": _json({**document_schema()}),
+        **api_pages(openapi(), scopes()),
+        **pictures(),
         **{f"shared/events/schema/{type_}.v1.json": _json(schema) for type_, schema in schemas().items()},
     }
 
@@ -119,7 +125,7 @@ def configuration_page() -> str:
         _section(
             f"`{class_.__module__}`",
             getdoc(class_) or "",
-            _table(("variable", "value", "default", "what it does"), _settings_rows(class_)),
+            table(("variable", "value", "default", "what it does"), _settings_rows(class_)),
         )
         for class_ in _settings_classes()
     ]
@@ -161,13 +167,13 @@ _BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at mo
 
 def _value(field: Document) -> str:
     """What a setting may be, in words."""
-    variants = [variant for variant in _variants(field) if variant.get("type") != "null"]
+    variants = [variant for variant in variants_of(field) if variant.get("type") != "null"]
     return " or ".join(dict.fromkeys(_plain_value(variant) for variant in variants))
 
 
 def _plain_value(schema: Document) -> str:
     if "enum" in schema:
-        return ", ".join(f"`{choice}`" for choice in _list(schema["enum"]))
+        return ", ".join(f"`{choice}`" for choice in list_of(schema["enum"]))
     kind = str(schema.get("type", "JSON"))
     word = _FORMATS.get(str(schema.get("format")), _KINDS.get(kind, kind))
     bounds = [f"{words} {schema[key]}" for key, words in _BOUNDS.items() if key in schema]
@@ -183,7 +189,7 @@ def metrics_page() -> str:
         _section(
             f"`{module.__name__}`",
             (getdoc(module) or "").split("\n\n", maxsplit=1)[0],
-            _table(("metric", "type", "labels", "what it tells"), _metric_rows(module)),
+            table(("metric", "type", "labels", "what it tells"), _metric_rows(module)),
         )
         for module in _modules_named("metrics")
     ]
@@ -314,12 +320,12 @@ def events_page() -> str:
         "this page does not name, or another value where it lists some, may appear in a later release; ignore it.\n"
         "Schemas: `shared/events/schema/`; what a release promises: docs/adr/0022.",
         [
-            _section("Topics", _topology(), _table(_TOPIC_COLUMNS, map(_topic_row, ALL_TOPICS))),
-            _section("Envelope", "Every message has:", _fields(envelope, parts)),
+            _section("Topics", _topology(), table(_TOPIC_COLUMNS, map(_topic_row, ALL_TOPICS))),
+            _section("Envelope", "Every message has:", fields(envelope, parts)),
             *(_section(f"`{type_of(message)}`", *_about(message, parts)) for message in messages.values()),
             *(
                 _section(
-                    name, str(part.get("description", "")), _fields(_documents(part.get("properties", {})), parts)
+                    name, str(part.get("description", "")), fields(_documents(part.get("properties", {})), parts)
                 )
                 for name, part in parts.items()
                 if name not in messages and name != "Json"
@@ -331,7 +337,7 @@ def events_page() -> str:
 def _about(message: type[Message], parts: Mapping[str, Document]) -> tuple[str, str]:
     topic = next(topic for topic, messages in MESSAGES.items() if message in messages)
     data = _documents(parts[message.__name__]["properties"])["data"]
-    return f"{getdoc(message)} On `{topic.name}`.", f"`data` is {_type(data)}."
+    return f"{getdoc(message)} On `{topic.name}`.", f"`data` is {type_in_words(data)}."
 
 
 _TOPIC_COLUMNS = ("topic", "key", "partitions", "kept", "written by", "read by", "messages")
@@ -359,57 +365,46 @@ def _topology() -> str:
     return "\n".join(["```mermaid", "flowchart LR", *arrows, "```"])
 
 
-def _fields(properties: Mapping[str, Document], parts: Mapping[str, Document]) -> str:
-    rows = [(f"`{name}`", _type(field), _meaning(field, parts)) for name, field in properties.items()]
-    return _table(("field", "is", "meaning"), rows)
-
-
-def _meaning(field: Document, parts: Mapping[str, Document]) -> str:
-    """What a field is for; one that says nothing of its own is what its part is."""
-    part = parts.get(str(field.get("$ref", "")).rsplit("/", maxsplit=1)[-1], {})
-    return str(field.get("description", part.get("description", "")))
-
-
-def _type(schema: Document) -> str:
-    """A JSON Schema's type in words; a part of its own is linked."""
-    if "anyOf" in schema:
-        return " or ".join(_type(variant) for variant in _variants(schema))
-    if "$ref" in schema:
-        name = str(schema["$ref"]).rsplit("/", maxsplit=1)[-1]
-        return "any JSON" if name == "Json" else f"[{name}](#{name.lower()})"
-    if "const" in schema:
-        return f"`{schema['const']}`"
-    if "enum" in schema:
-        return ", ".join(f"`{choice}`" for choice in _list(schema["enum"]))
-    return _plain_type(schema)
-
-
-def _plain_type(schema: Document) -> str:
-    if schema.get("format") == "date-time":
-        return "time"
-    if schema["type"] == "array":
-        return f"list of {_type(_document(schema['items']))}"
-    if "additionalProperties" in schema:
-        return f"map of {_type(_document(schema['additionalProperties']))}"
-    return str(schema["type"])
-
-
 # HTTP
 
 
 def openapi() -> Document:
     """The API of all services, as `leadflow up` serves it."""
-    return asyncio.run(_openapi())
+    return asyncio.run(_application()).openapi()
 
 
-async def _openapi() -> Document:
+def scopes() -> dict[str, str]:
+    """The scope that a key needs, by the id of the operation; some need none."""
+    return {
+        route.unique_id: dependency.call.scope
+        for route in _api_routes(asyncio.run(_application()))
+        for dependency in _dependencies(route.dependant)
+        if isinstance(dependency.call, Guard)
+    }
+
+
+def _api_routes(router: FastAPI | APIRouter) -> Iterator[APIRoute]:
+    for route in router.routes:
+        if isinstance(route, APIRoute):
+            yield route
+        elif isinstance(inner := getattr(route, "original_router", None), APIRouter):
+            yield from _api_routes(inner)
+
+
+def _dependencies(dependant: Dependant) -> Iterator[Dependant]:
+    for dependency in dependant.dependencies:
+        yield dependency
+        yield from _dependencies(dependency)
+
+
+async def _application() -> FastAPI:
     # Building a service opens no connection: these are never used.
     settings = Settings(database_url=SecretStr("postgresql://nobody@localhost/nothing"), kafka_bootstrap_servers=None)
     database, clock = Database("postgresql://nobody@localhost/nothing"), SystemClock()
     context = Context(settings=settings, database=database, log=open_log(settings, database), clock=clock)
     keys = KeyRing(database, clock)
     try:
-        return create_app([build(context, keys) for build in BUILDS.values()]).openapi()
+        return create_app([build(context, keys) for build in BUILDS.values()])
     finally:
         await database.close()
 
@@ -431,27 +426,8 @@ def _section(title: str, text: str, table: str) -> str:
     return "\n\n".join(part for part in (f"## {title}", text, table) if part)
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    cells = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells)
-
-
-def _variants(schema: Document) -> list[Document]:
-    return [_document(variant) for variant in _list(schema["anyOf"])] if "anyOf" in schema else [schema]
-
-
-def _list(value: object) -> list[object]:
-    assert isinstance(value, list)
-    return value
-
-
-def _document(value: object) -> Document:
-    assert isinstance(value, dict)
-    return value
-
-
 def _documents(value: object) -> dict[str, Document]:
-    return {name: _document(part) for name, part in _document(value).items()}
+    return {name: document_of(part) for name, part in document_of(value).items()}
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 from shared.errors import Misconfigured
 from shared.http import install_problem_handlers
 from shared.http.health import Health, health_router
-from shared.http.observed import Observed
+from shared.http.observed import Observed, initialise_routes
 from shared.observability.metrics import LOOP_LAG
 from shared.service import Service
 from shared.settings import Settings
@@ -44,10 +44,10 @@ def create_app(services: Sequence[Service], health: Health | None = None) -> Fas
     """The HTTP application of `services`: their routes, /livez, /readyz, /metrics, and OpenAPI at /docs."""
     # Its pages bring their own scripts, so that /docs works behind a firewall and calls nobody.
     app = FastAPIOffline(title="leadflow", version=version("leadflow"), description=DESCRIPTION)
-    for service in services:
-        for router in service.routers:
-            app.include_router(router)
-    app.include_router(health_router(health or Health(services)))
+    routers = [router for service in services for router in service.routers]
+    for router in (*routers, health_router(health or Health(services))):
+        app.include_router(router)
+        initialise_routes(router.routes)
     install_problem_handlers(app)
     return app
 

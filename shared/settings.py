@@ -6,7 +6,7 @@ these fields. Each service adds a Settings class of its own with its own prefix.
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -17,11 +17,14 @@ PositiveSeconds = Annotated[float, Field(gt=0)]
 
 
 class EnvironmentSettings(BaseSettings):
-    """Settings from environment variables. Raises Misconfigured, naming each variable that is wrong."""
+    """Settings from environment variables, and from files where LEADFLOW_SECRETS_DIR names their directory.
+
+    Raises Misconfigured, naming each variable that is wrong.
+    """
 
     def __init__(self, **given: Any) -> None:
         try:
-            super().__init__(**given)
+            super().__init__(**{"_secrets_dir": _secrets_dir(), **given})
         except ValidationError as error:
             prefix = self.model_config.get("env_prefix", "")
             faults = (
@@ -29,6 +32,15 @@ class EnvironmentSettings(BaseSettings):
                 for fault in error.errors(include_input=False)
             )
             raise Misconfigured("; ".join(faults)) from None
+
+
+def _secrets_dir() -> Path | None:
+    named = os.environ.get("LEADFLOW_SECRETS_DIR")  # noqa: TID251
+    if named is None:
+        return None
+    if not Path(named).is_dir():
+        raise Misconfigured(f"LEADFLOW_SECRETS_DIR: {named} is no directory")
+    return Path(named)
 
 
 def variables_of(kind: type[EnvironmentSettings]) -> frozenset[str]:
@@ -52,6 +64,21 @@ class Settings(EnvironmentSettings):
         description="PostgreSQL as `postgresql://user:password@host:port/name`. "
         "Unset: leadflow runs the embedded PostgreSQL in the data directory.",
     )
+    secrets_dir: Path | None = Field(
+        None,
+        description="Directory with a file per setting, named like its variable (`LEADFLOW_DATABASE_URL`), so that "
+        "no secret stands in the environment. A variable that is set goes before its file.",
+    )
+    migration_database_url: SecretStr | None = Field(
+        None,
+        description="The same database as its owner, for `leadflow migrate` alone. Set it there where the login of "
+        "`LEADFLOW_DATABASE_URL` is to own nothing. Unset: that login migrates too.",
+    )
+    metrics_seconds: PositiveSeconds = Field(
+        30.0,
+        description="How often metrics are taken that ask PostgreSQL or the log: backlogs, dead letters, the balance "
+        "of events, leads by stage and band.",
+    )
     data_dir: Path = Field(
         Path(".leadflow"),
         description="Directory of the embedded PostgreSQL; everything survives a restart in it.",
@@ -60,10 +87,37 @@ class Settings(EnvironmentSettings):
     database_timeout_seconds: PositiveSeconds = Field(
         10.0, description="Longest wait for a connection, and longest single statement."
     )
+    sealing_keys: SecretStr | None = Field(
+        None,
+        description="Master keys, base64 of 32 random bytes each, separated by commas: the first seals the data keys of "
+        "leads, all of them open. Unset: data keys stand in their table as they are.",
+    )
+    sealing: bool = Field(
+        True,
+        description="Whether new content about leads is sealed with their data keys. Off while processes of a release "
+        "that cannot open it are still running; what is sealed stays so.",
+    )
     kafka_bootstrap_servers: str | None = Field(
         None,
         description="Kafka as `host:port[,host:port]`. Unset: the embedded log, in PostgreSQL.",
     )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="What the brokers' listener speaks: TLS with SSL, a user name with SASL."
+    )
+    kafka_ca_file: Path | None = Field(
+        None, description="Certificates (PEM) that vouch for the brokers. Unset: those that the machine trusts."
+    )
+    kafka_certificate_file: Path | None = Field(
+        None, description="This client's certificate (PEM, with its chain), for brokers that ask for one."
+    )
+    kafka_key_file: Path | None = Field(
+        None, description="Its private key (PEM), unless that stands in the same file."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="How the user name is proved. PLAIN sends the password: with TLS alone."
+    )
+    kafka_username: str | None = Field(None, description="User at the brokers, for SASL.")
+    kafka_password: SecretStr | None = Field(None, description="That user's password.")
     kafka_replication_factor: int = Field(
         1, ge=1, description="Replicas of topics that leadflow creates; 3 in production."
     )
@@ -77,6 +131,12 @@ class Settings(EnvironmentSettings):
         pattern=r"^[a-zA-Z0-9-]{1,200}$",
         description="Name of this process, unique among those of its service. Set it where a restarted process keeps "
         "its name (a StatefulSet): it then takes its partitions back without a rebalance.",
+    )
+    log_retention_hours: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        {},
+        description="How long topics are kept, where it is not as docs/reference/events.md says: JSON, "
+        '`{"engagement-events": 24}`. What was told of an erased lead is on topics until then. Kafka: of topics '
+        "that leadflow makes.",
     )
     log_publish_timeout_seconds: PositiveSeconds = Field(
         5.0, description="Longest wait for the log to confirm a publish; then the sender gets a 503."

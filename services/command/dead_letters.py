@@ -95,6 +95,9 @@ def show(letter: LetterId, as_json: AsJson = False) -> None:
     print(f"key: {one_line(record.key)}")
     for name, value in record.headers.items():
         print(f"{name}: {one_line(value)}")
+    if one.letter.is_erased:
+        print("what it held was erased with the lead that it named; it cannot be replayed")
+        return
     if len(record.value) < one.letter.whole_bytes:
         print(f"the first {len(record.value)} of {one.letter.whole_bytes} bytes; it cannot be replayed")
     print(f"\n{payload.text}")

@@ -14,6 +14,8 @@ from services.command.up import BUILDS, serve
 from services.demo import data_directory
 from services.demo.api import SCOPES
 from services.demo.installation import Installation, install, installed
+from services.demo.load import load
+from services.demo.play import Tally
 from services.demo.show import Show
 from services.pipeline import app as pipeline
 from services.pipeline.settings import PipelineSettings
@@ -34,9 +36,17 @@ def demo(
     exit_: Annotated[bool, typer.Option("--exit", help="End after the report instead of serving on.")] = False,
     seed: Annotated[int | None, typer.Option(min=0, help=f"Another story; default {DEFAULT_SEED}.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what earlier runs left.")] = False,
+    into: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Play into the leadflow that runs there, on the same database, and end."),
+    ] = None,
 ) -> None:
     """Play two weeks of a believable company through the public API, embedded, and show what comes of it."""
     started_at = time.monotonic()
+    if into is not None:
+        tally = run_async(_load(Settings(), into, seed=DEFAULT_SEED if seed is None else seed))
+        print(f"{tally.accepted} events accepted in {time.monotonic() - started_at:.0f} s, {tally.ignored} ignored")
+        return
     settings = _settings()
     configure_logs(settings.log_level)
     # It warns that webhooks may go to this machine, which is what the demo wants.
@@ -47,6 +57,14 @@ def demo(
     agrees = run_async(_run(settings, console, ends=exit_, seed=seed, fresh=fresh, started_at=started_at))
     if not agrees:
         raise typer.Exit(_INTERRUPTED if agrees is None else 1)
+
+
+async def _load(settings: Settings, url: str, *, seed: int) -> Tally:
+    """The load needs a key, which whoever has the database can make."""
+    clock = SystemClock()
+    async with database(settings) as opened:
+        key = await KeyRepository(opened).create("default", name="demo", scopes=SCOPES, now=clock.now())
+    return await load(url, key.text, seed=seed, clock=clock)
 
 
 def _settings() -> Settings:

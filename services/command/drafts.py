@@ -51,7 +51,7 @@ def list_drafts(workspace: Workspace = "default") -> None:
     """All drafts."""
 
     async def work() -> list[Draft]:
-        async with database(Settings()) as opened, opened.transaction() as connection:
+        async with database(Settings()) as opened, opened.transaction(workspace) as connection:
             return await model_repository.drafts_of(connection, workspace, limit=_MOST_LISTED)
 
     table = Table("name", "valid", "changed", "by")

@@ -14,6 +14,7 @@ from services.command.runtime import database, run_async
 from services.scorer.domain.event_text import read_moment
 from services.scorer.domain.words import points
 from services.scorer.explaining import Advice, Explainer, Explanation, Outlook
+from services.scorer.record_repository import RecordedEvent
 from shared.clock import Clock, SystemClock
 from shared.errors import InvalidInput
 from shared.settings import Settings
@@ -26,6 +27,7 @@ class _Answer:
     explanation: Explanation
     outlook: Outlook | None
     advice: Advice | None
+    latest: RecordedEvent | None
 
 
 def explain(
@@ -40,6 +42,8 @@ def explain(
     console = Console()
     _show_standing(console, answer.explanation)
     _show_ledger(console, answer.explanation)
+    if answer.latest is not None:
+        _show_latest(console, answer.latest)
     if answer.outlook is not None:
         _show_outlook(console, answer.outlook)
     if answer.advice is not None:
@@ -52,15 +56,18 @@ async def _answer(name: str, at: datetime | None, workspace: str) -> _Answer:
         explainer = Explainer(opened, clock)
         lead = await _lead(explainer, name, workspace)
         explanation = await explainer.explain(workspace, lead, at)
+        latest = await explainer.latest_event(workspace, lead) if at is None else None
         if at is not None or not explanation.standing.scores:
-            return _Answer(explanation, None, None)
-        return await _with_future(explainer, explanation, clock, workspace)
+            return _Answer(explanation, None, None, latest)
+        return await _with_future(explainer, explanation, clock, workspace, latest=latest)
 
 
-async def _with_future(explainer: Explainer, found: Explanation, clock: Clock, workspace: str) -> _Answer:
+async def _with_future(
+    explainer: Explainer, found: Explanation, clock: Clock, workspace: str, *, latest: RecordedEvent | None
+) -> _Answer:
     lead = found.subject.id
     outlook = await explainer.outlook(workspace, lead, clock.now() + _OUTLOOK, 0)
-    return _Answer(found, outlook, await explainer.lift(workspace, lead, None))
+    return _Answer(found, outlook, await explainer.lift(workspace, lead, None), latest)
 
 
 async def _lead(explainer: Explainer, name: str, workspace: str) -> UUID:
@@ -95,6 +102,16 @@ def _show_ledger(console: Console, found: Explanation) -> None:
             console.print(f"[bold]{escape(title)}[/bold]: nothing has happened that counts")
     if found.standing.grade:
         console.print(f"grade {escape(found.standing.grade)}")
+
+
+def _show_latest(console: Console, latest: RecordedEvent) -> None:
+    """What came last, with the trace under which logs and a tracing system have its way."""
+    trace = f", trace {latest.trace_id}" if latest.trace_id else ""
+    console.print(
+        f"last event: {escape(latest.event.type)} at {_moment(latest.event.occurred_at)}{trace}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _show_outlook(console: Console, outlook: Outlook) -> None:

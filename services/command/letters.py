@@ -9,6 +9,7 @@ from shared.events.json import Json
 from shared.events.topics import DEAD_LETTER_TOPICS
 from shared.log.dead_letter import Origin, StoredLetter, stored_letter
 from shared.log.letter_replays import Replay, replays_of
+from shared.log.letter_sealing import opened_letter
 from shared.log.protocol import Extent, Log, Partition, ReceivedRecord
 
 TOPICS = tuple(topic.name for topic in DEAD_LETTER_TOPICS)
@@ -60,6 +61,7 @@ def summary(one: Listed) -> dict[str, Json]:
         "reason": letter.reason,
         "from": came_from,
         "bytes": letter.whole_bytes,
+        "trace_id": letter.trace_id,
         "replay": _said(one.replay),
     }
 
@@ -110,7 +112,8 @@ async def found_at(database: Database, log: Log, place: Place) -> Listed:
         records = await log.browse(place.partition, offset=place.offset, max_records=1)
     if not records or records[0].offset != place.offset:
         raise InvalidInput(f"{place} is not there, or no longer", code="not_found", field="letter")
-    (found,) = await _with_replays(database, [stored_letter(records[0])])
+    letter = await opened_letter(database, stored_letter(records[0]))
+    (found,) = await _with_replays(database, [letter])
     return found
 
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "score": ("services.command.score", "score"),
     "explain": ("services.command.explain", "explain"),
     "rebuild": ("services.command.rebuild", "rebuild"),
+    "leads": ("services.command.leads", "app"),
     "keys": ("services.command.keys", "app"),
     "sources": ("services.command.sources", "app"),
     "parked": ("services.command.parked", "app"),

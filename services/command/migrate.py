@@ -1,6 +1,6 @@
 """`leadflow migrate`: brings the database to what this release needs."""
 
-from services.command.runtime import database, run_async
+from services.command.runtime import database_of_owner, run_async
 from shared.db import migrations
 from shared.settings import Settings
 
@@ -11,7 +11,7 @@ def migrate() -> None:
 
 
 async def _migrate(settings: Settings) -> None:
-    async with database(settings) as opened:
+    async with database_of_owner(settings) as opened:
         await migrations.migrate(opened)
         await migrations.check_migrated(opened)
     print("the database is up to date")

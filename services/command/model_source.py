@@ -58,7 +58,7 @@ async def _stored(opened: Database, workspace: str, source: str) -> Json:
 async def version_of(opened: Database, workspace: str, source: str) -> int:
     """The version that a number or `active` names. Raises InvalidInput for anything else."""
     if source == ACTIVE:
-        async with opened.transaction() as connection:
+        async with opened.transaction(workspace) as connection:
             active = (await model_repository.choices(connection, [workspace]))[workspace].version
         if active is None:
             raise InvalidInput(f"no version of the model of {workspace} is active", code="not_found")

@@ -130,7 +130,7 @@ def list_models(workspace: Workspace = "default") -> None:
     """All published versions, the newest first."""
 
     async def work() -> tuple[list[PublishedModel], Choice]:
-        async with database(Settings()) as opened, opened.transaction() as connection:
+        async with database(Settings()) as opened, opened.transaction(workspace) as connection:
             choice = (await model_repository.choices(connection, [workspace]))[workspace]
             return await model_repository.models_of(connection, workspace), choice
 
@@ -153,7 +153,7 @@ def history(
     """Which version counted since when, who decided so, and why."""
 
     async def work() -> list[Activation]:
-        async with database(Settings()) as opened, opened.transaction() as connection:
+        async with database(Settings()) as opened, opened.transaction(workspace) as connection:
             return await model_repository.activations(connection, workspace, limit=limit)
 
     table = Table("version", "since", "by", "reason")

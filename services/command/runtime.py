@@ -9,12 +9,13 @@ from typing import TypeVar
 import uvloop
 
 from services.command.failure import fail
-from shared.db.embedded_postgres import EmbeddedPostgres
+from shared.db.embedded_postgres import EmbeddedPostgres, service_url
 from shared.db.engine import Database
 from shared.db.migrations import migrate
 from shared.errors import LeadflowError, Misconfigured
 from shared.log.connect import open_log
 from shared.log.protocol import Log
+from shared.sealing.data_keys import Sealing
 from shared.settings import Settings
 
 T = TypeVar("T")
@@ -28,16 +29,37 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
     """The database of `settings`. The embedded one is started if nobody runs it yet, and migrated."""
     async with AsyncExitStack() as stack:
         if settings.database_url is None:
-            url = await stack.enter_async_context(EmbeddedPostgres(settings.data_dir).running())
+            owner = await stack.enter_async_context(EmbeddedPostgres(settings.data_dir).running())
+            await _migrate(owner)
+            url = await service_url(owner)
         else:
             url = settings.database_url.get_secret_value()
         opened = Database(
             url, pool_size=settings.database_pool_size, timeout_seconds=settings.database_timeout_seconds
         )
         stack.push_async_callback(opened.close)
-        if settings.database_url is None:
-            await migrate(opened)
         yield opened
+
+
+@asynccontextmanager
+async def database_of_owner(settings: Settings) -> AsyncIterator[Database]:
+    """The database of `settings` as the owner of its tables sees it, who alone can migrate it."""
+    async with AsyncExitStack() as stack:
+        if settings.database_url is None:
+            url = await stack.enter_async_context(EmbeddedPostgres(settings.data_dir).running())
+        else:
+            url = (settings.migration_database_url or settings.database_url).get_secret_value()
+        opened = Database(url, pool_size=_LOOK_CONNECTIONS, timeout_seconds=settings.database_timeout_seconds)
+        stack.push_async_callback(opened.close)
+        yield opened
+
+
+async def _migrate(url: str) -> None:
+    opened = Database(url, pool_size=_LOOK_CONNECTIONS)
+    try:
+        await migrate(opened)
+    finally:
+        await opened.close()
 
 
 @asynccontextmanager
@@ -60,9 +82,19 @@ async def database_as_it_is(settings: Settings, *, only_running: bool = False) -
                 raise Misconfigured(f"no leadflow runs on {settings.data_dir}: start `leadflow up` first")
         else:
             url = settings.database_url.get_secret_value()
-        opened = Database(url, pool_size=_LOOK_CONNECTIONS, timeout_seconds=settings.database_timeout_seconds)
+        opened = Database(
+            url,
+            pool_size=_LOOK_CONNECTIONS,
+            timeout_seconds=settings.database_timeout_seconds,
+            sealing=_sealing(settings),
+        )
         stack.push_async_callback(opened.close)
         yield opened
+
+
+def _sealing(settings: Settings) -> Sealing:
+    keys = settings.sealing_keys.get_secret_value() if settings.sealing_keys else ""
+    return Sealing(keys, on=settings.sealing)
 
 
 def impatient(settings: Settings) -> Settings:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 
 from rich.console import Console
 
@@ -16,11 +16,14 @@ from services.scorer.settings import ScorerSettings
 from shared.access.keyring import KeyRing
 from shared.clock import Clock, SystemClock
 from shared.db.migrations import check_migrated
+from shared.db.server_watch import server_watch_task
+from shared.errors import Misconfigured
 from shared.events.topics import ALL_TOPICS
 from shared.log.connect import open_log
 from shared.observability.logs import configure_logs
+from shared.observability.settings import TracingSettings
 from shared.process import Companion, run
-from shared.service import Context, Service
+from shared.service import Context, Service, Task
 from shared.settings import Settings
 
 Build = Callable[[Context, KeyRing], Service]
@@ -48,7 +51,11 @@ async def assembled(
             await log.ensure_topics(ALL_TOPICS)
             context = Context(settings=settings, database=opened, log=log, clock=clock)
             keys = KeyRing(opened, clock)
-            access = Service(name="access", routers=(), tasks={"keys": keys.snapshot.run})
+            tasks: dict[str, Task] = {
+                "keys": keys.snapshot.run,
+                "PostgreSQL": server_watch_task(opened, every_seconds=settings.metrics_seconds),
+            }
+            access = Service(name="access", routers=(), tasks=tasks)
             yield [access, *(builds[name](context, keys) for name in names)]
         finally:
             await log.stop()
@@ -62,8 +69,23 @@ async def serve(
     builds: Mapping[str, Build] = BUILDS,
 ) -> None:
     """Run the named services until a signal, or until `companion` returns."""
-    async with assembled(names, settings, SystemClock(), builds=builds) as services:
-        await run(services, settings, companion=companion)
+    with spans_exported(names):
+        async with assembled(names, settings, SystemClock(), builds=builds) as services:
+            await run(services, settings, companion=companion)
+
+
+def spans_exported(names: Sequence[str]) -> AbstractContextManager[None]:
+    """Export of spans, where the environment asks for it. Raises Misconfigured without the SDK."""
+    settings = TracingSettings()
+    if not settings.export:
+        return nullcontext()
+    try:
+        from shared.observability.otlp import exporting
+    except ModuleNotFoundError as error:
+        raise Misconfigured(
+            "OTEL_EXPORTER_OTLP_ENDPOINT asks for the export of spans: install `leadflow[tracing]`"
+        ) from error
+    return exporting(settings, service=f"leadflow-{names[0]}" if len(names) == 1 else "leadflow")
 
 
 def up() -> None:

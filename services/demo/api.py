@@ -27,6 +27,9 @@ _DESCRIPTION: Final = "the demo's own subscriber"
 _PAGE: Final = 100
 
 
+_ONE_PER_SERVICE: Final = ("/v1/sources", "/v1/models", "/v1/leads")
+
+
 @dataclass(frozen=True, slots=True)
 class Subscription:
     """The subscription of the demo's receiver."""
@@ -46,10 +49,23 @@ class Leadflow:
         self, installation: Installation, subscriber_url: str, event_types: Sequence[str]
     ) -> Subscription:
         """Publish model and pipeline, create what is missing, and subscribe."""
+        await self.publish(installation)
+        return await self._subscribe(subscriber_url, event_types)
+
+    async def publish(self, installation: Installation) -> None:
+        """Publish model and pipeline, and create the sources that are missing."""
         await self._post("/v1/models", {"document": example("model.yaml"), "reason": "the demo's model"})
         await self._post("/v1/pipelines", {"document": example("pipeline.yaml")})
         await self._create_sources(installation)
-        return await self._subscribe(subscriber_url, event_types)
+
+    async def lets_in(self) -> bool:
+        """Whether every service knows the key by now."""
+        answers = [await self._client.get(path, headers=self._headers) for path in _ONE_PER_SERVICE]
+        return all(answer.is_success for answer in answers)
+
+    async def has_sources(self) -> bool:
+        """Whether anybody has made a source."""
+        return bool(_objects(_object(await self._get("/v1/sources"))["sources"]))
 
     async def delivers(self, subscription: Subscription) -> bool:
         """Whether any message is still on its way to the subscriber."""

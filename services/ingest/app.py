@@ -8,6 +8,7 @@ from services.ingest.api.events import events_router
 from services.ingest.api.parked import parked_router
 from services.ingest.api.sources import sources_router
 from services.ingest.api.webhooks import elements_of, webhooks_router
+from services.ingest.erasure_part import erasure_part
 from services.ingest.handlers import Handlers
 from services.ingest.parked_repository import ParkedRepository
 from services.ingest.publisher import Publisher, PublisherLimits
@@ -19,13 +20,16 @@ from services.ingest.source_book import SourceBook
 from shared.access import KeyRing
 from shared.consumer import ConsumerTask
 from shared.events.topics import ENGAGEMENT_EVENTS, PARKED_ELEMENTS
+from shared.log.letter_backlog import letter_backlog_task
 from shared.periodic import every
+from shared.sealing.parts import do_parts
 from shared.service import Context, Service
 
 GROUP = "ingest"
 _PARKED_PER_BATCH = 200
 _FORGET_EVERY_SECONDS = 600.0
 _FORGOTTEN_AT_ONCE = 1_000
+_ERASE_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +44,7 @@ def build(context: Context, settings: IngestSettings, keys: KeyRing) -> Service:
         context,
         (PARKED_ELEMENTS,),
         group=GROUP,
-        handle=Handlers(parked, context.log, clock).handle,
+        handle=Handlers(parked, context.log, clock, context.database).handle,
         max_records=_PARKED_PER_BATCH,
     )
 
@@ -50,6 +54,11 @@ def build(context: Context, settings: IngestSettings, keys: KeyRing) -> Service:
         if forgotten:
             logger.info("old parked elements deleted", extra={"elements": forgotten})
         return forgotten
+
+    erasing = erasure_part(parked, context.database, context.log)
+
+    async def erase() -> int:
+        return await do_parts(context.database, clock, "ingest", erasing)
 
     return Service(
         name="ingest",
@@ -62,6 +71,8 @@ def build(context: Context, settings: IngestSettings, keys: KeyRing) -> Service:
         tasks={
             "source refresh": sources.snapshot.run,
             "parked elements": consumer.run,
+            "letters": letter_backlog_task(context, PARKED_ELEMENTS),
+            "erasures": every(_ERASE_SECONDS, erase, name="erasures of ingest"),
             "old parked elements": every(_FORGET_EVERY_SECONDS, forget, name="old parked elements"),
         },
         ready={"log": context.log.check, "keys": keys.loaded, "sources": sources.loaded},

@@ -3,28 +3,38 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from typing import Literal
+from uuid import UUID, uuid5
 
 from pydantic_core import to_json
 from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ingest.domain.outcome import Reason
 from services.ingest.domain.parking import Form, Origin
 from shared.db.engine import Database
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput
 from shared.events.parked import ElementParked
+from shared.observability import tracing
+from shared.observability.tracing import TraceContext
+from shared.sealing.data_keys import Item, delete_keys, sealing_of
+
+_SEALED_AS = b"parked"
+_KEYS = UUID("3b6d3f5e-7d3c-5a7e-8f4b-53a2c7f0d9b6")
 
 State = Literal["parked", "replayed", "resolved", "discarded"]
 
 _COLUMNS = (
     "id, workspace, source, kind, form, disposition, code, field, message, element_id, body, size_bytes, headers,"
-    " received_at, state, attempts, changed_at, event_ids"
+    " received_at, state, attempts, changed_at, event_ids, traceparent, sealed"
 )
 _INSERT = text(
     "INSERT INTO ingest.parked (id, workspace, source, kind, form, disposition, code, field, message, element_id,"
-    " body, size_bytes, headers, received_at)"
+    " body, size_bytes, headers, received_at, traceparent, sealed)"
     " VALUES (:id, :workspace, :source, :kind, :form, :disposition, :code, :field, :message, :element_id,"
-    " :body, :size_bytes, CAST(:headers AS jsonb), :received_at) ON CONFLICT (id) DO NOTHING"
+    " :body, :size_bytes, CAST(:headers AS jsonb), :received_at, :traceparent, :sealed) ON CONFLICT (id) DO NOTHING"
 )
 _PAGE = text(
     f"SELECT {_COLUMNS} FROM ingest.parked WHERE workspace = :workspace"  # noqa: S608 - a constant
@@ -49,15 +59,20 @@ _SETTLED = text(
     " WHERE id = ANY(:ids) AND workspace = :workspace AND state = 'parked' RETURNING id"
 )
 _WAITING = text("SELECT count(*) FROM ingest.parked WHERE state = 'parked'")
+_ERASED = text("DELETE FROM ingest.parked WHERE id = ANY(:ids) AND workspace = :workspace")
 _FORGOTTEN = text(
     "DELETE FROM ingest.parked WHERE id IN ("
     "SELECT id FROM ingest.parked WHERE received_at < :before ORDER BY received_at LIMIT :limit)"
+    " RETURNING id, workspace"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ParkedElement:
-    """An element that was kept aside, and what became of it since. `body` has its first bytes if not all."""
+    """An element that was kept aside, and what became of it since. `body` has its first bytes if not all.
+
+    `trace` is that of the request which brought it first.
+    """
 
     id: str
     origin: Origin
@@ -70,6 +85,7 @@ class ParkedElement:
     attempts: int
     changed_at: datetime | None
     event_ids: tuple[str, ...]
+    trace: TraceContext | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -109,10 +125,16 @@ class ParkedRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def store(self, messages: Sequence[ElementParked]) -> None:
-        """Store what the log brought; what is there already stays as it is."""
-        async with self._database.transaction() as connection:
-            await connection.execute(_INSERT, [_row(message) for message in messages])
+    async def store(self, messages: Sequence[ElementParked], traces: Sequence[TraceContext | None] = ()) -> None:
+        """Store what the log brought, and the trace of each; what is there already stays as it is."""
+        rows = [_row(message, trace) for message, trace in zip_longest(messages, traces)]
+        items = [Item(_key_of(message.id), message.workspace, message.data.body) for message in messages]
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
+            sealing = sealing_of(connection)
+            bodies = await sealing.seal(connection, items, _SEALED_AS)
+            for row, body in zip(rows, bodies, strict=True):
+                row |= {"body": body, "sealed": sealing.on}
+            await connection.execute(_INSERT, rows)
 
     async def page(
         self, workspace: str, which: ParkedFilter, *, before: Place | None = None, limit: int
@@ -127,13 +149,13 @@ class ParkedRepository:
             "before_id": before.id if before else None,
             "limit": limit,
         }
-        async with self._database.transaction() as connection:
-            return [_element(row) for row in await connection.execute(_PAGE, values)]
+        async with self._database.transaction(workspace) as connection:
+            return await _elements(connection, (await connection.execute(_PAGE, values)).all())
 
     async def by_ids(self, workspace: str, ids: Sequence[str]) -> list[ParkedElement]:
         """Those of `ids` that the workspace has."""
-        async with self._database.transaction() as connection:
-            return [_element(row) for row in await connection.execute(_BY_IDS, _of(workspace, ids))]
+        async with self._database.transaction(workspace) as connection:
+            return await _elements(connection, (await connection.execute(_BY_IDS, _of(workspace, ids))).all())
 
     async def find(self, workspace: str, element_id: str) -> ParkedElement:
         """One of them. Raises InvalidInput(not_found)."""
@@ -147,31 +169,47 @@ class ParkedRepository:
         rows = [_attempt_row(workspace, attempt, now) for attempt in attempts]
         if not rows:
             return
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             await connection.execute(_TRIED, rows)
 
     async def settle(self, workspace: str, ids: Sequence[str], state: State, *, now: datetime) -> list[str]:
         """Let elements that wait end as `state`; the ids of those that did."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             rows = await connection.execute(_SETTLED, {**_of(workspace, ids), "state": state, "now": now})
             return sorted(row.id for row in rows)
 
     async def waiting(self) -> int:
         """How many elements of all workspaces are parked and nobody has dealt with."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             return int(await connection.scalar(_WAITING) or 0)
+
+    async def erase(self, workspace: str, ids: Sequence[str]) -> None:
+        """Delete these elements, and what they were sealed with."""
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
+            await connection.execute(_ERASED, _of(workspace, ids))
+            await delete_keys(connection, workspace, [_key_of(id_) for id_ in ids])
 
     async def forget(self, *, before: datetime, limit: int) -> int:
         """Delete up to `limit` elements that came before then, the oldest first; returns how many."""
-        async with self._database.transaction() as connection:
-            return (await connection.execute(_FORGOTTEN, {"before": before, "limit": limit})).rowcount
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
+            gone = (await connection.execute(_FORGOTTEN, {"before": before, "limit": limit})).all()
+            for workspace in {row.workspace for row in gone}:
+                await delete_keys(
+                    connection, workspace, [_key_of(row.id) for row in gone if row.workspace == workspace]
+                )
+            return len(gone)
+
+
+def _key_of(element_id: str) -> UUID:
+    """The data key of an element."""
+    return uuid5(_KEYS, element_id)
 
 
 def _of(workspace: str, ids: Sequence[str]) -> dict[str, object]:
     return {"workspace": workspace, "ids": list(ids)}
 
 
-def _row(message: ElementParked) -> dict[str, object]:
+def _row(message: ElementParked, trace: TraceContext | None) -> dict[str, object]:
     data = message.data
     return {
         "id": message.id,
@@ -179,6 +217,7 @@ def _row(message: ElementParked) -> dict[str, object]:
         **data.model_dump(),
         "headers": to_json(data.headers).decode(),
         "body": data.body,
+        "traceparent": str(trace) if trace else None,
     }
 
 
@@ -197,7 +236,15 @@ def _attempt_row(workspace: str, attempt: Attempt, now: datetime) -> dict[str, o
     }
 
 
-def _element(row: Row[tuple[object, ...]]) -> ParkedElement:
+async def _elements(connection: AsyncConnection, rows: Sequence[Row[tuple[object, ...]]]) -> list[ParkedElement]:
+    """The elements; those that nobody has the key of any more are erased, and not there."""
+    sealed = [bytes(row.body) for row in rows if row.sealed]
+    opened = iter(await sealing_of(connection).open(connection, sealed, _SEALED_AS))
+    bodies = [next(opened) if row.sealed else bytes(row.body) for row in rows]
+    return [_element(row, body) for row, body in zip(rows, bodies, strict=True) if body is not None]
+
+
+def _element(row: Row[tuple[object, ...]], body: bytes) -> ParkedElement:
     form: Form = row.form
     return ParkedElement(
         id=row.id,
@@ -205,10 +252,11 @@ def _element(row: Row[tuple[object, ...]]) -> ParkedElement:
         disposition=row.disposition,
         reason=Reason(row.code, row.message, row.field),
         element_id=row.element_id,
-        body=bytes(row.body),
+        body=body,
         size_bytes=row.size_bytes,
         state=row.state,
         attempts=row.attempts,
         changed_at=row.changed_at,
         event_ids=tuple(row.event_ids),
+        trace=tracing.read(row.traceparent),
     )

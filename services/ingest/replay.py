@@ -90,7 +90,7 @@ class Replay:
 
 
 def _kept(one: ParkedElement, source: Source | None) -> Kept:
-    return Kept(one.body, one.origin, source)
+    return Kept(one.body, one.origin, source, one.trace)
 
 
 def _attempt(one: ParkedElement, outcomes: Sequence[Outcome]) -> Attempt:

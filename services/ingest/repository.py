@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ingest.sources.kind import Secret, Source
 from shared.db.engine import Database
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput
 
 _COLUMNS = "id, workspace, kind, secrets, public_url, event_names, time_zone, tolerance_seconds"
@@ -52,39 +53,39 @@ class SourceRepository:
             "now": now,
         }
         try:
-            async with self._database.transaction() as connection:
+            async with self._database.transaction(source.workspace) as connection:
                 await connection.execute(_INSERT, row)
         except IntegrityError as error:
             raise InvalidInput("this id is taken", code="conflict", field="id") from error
 
     async def change_secrets(self, source_id: str, workspace: str, change: Callable[[Source], Source]) -> Source:
         """Store the secrets that `change` gives a source. Raises InvalidInput(not_found), and what it raises."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             changed = change(await _locked(connection, source_id, workspace))
             await connection.execute(_UPDATE_SECRETS, _secrets_row(changed))
         return changed
 
     async def change_meaning(self, source_id: str, workspace: str, change: Callable[[Source], Source]) -> Source:
         """Store the names, URL and zone that `change` gives a source. Raises InvalidInput(not_found), and its own."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             changed = change(await _locked(connection, source_id, workspace))
             await connection.execute(_UPDATE_MEANING, _meaning_row(changed))
         return changed
 
     async def replace(self, source: Source) -> None:
         """Store the meaning and the secrets of a source that exists."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(source.workspace) as connection:
             await connection.execute(_UPDATE_MEANING, _meaning_row(source))
             await connection.execute(_UPDATE_SECRETS, _secrets_row(source))
 
     async def of_workspace(self, workspace: str) -> Sequence[Source]:
         """The sources of one workspace, by id."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             return [_source(row) for row in await connection.execute(_OF_WORKSPACE, {"workspace": workspace})]
 
     async def all(self) -> Mapping[str, Source]:
         """Every source, by id: what the snapshot holds."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             return {row.id: _source(row) for row in await connection.execute(_ALL)}
 
 

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -23,10 +23,14 @@ from shared.errors import InvalidInput, LogUnavailable, TransientError
 from shared.events.codec import encode
 from shared.events.engagement import EngagementAccepted, EngagementEvent, identity_digest
 from shared.events.json import Json, JsonLimits, parse_json
+from shared.events.topics import ENGAGEMENT_EVENTS
 from shared.log.protocol import Record
+from shared.observability import tracing
+from shared.observability.tracing import TraceContext
 
 _NO_IDENTITY = "no_identity"
 _CONTENT_TYPE = b"application/cloudevents+json"
+_SENDING = f"send {ENGAGEMENT_EVENTS.name}"
 _FATES: Mapping[Status, Fate] = {
     Status.ACCEPTED: Fate.ACCEPTED,
     Status.IGNORED: Fate.IGNORED,
@@ -45,11 +49,15 @@ NamesOf = Mapping[str, TypeNames]
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An element that was kept aside, to be tried again; `source` as it is now, None where there is none."""
+    """An element that was kept aside, to be tried again; `source` as it is now, None where there is none.
+
+    `trace` is that of the request which brought it.
+    """
 
     body: bytes
     origin: Origin
     source: Source | None = None
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +117,9 @@ class Ingest:
     async def keep_body(self, error: InvalidInput, delivery: Delivery, source: Source) -> None:
         """Keep a verified webhook aside that could not be taken apart at all. Raises TransientError."""
         origin = Origin(source.workspace, source.id, source.kind, "body", delivery.received_at, delivery.headers)
-        await self._append([], self._kept([refused(error)], [error], delivery.body, origin), 1, source.kind)
+        with _sending(source.kind) as trace:
+            aside = self._kept([refused(error)], [error], delivery.body, origin, trace=trace)
+            await self._append([], aside, 1, source.kind)
 
     async def accept_again(
         self, kept: Sequence[Kept], names_of: NamesOf, elements_of: ElementsOf
@@ -120,9 +130,11 @@ class Ingest:
         published already counts once. Nothing is kept aside anew. Raises TransientError.
         """
         records: list[Record] = []
-        outcomes = [
-            self._within_size(self._again(one, names_of, elements_of), one.origin.workspace, records) for one in kept
-        ]
+        outcomes: list[list[Outcome]] = []
+        for one in kept:
+            trace = tracing.follow(_SENDING, "producer", parent=one.trace or tracing.current())
+            tried = self._again(one, names_of, elements_of)
+            outcomes.append(self._within_size(tried, one.origin.workspace, records, trace=trace))
         await self.publisher.publish(records)
         return outcomes
 
@@ -211,19 +223,23 @@ class Ingest:
     ) -> list[Outcome]:
         """The outcomes once the events, and what became none, are durable; events too large are refused."""
         records: list[Record] = []
-        final = self._within_size(outcomes, origin.workspace, records)
-        aside = self._kept(final, elements, body, origin)
-        await self._append(records, aside, len(final), origin.kind)
+        with _sending(origin.kind) as trace:
+            final = self._within_size(outcomes, origin.workspace, records, trace=trace)
+            aside = self._kept(final, elements, body, origin, trace=trace)
+            await self._append(records, aside, len(final), origin.kind)
         _count(final, origin.kind)
         return final
 
-    def _within_size(self, outcomes: Sequence[Outcome], workspace: str, records: list[Record]) -> list[Outcome]:
+    def _within_size(
+        self, outcomes: Sequence[Outcome], workspace: str, records: list[Record], *, trace: TraceContext
+    ) -> list[Outcome]:
         """The outcomes, with events that the log cannot take refused; what it can take is added to `records`."""
         final = list(outcomes)
+        headers = _headers(workspace, trace)
         for place, outcome in enumerate(outcomes):
             if outcome.event is None:
                 continue
-            record = _record(outcome.event, workspace)
+            record = _record(outcome.event, workspace, headers)
             if len(record.value) > self.max_event_bytes:
                 final[place] = refused(self._too_large(), outcome.id, index=outcome.index)
             else:
@@ -231,7 +247,13 @@ class Ingest:
         return final
 
     def _kept(
-        self, outcomes: Sequence[Outcome], elements: Sequence[Element], body: bytes, origin: Origin
+        self,
+        outcomes: Sequence[Outcome],
+        elements: Sequence[Element],
+        body: bytes,
+        origin: Origin,
+        *,
+        trace: TraceContext,
     ) -> list[Record]:
         """A record for each element of which something became no event."""
         unplaced = {outcome.index: outcome for outcome in outcomes if outcome.status in _UNPLACED}
@@ -242,7 +264,7 @@ class Ingest:
             element_parked(outcome, raw[index], origin, most_bytes=self.max_parked_bytes)
             for index, outcome in unplaced.items()
         ]
-        headers = {"content-type": _CONTENT_TYPE, "workspace": origin.workspace.encode()}
+        headers = _headers(origin.workspace, trace)
         return [Record(message.id.encode(), encode(message), headers) for message in messages]
 
     async def _append(
@@ -281,6 +303,18 @@ async def _in_time(patience_seconds: float) -> AsyncIterator[None]:
         raise LogUnavailable(message, outcome_unknown=True) from error
 
 
+@contextmanager
+def _sending(source_label: str) -> Iterator[TraceContext]:
+    """The span of what a request publishes."""
+    attributes = {"messaging.destination.name": ENGAGEMENT_EVENTS.name, "leadflow.source_kind": source_label}
+    with tracing.span(_SENDING, "producer", parent=tracing.current(), attributes=attributes) as span:
+        yield span.context
+
+
+def _headers(workspace: str, trace: TraceContext) -> dict[str, bytes]:
+    return {"content-type": _CONTENT_TYPE, "workspace": workspace.encode(), tracing.HEADER: trace.encode()}
+
+
 def _drafts_by(names_of: NamesOf) -> DraftOf:
     def draft_of(element: Json) -> tuple[Draft, str]:
         return cloud_event_draft(element, names_of)
@@ -288,7 +322,7 @@ def _drafts_by(names_of: NamesOf) -> DraftOf:
     return draft_of
 
 
-def _record(event: EngagementEvent, workspace: str) -> Record:
+def _record(event: EngagementEvent, workspace: str, headers: Mapping[str, bytes]) -> Record:
     digest = identity_digest(workspace, event.lead)
     message = EngagementAccepted(
         id=event.id,
@@ -298,7 +332,6 @@ def _record(event: EngagementEvent, workspace: str) -> Record:
         workspace=workspace,
         data=event,
     )
-    headers = {"content-type": _CONTENT_TYPE, "workspace": workspace.encode()}
     return Record(digest.encode(), encode(message), headers)
 
 

@@ -11,27 +11,34 @@ from services.pipeline.api.leads import leads_router
 from services.pipeline.api.pipelines import pipelines_router
 from services.pipeline.api.reports import reports_router
 from services.pipeline.api.subscriptions import subscriptions_router
+from services.pipeline.business import census_task
 from services.pipeline.delivery import repository
 from services.pipeline.delivery.address import AddressGuard
 from services.pipeline.delivery.dispatcher import Dispatcher
 from services.pipeline.delivery.endpoint import EndpointPolicy
 from services.pipeline.delivery.schedule import STANDARD
 from services.pipeline.delivery.sender import Sender
+from services.pipeline.erasure_part import erasure_part
 from services.pipeline.feed_watch import FeedWatch
 from services.pipeline.handlers import Handlers
 from services.pipeline.service import PipelineService
 from services.pipeline.settings import PipelineSettings
 from shared.access.keyring import KeyRing
 from shared.consumer import ConsumerTask
+from shared.db.due import due_backlog_task
 from shared.db.outbox import Outbox
+from shared.db.reach import ALL_WORKSPACES
 from shared.events.topics import LEAD_SCORES
+from shared.log.letter_backlog import letter_backlog_task
 from shared.periodic import every
+from shared.sealing.parts import do_parts
 from shared.service import Context, Service
 
 GROUP = "pipeline"
 _OBSERVE_SECONDS = 15.0
 _FORGET_SECONDS = 60.0
 _FORGET_BATCH = 1_000
+_ERASE_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +56,7 @@ def build(context: Context, settings: PipelineSettings, keys: KeyRing) -> Servic
         watch.wake()
 
     service = PipelineService(context.database, context.clock, outbox, on_told=on_told)
-    handlers = Handlers(service, context.log, context.clock)
+    handlers = Handlers(service, context.log, context.clock, context.database)
     consumer = ConsumerTask(
         context, (LEAD_SCORES,), group=GROUP, handle=handlers.handle, max_records=settings.batch_records
     )
@@ -57,13 +64,18 @@ def build(context: Context, settings: PipelineSettings, keys: KeyRing) -> Servic
     async def tell_what_time_did() -> int:
         return await service.tell_what_time_did(settings.due_batch)
 
+    erasing = erasure_part(service, context.database, context.log)
+
+    async def erase() -> int:
+        return await do_parts(context.database, context.clock, "pipeline", erasing)
+
     async def observe() -> int:
         metrics.STREAMS.set(watch.streams)
         return await _observe(context)
 
     async def forget() -> int:
         before = context.clock.now() - timedelta(seconds=settings.feed_retention_seconds)
-        async with context.database.transaction() as connection:
+        async with context.database.transaction(ALL_WORKSPACES) as connection:
             gone = await feed.forget(connection, before, _FORGET_BATCH)
             return gone + await repository.forget(connection, before, _FORGET_BATCH)
 
@@ -80,9 +92,13 @@ def build(context: Context, settings: PipelineSettings, keys: KeyRing) -> Servic
             "consumer": consumer.run,
             **outbox.tasks(context.database, context.log),
             "due moments": every(settings.due_poll_seconds, tell_what_time_did, name="due moments"),
+            "erasures": every(_ERASE_SECONDS, erase, name="erasures of the pipeline"),
             "feed": every(settings.feed_poll_seconds, watch.look, name="feed"),
             "feed retention": every(_FORGET_SECONDS, forget, name="feed retention"),
             "webhooks": dispatcher.run,
+            "due backlog": due_backlog_task(context, "pipeline"),
+            "letters": letter_backlog_task(context, LEAD_SCORES),
+            "census of leads": census_task(context),
             "webhook backlog": every(_OBSERVE_SECONDS, observe, name="webhook backlog"),
         },
         ready={"database": context.database.check, "log": context.log.check},
@@ -114,11 +130,12 @@ def _dispatcher(context: Context, settings: PipelineSettings, sender: Sender) ->
 
 async def _observe(context: Context) -> int:
     now = context.clock.now()
-    async with context.database.transaction() as connection:
+    async with context.database.transaction(ALL_WORKSPACES) as connection:
         waiting = await repository.waiting(connection, now)
         states = await subscription_repository.count_by_state(connection, now)
     metrics.WEBHOOK_QUEUE.set(waiting.number)
     metrics.WEBHOOK_OLDEST.set(waiting.oldest_age.total_seconds())
+    metrics.WEBHOOK_OLDEST_DUE.set(waiting.oldest_due_age.total_seconds())
     for state in metrics.ENDPOINT_STATES:
         metrics.WEBHOOK_ENDPOINTS.labels(state).set(states.get(state, 0))
     return 0

@@ -59,7 +59,7 @@ async def publish(
     """
     pipeline = parse_pipeline(document)
     digest = sha256(to_json(document)).digest()
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         await document_repository.lock(connection, workspace)
         newest = await document_repository.newest(connection, workspace)
         version = newest[0] if newest else 0
@@ -88,7 +88,7 @@ async def activate(
 
     Raises InvalidInput (not_found).
     """
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         await document_repository.lock(connection, workspace)
         await _found(connection, workspace, version)
         await _activate(connection, workspace, version, clock=clock, by=by, reason=reason)
@@ -97,7 +97,7 @@ async def activate(
 
 async def roll_back(database: Database, clock: Clock, workspace: str, *, by: str, reason: str) -> PublishedDocument:
     """Let the version count again that the active one has replaced. Raises Refused when it has replaced none."""
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         await document_repository.lock(connection, workspace)
         active = (await document_repository.active(connection, [workspace])).get(workspace, 0)
         before = await document_repository.replaced(connection, workspace, active)
@@ -111,7 +111,7 @@ async def versions(
     database: Database, workspace: str, *, before: int | None = None, limit: int = 1_000
 ) -> list[PublishedDocument]:
     """Versions, the newest first."""
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         return await document_repository.all_of(connection, workspace, before=before, limit=limit)
 
 
@@ -119,13 +119,13 @@ async def history(
     database: Database, workspace: str, *, before: int | None = None, limit: int = 1_000
 ) -> list[Activation]:
     """Which version counted since when, on whose word and why, the newest first."""
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         return await document_repository.activations(connection, workspace, before=before, limit=limit)
 
 
 async def version_of(database: Database, workspace: str, version: int | None) -> PublishedDocument:
     """One version, or the active one. Raises InvalidInput (not_found)."""
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         if version is None:
             version = (await document_repository.active(connection, [workspace])).get(workspace, 0)
         return await _found(connection, workspace, version)

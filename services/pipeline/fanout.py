@@ -8,18 +8,22 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.pipeline import feed
+from services.pipeline import feed, message_bodies
 from services.pipeline.delivery.operational import DISABLED, OperationalMessage
 from services.pipeline.domain.subscription import passes
 from services.pipeline.feed import Told
 from services.pipeline.subscription_repository import Subscription, enabled_of
 from shared.events.envelope import Message
 from shared.events.json import Json
+from shared.events.scores import LeadErased
+from shared.observability.tracing import TraceContext
+from shared.sealing.data_keys import Item, sealing_of
 
 DELIVERED_TYPES = (
     "lead.score_changed",
     "lead.merged",
     "lead.unmerged",
+    "lead.erased",
     "lead.threshold_entered",
     "lead.threshold_left",
     "lead.qualified",
@@ -43,24 +47,26 @@ class Delivery:
 
 @dataclass(slots=True)
 class FanOut:
-    """Gathers what one transaction tells, and the deliveries of it."""
+    """Gathers what one transaction tells, and the deliveries of it; `trace` is where what is added comes from."""
 
     subscriptions: Mapping[str, Sequence[Subscription]]
     now: datetime
     deliveries: list[Delivery] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
-    _bodies: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    trace: TraceContext | None = None
+    _bodies: dict[str, "_Body"] = field(default_factory=dict)
 
     def add(self, message: Message, body: bytes) -> None:
         """Tell `body`, the message exactly as it is on the log, to the feed and to whoever subscribed to it."""
         kind = str(getattr(message, "type", ""))
         self.told.append(Told(message.workspace, message.id, kind, message.subject))
-        self._bodies[message.id] = (kind, body)
+        owner = None if isinstance(message, LeadErased) else (UUID(message.subject), message.workspace)
+        self._bodies[message.id] = _Body(kind, body, owner, self.trace)
         listening = [item for item in self.subscriptions.get(message.workspace, ()) if _hears(item, kind)]
         fields = _fields(message) if any(item.filter for item in listening) else {}
         for subscription in listening:
             if passes(subscription.filter, fields):
-                self.add_for(Delivery(subscription.id, message.id, message.subject), kind, body)
+                self.deliveries.append(Delivery(subscription.id, message.id, message.subject))
 
     def announce(self, message: OperationalMessage) -> None:
         """Tell something about webhooks themselves to whoever subscribed to it; it is nothing for the feed."""
@@ -69,9 +75,9 @@ class FanOut:
                 self.add_for(Delivery(subscription.id, message.id, message.subject), message.type, message.body)
 
     def add_for(self, delivery: Delivery, kind: str, body: bytes) -> None:
-        """Deliver `body`, of the type `kind`, to one subscription."""
+        """Deliver `body`, of the type `kind` and about no lead, to one subscription."""
         self.deliveries.append(delivery)
-        self._bodies[delivery.message_id] = (kind, body)
+        self._bodies[delivery.message_id] = _Body(kind, body, None, self.trace)
 
     async def write(self, connection: AsyncConnection) -> None:
         """Write messages, deliveries and, last, the feed; a message that was fanned out before is not again.
@@ -80,18 +86,20 @@ class FanOut:
         """
         if not self._bodies:
             return
+        sealed = await self._sealed(connection)
         await connection.execute(
             text("""
-                INSERT INTO pipeline.webhook_message (id, type, body, created_at)
-                SELECT id, type, body, :now
-                FROM unnest(CAST(:ids AS text[]), CAST(:types AS text[]), CAST(:bodies AS bytea[]))
-                     AS item (id, type, body)
+                INSERT INTO pipeline.webhook_message (id, type, body, created_at, traceparent)
+                SELECT id, type, body, :now, traceparent
+                FROM unnest(CAST(:ids AS text[]), CAST(:types AS text[]), CAST(:bodies AS bytea[]),
+                            CAST(:traces AS text[])) AS item (id, type, body, traceparent)
                 ON CONFLICT DO NOTHING
             """),
             {
                 "ids": list(self._bodies),
-                "types": [kind for kind, _ in self._bodies.values()],
-                "bodies": [body for _, body in self._bodies.values()],
+                "types": [body.kind for body in self._bodies.values()],
+                "bodies": [sealed.get(id_, body.content) for id_, body in self._bodies.items()],
+                "traces": [str(body.trace) if body.trace else None for body in self._bodies.values()],
                 "now": self.now,
             },
         )
@@ -116,6 +124,23 @@ class FanOut:
             },
         )
         await feed.append(connection, self.told, self.now)
+
+    async def _sealed(self, connection: AsyncConnection) -> dict[str, bytes]:
+        """The bodies about leads, sealed with their keys."""
+        about = {id_: (body, body.owner) for id_, body in self._bodies.items()}
+        items = {id_: Item(*owner, body.content) for id_, (body, owner) in about.items() if owner is not None}
+        sealed = await sealing_of(connection).seal(connection, list(items.values()), message_bodies.SEALED_AS)
+        return dict(zip(items, sealed, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """What is told, and the lead with its workspace that it is about, if it says anything about one."""
+
+    kind: str
+    content: bytes
+    owner: tuple[UUID, str] | None
+    trace: TraceContext | None
 
 
 async def fan_out_for(connection: AsyncConnection, workspaces: Iterable[str], now: datetime) -> FanOut:

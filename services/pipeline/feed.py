@@ -14,6 +14,7 @@ from pydantic_core import from_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.pipeline import message_bodies
 from services.pipeline.domain.subscription import Filter, passes
 
 _SCAN = 500
@@ -40,11 +41,12 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class FeedEntry:
-    """A message of the feed and where it stands."""
+    """A message of the feed, where it stands, and the `traceparent` of what it comes from."""
 
     position: int
     type: str
     body: bytes
+    traceparent: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ async def read(connection: AsyncConnection, workspace: str, *, after: int, wante
     scanned = max(limit, _SCAN) if wanted.filter else limit
     rows = await connection.execute(
         text("""
-            SELECT position, feed.type, body FROM pipeline.feed
+            SELECT position, feed.type, body, traceparent FROM pipeline.feed
             JOIN pipeline.webhook_message ON webhook_message.id = message_id
             WHERE workspace = :workspace AND position > :after AND position <= :until
                 AND (CAST(:types AS text[]) = '{}' OR feed.type = ANY(CAST(:types AS text[])))
@@ -114,8 +116,13 @@ async def read(connection: AsyncConnection, workspace: str, *, after: int, wante
             "limit": scanned,
         },
     )
-    looked_at = [FeedEntry(row.position, row.type, bytes(row.body)) for row in rows]
-    found = [entry for entry in looked_at if _passes(wanted.filter, entry.body)][:limit]
+    looked_at = rows.all()
+    bodies = await message_bodies.opened(connection, [row.body for row in looked_at])
+    found = [
+        FeedEntry(row.position, row.type, body, row.traceparent)
+        for row, body in zip(looked_at, bodies, strict=True)
+        if body is not None and _passes(wanted.filter, body)
+    ][:limit]
     if len(found) == limit:
         return FeedPage(tuple(found), found[-1].position)
     return FeedPage(tuple(found), looked_at[-1].position if len(looked_at) == scanned else until)

@@ -59,7 +59,7 @@ class FeedWatch:
         self._seen = {workspace: seen for workspace, seen in self._seen.items() if workspace in listening}
         grown = False
         for workspace in sorted(listening):
-            async with self.database.transaction() as connection:
+            async with self.database.transaction(workspace) as connection:
                 newest = await feed.newest(connection, workspace)
             grown |= newest != self._seen.get(workspace)
             self._seen[workspace] = newest

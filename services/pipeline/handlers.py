@@ -6,43 +6,49 @@ from uuid import UUID
 from services.pipeline import metrics
 from services.pipeline.service import PipelineService, Received, ScorerMessage
 from shared.clock import Clock
+from shared.db.engine import Database
 from shared.errors import InvalidInput
 from shared.events.codec import decode
 from shared.events.json import STORABLE, json_faults, parse_json
-from shared.events.scores import LeadEventsRecorded, LeadMerged, LeadScoreChanged, LeadUnmerged
-from shared.log.dead_letter import publish_dead_letters, sort_out
+from shared.events.scores import LeadErased, LeadEventsRecorded, LeadMerged, LeadScoreChanged, LeadUnmerged
+from shared.events.topics import LEAD_SCORES
+from shared.log.dead_letter import sort_out
+from shared.log.letter_sealing import set_aside
 from shared.log.protocol import Log, ReceivedRecord
+from shared.observability import tracing
 
 
 class Handlers:
     """The one unit of work of the pipeline's consumer."""
 
-    def __init__(self, service: PipelineService, log: Log, clock: Clock) -> None:
+    def __init__(self, service: PipelineService, log: Log, clock: Clock, database: Database) -> None:
         self._service = service
         self._log = log
         self._clock = clock
+        self._database = database
 
     async def handle(self, records: Sequence[ReceivedRecord]) -> None:
         """Take in a batch. Raises TransientError when it has to come again."""
-        batch, letters = sort_out(records, read)
-        await self._service.take_in(batch)
-        await publish_dead_letters(self._log, letters, now=self._clock.now())
+        with tracing.batch(LEAD_SCORES.name, records):
+            batch, letters = sort_out(records, read)
+            await self._service.take_in(batch)
+            await set_aside(self._database, self._log, letters, now=self._clock.now())
         metrics.MESSAGES.labels("dead_lettered").inc(len(letters))
 
 
 def read(record: ReceivedRecord) -> Received:
     """The message in a record. Raises InvalidInput for what is none of the scorer's, or cannot be stored."""
     message = decode(record.value)
-    if not isinstance(message, LeadEventsRecorded | LeadScoreChanged | LeadMerged | LeadUnmerged):
+    if not isinstance(message, LeadEventsRecorded | LeadScoreChanged | LeadMerged | LeadUnmerged | LeadErased):
         raise InvalidInput(f"{message.type} does not belong here", code="wrong_type", field="type")
     _check_ids(message)
     _check_text(record.value)
-    facts = {} if isinstance(message, LeadMerged | LeadUnmerged) else dict(message.data.attributes)
+    facts = {} if isinstance(message, LeadMerged | LeadUnmerged | LeadErased) else dict(message.data.attributes)
     events = message.data.events if isinstance(message, LeadEventsRecorded) else ()
     for document in (facts, *(dict(event.properties) for event in events)):
         for path, reason in json_faults(document, STORABLE):
             raise InvalidInput(f"{path}: {reason}", code="not_storable", field=path)
-    return Received(message, record.value)
+    return Received(message, record.value, tracing.read_record(record))
 
 
 def _check_text(body: bytes) -> None:
@@ -55,6 +61,7 @@ def _check_text(body: bytes) -> None:
 def _check_ids(message: ScorerMessage) -> None:
     others = [message.data.absorbed] if isinstance(message, LeadMerged) else []
     others += [message.data.other] if isinstance(message, LeadUnmerged) else []
+    others += message.data.absorbed if isinstance(message, LeadErased) else []
     for lead_id in (message.data.lead.id, *others):
         try:
             canonical = str(UUID(lead_id))

@@ -34,7 +34,7 @@ async def impact_page(
     book = PipelineBook()
     while looked_at < limit:
         wanted = min(_AT_ONCE, limit - looked_at)
-        async with database.transaction() as connection:
+        async with database.transaction(workspace) as connection:
             active = (await book.active(connection, [workspace])).get(workspace)
             leads = await lead_repository.leads_after(connection, workspace, after, wanted)
         found = [item for lead in leads if (item := impact(lead, pipeline, _pipeline_of(active), now))]

@@ -10,9 +10,12 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.pipeline import history_data, message_bodies
 from services.pipeline.domain.lead import Lead
 from services.pipeline.telling import Line, Sequences, StayLine
 from shared.events.scores import ScoreChange
+from shared.observability.tracing import TraceContext
+from shared.sealing.data_keys import Item, sealing_of
 
 LeadKey = tuple[str, str]
 """Workspace and id."""
@@ -28,6 +31,7 @@ class LeadRow:
     lead: Lead
     scores_seen: int
     sequences: Sequences
+    is_erased: bool = False
 
     @property
     def key(self) -> LeadKey:
@@ -46,7 +50,8 @@ class Standing:
 _LEAD_COLUMNS = """
     workspace, CAST(id AS text) AS id, emails, CAST(external_ids AS text) AS external_ids,
     CAST(attributes AS text) AS attributes, CAST(state AS text) AS state,
-    CAST(absorbed_by AS text) AS absorbed_by, scores_seen, thresholds_sent, stages_sent
+    CAST(absorbed_by AS text) AS absorbed_by, scores_seen, thresholds_sent, stages_sent,
+    erased_at IS NOT NULL AS is_erased
 """
 _KEYS = "unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[])) AS wanted (workspace, id)"
 
@@ -76,9 +81,12 @@ async def lock_leads(connection: AsyncConnection, keys: Iterable[LeadKey]) -> di
 
 
 async def read_lead(connection: AsyncConnection, key: LeadKey) -> LeadRow | None:
-    """One lead, without a lock."""
+    """One lead, without a lock; None for one that was erased, too."""
     rows = await connection.execute(
-        text(f"SELECT {_LEAD_COLUMNS} FROM pipeline.lead WHERE workspace = :workspace AND id = :id"),  # noqa: S608
+        text(f"""
+            SELECT {_LEAD_COLUMNS} FROM pipeline.lead
+            WHERE workspace = :workspace AND id = :id AND erased_at IS NULL
+        """),  # noqa: S608
         {"workspace": key[0], "id": UUID(key[1])},
     )
     row = rows.one_or_none()
@@ -90,7 +98,8 @@ async def leads_after(connection: AsyncConnection, workspace: str, after: str | 
     rows = await connection.execute(
         text(f"""
             SELECT {_LEAD_COLUMNS} FROM pipeline.lead
-            WHERE workspace = :workspace AND id > :after AND absorbed_by IS NULL ORDER BY id LIMIT :limit
+            WHERE workspace = :workspace AND id > :after AND absorbed_by IS NULL AND erased_at IS NULL
+            ORDER BY id LIMIT :limit
         """),  # noqa: S608
         {"workspace": workspace, "after": UUID(after) if after else UUID(int=0), "limit": limit},
     )
@@ -131,6 +140,7 @@ async def write_leads(connection: AsyncConnection, rows: Sequence[LeadRow]) -> N
 
 async def write_standings(connection: AsyncConnection, standings: Sequence[Standing]) -> None:
     """The newest scores of leads."""
+    messages = [Item(UUID(item.key[1]), item.key[0], item.message) for item in standings]
     await connection.execute(
         text("""
             INSERT INTO pipeline.standing (workspace, lead_id, message, curve)
@@ -140,7 +150,7 @@ async def write_standings(connection: AsyncConnection, standings: Sequence[Stand
         """),
         {
             **_key_columns([item.key for item in standings]),
-            "messages": [item.message for item in standings],
+            "messages": await sealing_of(connection).seal(connection, messages, message_bodies.SEALED_AS),
             "curves": [to_json(item.change.forecast.curve) for item in standings],
         },
     )
@@ -168,22 +178,23 @@ async def remember_model(connection: AsyncConnection, workspace: str, change: Sc
     )
 
 
-async def add_lines(connection: AsyncConnection, lines: Sequence[tuple[LeadKey, Line]]) -> None:
-    """Lines of timelines."""
+async def add_lines(connection: AsyncConnection, lines: Sequence[tuple[LeadKey, Line, TraceContext | None]]) -> None:
+    """Lines of timelines, each with the trace that it comes from."""
     await connection.execute(
         text("""
-            INSERT INTO pipeline.timeline (workspace, lead_id, at, kind, data)
-            SELECT workspace, id, at, kind, CAST(data AS json)
+            INSERT INTO pipeline.timeline (workspace, lead_id, at, kind, data, trace_id)
+            SELECT workspace, id, at, kind, CAST(data AS json), trace_id
             FROM unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[]), CAST(:moments AS timestamptz[]),
-                        CAST(:kinds AS text[]), CAST(:data AS text[])) WITH ORDINALITY
-                 AS item (workspace, id, at, kind, data, number)
+                        CAST(:kinds AS text[]), CAST(:data AS text[]), CAST(:traces AS uuid[])) WITH ORDINALITY
+                 AS item (workspace, id, at, kind, data, trace_id, number)
             ORDER BY number
         """),
         {
-            **_key_columns([key for key, _ in lines]),
-            "moments": [line.at for _, line in lines],
-            "kinds": [line.kind for _, line in lines],
-            "data": [_json(line.data) for _, line in lines],
+            **_key_columns([key for key, _, _ in lines]),
+            "moments": [line.at for _, line, _ in lines],
+            "kinds": [line.kind for _, line, _ in lines],
+            "data": await history_data.sealed(connection, [(key, line.data) for key, line, _ in lines]),
+            "traces": [UUID(trace.trace_id) if trace else None for _, _, trace in lines],
         },
     )
 
@@ -201,7 +212,7 @@ async def add_stays(connection: AsyncConnection, stays: Sequence[tuple[LeadKey, 
         {
             **_key_columns([key for key, _ in stays]),
             "moments": [stay.at for _, stay in stays],
-            "data": [_json(stay.data) for _, stay in stays],
+            "data": await history_data.sealed(connection, [(key, stay.data) for key, stay in stays]),
         },
     )
 
@@ -273,6 +284,7 @@ def _lead_row(row: Row[tuple[object, ...]]) -> LeadRow:
         lead=_STATE.validate_python({**state, **columns}),
         scores_seen=row.scores_seen,
         sequences=Sequences(row.thresholds_sent, row.stages_sent),
+        is_erased=row.is_erased,
     )
 
 

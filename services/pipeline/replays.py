@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from typing import Annotated
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from pydantic_core import from_json
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.pipeline import feed
+from services.pipeline import feed, message_bodies
 from services.pipeline.domain.subscription import passes
 from services.pipeline.fanout import DELIVERED_TYPES
 from services.pipeline.subscription_repository import Subscription
@@ -84,7 +85,12 @@ async def replay_range(
         },
     )
     found = rows.all()
-    wanted = [row for row in found if not subscription.filter or passes(subscription.filter, from_json(row.body))]
+    bodies = await message_bodies.opened(connection, [row.body for row in found]) if subscription.filter else []
+    wanted = [
+        row
+        for row, body in zip_longest(found, bodies)
+        if not subscription.filter or (body is not None and passes(subscription.filter, from_json(body)))
+    ]
     queued = await _queue(connection, subscription.id, wanted, now)
     if len(found) < limit:
         return Replayed(queued, None)

@@ -1,12 +1,12 @@
 """The use cases of the pipeline: take in what the scorer says, move a lead for a person, tell what time did."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.pipeline import lead_repository, metrics
+from services.pipeline import erasing, lead_repository, metrics
 from services.pipeline.documents import PipelineBook
 from services.pipeline.domain import lead as domain
 from services.pipeline.domain.facts import Moved, MoveRefused
@@ -18,18 +18,23 @@ from services.pipeline.work import Work, begin
 from shared.clock import Clock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput, Refused
-from shared.events.scores import LeadEventsRecorded, LeadMerged, LeadScoreChanged, LeadUnmerged
+from shared.events.scores import LeadErased, LeadEventsRecorded, LeadMerged, LeadScoreChanged, LeadUnmerged
+from shared.observability import tracing
+from shared.observability.metrics import END_TO_END
+from shared.observability.tracing import TraceContext
 
-ScorerMessage = LeadEventsRecorded | LeadScoreChanged | LeadMerged | LeadUnmerged
+ScorerMessage = LeadEventsRecorded | LeadScoreChanged | LeadMerged | LeadUnmerged | LeadErased
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message of the scorer with the bytes it came in."""
+    """A message of the scorer with the bytes it came in, and where it comes from."""
 
     message: ScorerMessage
     body: bytes
+    trace: TraceContext | None = None
 
 
 class PipelineService:
@@ -44,18 +49,22 @@ class PipelineService:
         self._outbox = outbox
         self._book = PipelineBook()
         self._on_told = on_told
+        self._thresholds: set[str] = set()
 
     async def take_in(self, batch: Sequence[Received]) -> None:
         """Let messages of the scorer, in the order of the log, have their effects once."""
         if not batch:
             return
         with metrics.TRANSACTION_SECONDS.time():
-            async with self._database.transaction() as connection:
+            async with self._database.transaction(ALL_WORKSPACES) as connection:
                 work = await self._begin(connection, [key for item in batch for key in _leads_of(item.message)])
-                outcomes = [_take_in(work, item) for item in batch]
+                erased = _erased(work, batch)
+                outcomes = [_take_in(work, item, erased) for item in batch]
                 await work.write()
-        for outcome in outcomes:
+        for item, outcome in zip(batch, outcomes, strict=True):
             metrics.MESSAGES.labels(outcome).inc()
+            if outcome == "handled":
+                self._observe(item.message)
         self._committed(work)
 
     async def move(self, workspace: str, lead_id: str, move: Move) -> Lead:
@@ -63,15 +72,18 @@ class PipelineService:
 
         A refusal is committed too: it is a line of the timeline.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             if await lead_repository.read_lead(connection, (workspace, lead_id)) is None:
                 raise InvalidInput("there is no such lead", code="not_found", field="id")
             work = await self._begin(connection, [(workspace, lead_id)])
             row = work.survivor_of((workspace, lead_id))
+            if row.is_erased:
+                raise InvalidInput("there is no such lead", code="not_found", field="id")
             active = work.pipeline_of(row)
             if active is None:
                 raise Refused("no pipeline has been published", code="no_pipeline")
             now = self._clock.now()
+            work.because_of(tracing.request(), lead_id)
             lead, begun = domain.begun(row.lead, active.pipeline, now)
             lead, fact = domain.after_request(lead, move, active.pipeline, now)
             lead = replace(lead, word_at=now) if isinstance(fact, Moved) else lead
@@ -85,7 +97,7 @@ class PipelineService:
     async def tell_what_time_did(self, limit: int) -> int:
         """Tell what has come to pass by itself by now: stays overdue, evidence expired; returns how many leads."""
         now = self._clock.now()
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             keys = await lead_repository.due_leads(connection, now, limit)
             if not keys:
                 return 0
@@ -97,9 +109,30 @@ class PipelineService:
         self._committed(work)
         return len(keys)
 
+    async def erase(self, workspace: str, lead_ids: Sequence[str]) -> None:
+        """Erase these leads; what was told of them before, and is still on its way, brings none back."""
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
+            keys = [(workspace, lead_id) for lead_id in lead_ids]
+            await lead_repository.create_missing(connection, sorted(keys))
+            rows = await lead_repository.lock_leads(connection, sorted(keys))
+            await erasing.erase(connection, rows.values(), self._clock.now())
+
     async def _begin(self, connection: AsyncConnection, keys: Sequence[LeadKey]) -> Work:
         fan_out = await fan_out_for(connection, {workspace for workspace, _ in keys}, self._clock.now())
         return await begin(connection, self._book, fan_out, outbox=self._outbox, keys=keys)
+
+    def _observe(self, message: ScorerMessage) -> None:
+        match message:
+            case LeadEventsRecorded(data=recorded):
+                now = self._clock.now()
+                for event in recorded.events:
+                    END_TO_END.labels("emitted").observe(max(0.0, (now - event.received_at).total_seconds()))
+            case LeadScoreChanged(data=changed):
+                for threshold in changed.thresholds.keys() - self._thresholds:
+                    metrics.initialise_threshold(threshold)
+                self._thresholds |= changed.thresholds.keys()
+            case _:
+                pass
 
     def _committed(self, work: Work) -> None:
         work.count()
@@ -112,16 +145,36 @@ def _leads_of(message: ScorerMessage) -> list[LeadKey]:
     keys = [(message.workspace, message.data.lead.id)]
     if isinstance(message, LeadMerged):
         keys.append((message.workspace, message.data.absorbed))
+    if isinstance(message, LeadErased):
+        keys += [(message.workspace, absorbed) for absorbed in message.data.absorbed]
     return keys
 
 
-def _take_in(work: Work, received: Received) -> str:
+def _erased(work: Work, batch: Sequence[Received]) -> set[LeadKey]:
+    """The leads that are erased, or will be by this batch: of those nothing else is heard any more."""
+    told = [item.message for item in batch if isinstance(item.message, LeadErased)]
+    return {key for key, row in work.rows.items() if row.is_erased} | {
+        key for message in told for key in _leads_of(message)
+    }
+
+
+def _take_in(work: Work, received: Received, erased: Collection[LeadKey]) -> str:
     message = received.message
     row = work.rows[message.workspace, message.data.lead.id]
     if message.data.sequence <= row.scores_seen:
         return "repeated"
+    work.because_of(received.trace, row.lead.id)
+    if isinstance(message, LeadErased):
+        row.scores_seen = message.data.sequence
+        work.erase(row, [work.rows[key] for key in _leads_of(message)[1:]])
+        work.fan_out.add(message, received.body)
+        return "handled"
+    if row.key in erased:
+        return "erased"
     row.scores_seen = message.data.sequence
     work.touch(row)
+    if work.survivor_of(row.key).key in erased and not isinstance(message, LeadUnmerged):
+        return "erased"
     match message:
         case LeadEventsRecorded():
             _take_in_events(work, row, message)
@@ -131,7 +184,8 @@ def _take_in(work: Work, received: Received) -> str:
             if message.data.cause != "model":
                 work.fan_out.add(message, received.body)
         case LeadMerged():
-            _take_in_merge(work, row, message)
+            if (message.workspace, message.data.absorbed) not in erased:
+                _take_in_merge(work, row, message)
             work.fan_out.add(message, received.body)
         case LeadUnmerged():
             _take_in_unmerge(work, row, message)
@@ -184,8 +238,12 @@ def _take_in_unmerge(work: Work, row: LeadRow, message: LeadUnmerged) -> None:
 def _tell_moments(work: Work, key: LeadKey, now: datetime) -> list[timedelta]:
     """Tell of one lead under its lock: it may have moved since it was looked for."""
     row = work.rows[key]
+    if row.is_erased:
+        return []
     active = work.pipeline_of(row)
     lead, facts = domain.after_moments(row.lead, active.pipeline if active else None, now)
+    if facts:
+        work.because_of(None, row.lead.id)
     work.unfold(row, lead, facts)
     work.reconsider_due(row)
     return [now - fact.at for fact in facts]

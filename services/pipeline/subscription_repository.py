@@ -245,7 +245,8 @@ async def enable(connection: AsyncConnection, subscription_id: UUID) -> None:
     await connection.execute(
         text("""
             UPDATE pipeline.subscription SET state = 'enabled', disabled_reason = NULL, disabled_at = NULL,
-                failing_since = NULL, failures = 0, pauses = 0, resume_at = NULL
+                failing_since = NULL, failures = 0, pauses = 0, resume_at = NULL,
+                healthy_since = clock_timestamp()
             WHERE id = :id
         """),
         {"id": subscription_id},
@@ -256,7 +257,8 @@ async def record_success(connection: AsyncConnection, subscription_id: UUID) -> 
     """The receiver has taken something: nothing is held against it."""
     await connection.execute(
         text("""
-            UPDATE pipeline.subscription SET failing_since = NULL, failures = 0, pauses = 0, resume_at = NULL
+            UPDATE pipeline.subscription SET failing_since = NULL, failures = 0, pauses = 0, resume_at = NULL,
+                healthy_since = clock_timestamp()
             WHERE id = :id AND failing_since IS NOT NULL
         """),
         {"id": subscription_id},

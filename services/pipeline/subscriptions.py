@@ -29,6 +29,7 @@ from shared.clock import Clock
 from shared.db.engine import Database
 from shared.errors import InvalidInput, Refused
 from shared.events.json import Json
+from shared.observability import tracing
 
 MOST_SUBSCRIPTIONS: Final = 200
 REPLAY_PAGE: Final = 1_000
@@ -83,7 +84,7 @@ async def create(database: Database, clock: Clock, guard: AddressGuard, workspac
         disabled_reason=None,
         created_at=clock.now(),
     )
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         if await subscription_repository.count(connection, workspace) >= MOST_SUBSCRIPTIONS:
             raise Refused(
                 f"a workspace has {MOST_SUBSCRIPTIONS} subscriptions at most", code="too_many_subscriptions"
@@ -94,13 +95,13 @@ async def create(database: Database, clock: Clock, guard: AddressGuard, workspac
 
 async def all_of(database: Database, workspace: str) -> list[Subscription]:
     """The workspace's subscriptions, the oldest first."""
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         return await subscription_repository.all_of(connection, workspace)
 
 
 async def get(database: Database, workspace: str, subscription_id: UUID) -> Subscription:
     """One subscription. Raises InvalidInput (not_found), as all that follow."""
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         return await _found(connection, workspace, subscription_id)
 
 
@@ -110,7 +111,7 @@ async def change(
     """Change what is told, or where; raises what `create` does. What is on its way goes to the new URL."""
     if wish.url is not None:
         guard.check_url(wish.url)
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         known = await _found(connection, workspace, subscription_id, lock=True)
         wanted = Change(
             url=known.url if wish.url is None else wish.url,
@@ -127,7 +128,7 @@ async def change(
 
 async def enable(database: Database, workspace: str, subscription_id: UUID) -> Subscription:
     """Send again; what was on its way goes on, what was told meanwhile can be replayed."""
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         await _found(connection, workspace, subscription_id, lock=True)
         await subscription_repository.enable(connection, subscription_id)
         return await _found(connection, workspace, subscription_id)
@@ -135,7 +136,7 @@ async def enable(database: Database, workspace: str, subscription_id: UUID) -> S
 
 async def disable(database: Database, clock: Clock, workspace: str, subscription_id: UUID) -> Subscription:
     """Send nothing until it is enabled again."""
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         await _found(connection, workspace, subscription_id, lock=True)
         await subscription_repository.disable(connection, subscription_id, BY_OWNER, clock.now())
         return await _found(connection, workspace, subscription_id)
@@ -146,7 +147,7 @@ async def rotate_secret(
 ) -> Subscription:
     """Exchange the secret; the one before it signs too for `keep_old`. The only moment to show the new one."""
     now = clock.now()
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         known = await _found(connection, workspace, subscription_id, lock=True)
         secrets = rotated(known.secrets_at(now), _new_secret(now), until=now + keep_old)
         await subscription_repository.change_secrets(connection, subscription_id, secrets)
@@ -161,14 +162,14 @@ def rotated(alive: Sequence[Secret], new: Secret, *, until: datetime) -> tuple[S
 
 async def delete(database: Database, clock: Clock, workspace: str, subscription_id: UUID) -> None:
     """End a subscription with its deliveries; in steps, because there may be very many."""
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         await _found(connection, workspace, subscription_id, lock=True)
         await subscription_repository.disable(connection, subscription_id, BY_OWNER, clock.now())
     gone = _DELETED_AT_ONCE
     while gone == _DELETED_AT_ONCE:
-        async with database.transaction() as connection:
+        async with database.transaction(workspace) as connection:
             gone = await subscription_repository.delete_deliveries(connection, subscription_id, _DELETED_AT_ONCE)
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         await subscription_repository.delete(connection, workspace, subscription_id)
 
 
@@ -176,7 +177,7 @@ async def deliveries_of(
     database: Database, workspace: str, subscription_id: UUID, *, before: int | None, limit: int
 ) -> list[DeliveryView]:
     """Deliveries, the newest first."""
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         await _found(connection, workspace, subscription_id)
         return await subscription_repository.deliveries_of(connection, subscription_id, before=before, limit=limit)
 
@@ -185,7 +186,7 @@ async def attempts_of(
     database: Database, workspace: str, subscription_id: UUID, *, before: AttemptPlace | None, limit: int
 ) -> list[AttemptView]:
     """The attempt log, the newest first."""
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         await _found(connection, workspace, subscription_id)
         return await subscription_repository.attempts_of(connection, subscription_id, before=before, limit=limit)
 
@@ -203,7 +204,7 @@ async def replay_since(
 
     The subscription's types and filter hold as they are now. A disabled one keeps them until it is enabled.
     """
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         subscription = await _found(connection, workspace, subscription_id)
         place = await replays.range_of(connection, workspace, since, until)
         return await replays.replay_range(connection, subscription, place, now=clock.now(), limit=REPLAY_PAGE)
@@ -213,7 +214,7 @@ async def replay_on(
     database: Database, clock: Clock, workspace: str, subscription_id: UUID, *, place: ReplayPlace
 ) -> Replayed:
     """The next page of a replay."""
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         subscription = await _found(connection, workspace, subscription_id)
         return await replays.replay_range(connection, subscription, place, now=clock.now(), limit=REPLAY_PAGE)
 
@@ -222,7 +223,7 @@ async def replay_messages(
     database: Database, clock: Clock, workspace: str, subscription_id: UUID, *, message_ids: Sequence[str]
 ) -> Replayed:
     """Send these messages again. Raises InvalidInput (not_found) for one that is not kept."""
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         subscription = await _found(connection, workspace, subscription_id)
         return await replays.replay_messages(connection, subscription, message_ids, now=clock.now())
 
@@ -236,7 +237,9 @@ async def send_test(
     message = operational.tested(uuid4(), subscription_id, workspace=workspace, at=now)
     secrets = [secret.text for secret in subscription.secrets_at(now)]
     headers = signed_headers(message.id, message.body, at=now, secrets=secrets)
-    return Tested(message.id, await sender.send(subscription.url, headers, message.body))
+    with tracing.span("POST webhook", "client", parent=tracing.current()) as span:
+        headers[tracing.HEADER] = str(span.context)
+        return Tested(message.id, await sender.send(subscription.url, headers, message.body))
 
 
 def _known_types(names: Sequence[str]) -> tuple[str, ...]:

@@ -6,11 +6,10 @@ from datetime import datetime
 from math import exp2, fsum
 from uuid import UUID
 
-from pydantic_core import from_json
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.pipeline import lead_repository
+from services.pipeline import history_data, lead_repository, message_bodies
 from services.pipeline.documents import ActivePipeline
 from services.pipeline.domain import qualification
 from services.pipeline.domain.lead import Lead
@@ -67,6 +66,7 @@ class HistoryLine:
     at: datetime
     kind: str
     data: dict[str, Json]
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,12 @@ async def changes_of(connection: AsyncConnection, workspace: str, lead_ids: Sequ
         {"workspace": workspace, "ids": [UUID(lead_id) for lead_id in lead_ids]},
     )
     found: dict[str, ScoreChange] = {}
-    for row in rows:
-        message = decode(bytes(row.message))
+    stored = rows.all()
+    messages = await message_bodies.opened(connection, [row.message for row in stored])
+    for row, body in zip(stored, messages, strict=True):
+        if body is None:
+            continue
+        message = decode(body)
         assert isinstance(message, LeadScoreChanged), "only these are stored"
         found[row.id] = message.data
     return found
@@ -169,7 +173,7 @@ def _worth_at(entry: LedgerEntry, values: Mapping[str, float], age_seconds: floa
 async def _history(
     connection: AsyncConnection, table: str, key: LeadKey, *, before: HistoryPlace | None, limit: int
 ) -> list[HistoryLine]:
-    kind = "kind" if table == "timeline" else "'stage' AS kind"
+    kind = "kind, trace_id" if table == "timeline" else "'stage' AS kind, CAST(NULL AS uuid) AS trace_id"
     clause = "AND (at, id) < (:at, :line)" if before else ""
     rows = await connection.execute(
         text(f"""
@@ -184,8 +188,11 @@ async def _history(
             **({"at": before.at, "line": before.id} if before else {}),
         },
     )
-    return [_line(row) for row in rows]
+    found = rows.all()
+    data = await history_data.opened(connection, [row.data for row in found])
+    return [_line(row, said) for row, said in zip(found, data, strict=True)]
 
 
-def _line(row: Row[tuple[object, ...]]) -> HistoryLine:
-    return HistoryLine(row.id, row.at, row.kind, from_json(row.data))
+def _line(row: Row[tuple[object, ...]], data: dict[str, Json]) -> HistoryLine:
+    trace_id = row.trace_id.hex if row.trace_id else None
+    return HistoryLine(row.id, row.at, row.kind, data, trace_id)

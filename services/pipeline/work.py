@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.pipeline import hot_rows, lead_repository, metrics
+from services.pipeline import erasing, erasing_repository, hot_rows, lead_repository, metrics
 from services.pipeline.documents import ActivePipeline, PipelineBook
 from services.pipeline.domain.facts import Crossed, Fact, Moved, MoveRefused
 from services.pipeline.domain.lead import Lead
@@ -19,6 +19,8 @@ from shared.db.outbox import Outbox, Outgoing
 from shared.events.codec import encode
 from shared.events.scores import LeadScoreChanged
 from shared.events.topics import ENGAGEMENT_EVENTS
+from shared.observability import tracing
+from shared.observability.tracing import TraceContext
 
 
 @dataclass(slots=True)
@@ -34,11 +36,12 @@ class Work:
     _before: dict[LeadKey, Lead] = field(init=False)
     _due: set[LeadKey] = field(default_factory=set)
     _outgoing: list[Outgoing] = field(default_factory=list)
-    _lines: list[tuple[LeadKey, Line]] = field(default_factory=list)
+    _lines: list[tuple[LeadKey, Line, TraceContext | None]] = field(default_factory=list)
     _stays: list[tuple[LeadKey, StayLine]] = field(default_factory=list)
     _standings: dict[LeadKey, Standing] = field(default_factory=dict)
     _merges: list[tuple[LeadKey, str]] = field(default_factory=list)
     _facts: list[Fact] = field(default_factory=list)
+    _erased: list[tuple[LeadRow, Sequence[LeadRow]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._before = {key: row.lead for key, row in self.rows.items()}
@@ -54,6 +57,12 @@ class Work:
         """The active pipeline of the lead's workspace."""
         return self.pipelines.get(row.lead.workspace)
 
+    def because_of(self, trace: TraceContext | None, lead_id: str) -> None:
+        """What is told from now on goes on in this trace; without one, in a new one."""
+        self.fan_out.trace = tracing.follow(
+            "tell lead", "producer", parent=trace, attributes={"leadflow.lead": lead_id}
+        )
+
     def unfold(self, row: LeadRow, lead: Lead, facts: Sequence[Fact]) -> None:
         """The lead is now `lead`, because `facts` came to pass."""
         if lead.next_moment != row.lead.next_moment:
@@ -63,8 +72,8 @@ class Work:
         told = tell(lead, facts, self.pipeline_of(row), row.sequences, now=self.fan_out.now)
         self._touched.add(row.key)
         self._facts += facts
-        self._outgoing += told.outgoing
-        self._lines += [(row.key, line) for line in told.lines]
+        self._outgoing += [replace(outgoing, trace=self.fan_out.trace) for outgoing in told.outgoing]
+        self._lines += [(row.key, line, self.fan_out.trace) for line in told.lines]
         self._stays += [(row.key, stay) for stay in told.stays]
         for outgoing in told.outgoing:
             if outgoing.topic is ENGAGEMENT_EVENTS:
@@ -91,8 +100,15 @@ class Work:
         self._standings.pop(absorbed.key, None)
         self._merges.append((absorbed.key, survivor))
 
+    def erase(self, row: LeadRow, absorbed: Sequence[LeadRow]) -> None:
+        """The lead is erased, with those that were part of it; nothing else comes to pass with any of them."""
+        self._erased.append((row, absorbed))
+
     async def write(self) -> None:
         """Put everything down, in few statements however many leads there are."""
+        for row, parts in self._erased:
+            await erasing.erase(self.connection, (row, *parts), self.fan_out.now)
+            await erasing_repository.note_seen(self.connection, row)
         rows = [self.rows[key] for key in sorted(self._touched)]
         if rows:
             await lead_repository.write_leads(self.connection, rows)
@@ -116,11 +132,10 @@ class Work:
         for fact in self._facts:
             match fact:
                 case Crossed():
-                    metrics.initialise_threshold(fact.threshold)
                     outcome = "suppressed" if fact.crossing.suppressed else "emitted"
-                    metrics.CROSSINGS.labels(fact.threshold, fact.crossing.direction, outcome).inc()
+                    metrics.count_crossing(fact.threshold, fact.crossing.direction, outcome)
                 case Moved():
-                    metrics.STAGE_CHANGES.labels(fact.from_stage or "none", fact.to.id).inc()
+                    metrics.count_move(fact.from_stage, fact.to.id)
                 case MoveRefused():
                     metrics.MOVES_REFUSED.labels(fact.code, fact.by).inc()
                 case _:

@@ -1,23 +1,33 @@
 """The composition root of the scorer: the only place that wires it."""
 
+from services.scorer import erasing_repository
 from services.scorer.api.drafts import drafts_router
+from services.scorer.api.erasures import erasures_router
 from services.scorer.api.leads import scores_router
 from services.scorer.api.models import models_router
 from services.scorer.api.shadows import shadows_router
 from services.scorer.api.simulations import simulations_router
-from services.scorer.handlers import Handlers
+from services.scorer.erasure_part import erasure_part
+from services.scorer.handlers import GROUP, Handlers
+from services.scorer.observing import observing_tasks
 from services.scorer.service import Scorer
 from services.scorer.settings import ScorerSettings
 from services.scorer.simulating_jobs import Simulations
 from shared.access.keyring import KeyRing
 from shared.consumer import ConsumerTask
+from shared.db.due import due_backlog_task
 from shared.db.outbox import Outbox
 from shared.events.topics import ENGAGEMENT_EVENTS
+from shared.log.letter_backlog import letter_backlog_task
 from shared.periodic import every
+from shared.sealing.parts import do_parts
 from shared.service import Context, Service
 
-GROUP = "scorer"
+__all__ = ["GROUP", "build"]
+
 _FOLLOW_SECONDS = 1.0
+_ERASE_SECONDS = 1.0
+_FORGET_SECONDS = 600.0
 
 
 def build(context: Context, settings: ScorerSettings, keys: KeyRing) -> Service:
@@ -25,7 +35,7 @@ def build(context: Context, settings: ScorerSettings, keys: KeyRing) -> Service:
     outbox = Outbox("scorer")
     scorer = Scorer(context.database, outbox, context.clock)
     simulations = Simulations(context.database, context.clock, processes=settings.simulation_processes)
-    handlers = Handlers(scorer, context.log, context.clock)
+    handlers = Handlers(scorer, context.log, context.clock, context.database)
     consumer = ConsumerTask(
         context, (ENGAGEMENT_EVENTS,), group=GROUP, handle=handlers.handle, max_records=settings.batch_size
     )
@@ -39,6 +49,14 @@ def build(context: Context, settings: ScorerSettings, keys: KeyRing) -> Service:
     async def follow_shadows() -> int:
         return await scorer.follow_shadows(settings.catch_up_batch_size)
 
+    erasing = erasure_part(context.database, context.log)
+
+    async def erase() -> int:
+        return await do_parts(context.database, context.clock, "scorer", erasing)
+
+    async def forget() -> int:
+        return await erasing_repository.let_go(context.database, context.clock.now())
+
     return Service(
         name="scorer",
         routers=(
@@ -47,6 +65,7 @@ def build(context: Context, settings: ScorerSettings, keys: KeyRing) -> Service:
             shadows_router(context, keys),
             simulations_router(context, keys, simulations),
             scores_router(context, keys, scorer),
+            erasures_router(context, keys, scorer),
         ),
         tasks={
             "consumer": consumer.run,
@@ -54,7 +73,12 @@ def build(context: Context, settings: ScorerSettings, keys: KeyRing) -> Service:
             "due moments": every(settings.due_poll_seconds, tell_what_time_did, name="due moments"),
             "active models": every(_FOLLOW_SECONDS, follow_active_models, name="active models"),
             "shadows": every(_FOLLOW_SECONDS, follow_shadows, name="shadows"),
+            "erasures": every(_ERASE_SECONDS, erase, name="erasures of the scorer"),
+            "ended keys": every(_FORGET_SECONDS, forget, name="ended keys"),
             "simulations": simulations.run,
+            "due backlog": due_backlog_task(context, "scorer"),
+            "letters": letter_backlog_task(context, ENGAGEMENT_EVENTS),
+            **observing_tasks(context),
         },
         ready={"database": context.database.check, "log": context.log.check},
         live={"consumer": consumer.stuck},

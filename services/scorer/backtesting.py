@@ -45,7 +45,7 @@ async def backtest(
     Raises InvalidInput for a document that is no model, a score that it has not, or too few leads to say anything.
     """
     scorers = [scorer(entry) for entry in entries]
-    async with history.snapshot(database) as taken:
+    async with history.snapshot(database, workspace) as taken:
         last_at = await history.last_event_at(taken.connection, workspace)
         if last_at is None:
             raise InvalidInput(f"{workspace} has no events")

@@ -73,7 +73,7 @@ class Corrector:
         return Corrected(stored.event, before is not None, explanation)
 
     async def _stored(self, workspace: str, name: EventKey) -> RecordedEvent | None:
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             return await record_repository.event_of(connection, workspace, name.source, name.id)
 
     async def _count(
@@ -93,7 +93,7 @@ class Corrector:
         elif subject.active.version == 0:
             raise Refused("no model has been published in this workspace", code="no_model")
         check(subject.active.model, correction, occurred_at=since, now=now)
-        names = await self._names(subject.id)
+        names = await self._names(workspace, subject.id)
         event = EngagementEvent(
             id=name.id,
             source=name.source,
@@ -111,10 +111,10 @@ class Corrector:
         """A lead that much happens to is often held by somebody else for a moment."""
         for _ in range(_TRIES - 1):
             try:
-                return await self._scorer.count([message])
+                return await self._scorer.count([message], reach=message.workspace)
             except Contended:
                 continue
-        return await self._scorer.count([message])
+        return await self._scorer.count([message], reach=message.workspace)
 
     async def _must_be_retractable(self, workspace: str, lead: UUID, retraction: Retraction) -> None:
         target = await self._stored(workspace, EventKey(retraction.source, retraction.event_id))
@@ -125,9 +125,9 @@ class Corrector:
         if target.voided:
             raise Refused("the event is retracted already", code="already_retracted")
 
-    async def _names(self, lead: UUID) -> Identities:
+    async def _names(self, workspace: str, lead: UUID) -> Identities:
         """The lead's strongest name: one is enough to find it, and can never make it one with another."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             names = (await repository.names_of(connection, [lead])).get(lead, [])
         if not names:
             raise Refused("the lead has no name that an event could carry", code="no_names")

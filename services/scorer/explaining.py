@@ -104,7 +104,7 @@ class Explainer:
 
     async def named(self, workspace: str, kind: str, value: str) -> UUID:
         """The id of the lead that goes by a name."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             found = await record_repository.lead_named(connection, IdentityKey(workspace, kind, value))
         if found is None:
             raise InvalidInput("no lead goes by this name", code="not_found", field="name")
@@ -145,7 +145,7 @@ class Explainer:
         self, workspace: str, lead_id: UUID, *, before: EventPlace | None, event_type: str | None, limit: int
     ) -> tuple[Subject, list[JudgedEvent]]:
         """What is recorded for the lead, the newest first, and what each event is worth now."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             subject = await self._find(connection, workspace, lead_id)
             leads = [subject.id, *await record_repository.absorbed_by(connection, subject.id)]
             found = await record_repository.events_of(
@@ -155,8 +155,16 @@ class Explainer:
                 subject = await self._from_history(connection, subject)
         return subject, await asyncio.to_thread(_judged, subject, found, self._clock.now())
 
+    async def latest_event(self, workspace: str, lead_id: UUID) -> RecordedEvent | None:
+        """What the lead did last, as recorded."""
+        async with self._database.transaction(workspace) as connection:
+            subject = await self._find(connection, workspace, lead_id)
+            leads = [subject.id, *await record_repository.absorbed_by(connection, subject.id)]
+            found = await record_repository.events_of(connection, leads, before=None, event_type=None, limit=1)
+        return found[0] if found else None
+
     async def _subject(self, workspace: str, lead_id: UUID, *, since: datetime) -> Subject:
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             subject = await self._find(connection, workspace, lead_id)
             if _can_answer(subject, since):
                 return subject

@@ -27,6 +27,7 @@ from services.scorer import stored_leads
 from shared.db.engine import Database
 from shared.errors import TransientError
 from shared.events.engagement import EngagementEvent
+from shared.sealing.data_keys import Sealing
 
 Argument = TypeVar("Argument")
 Item = TypeVar("Item")
@@ -69,6 +70,7 @@ class Snapshot:
     connection: AsyncConnection
     id: str
     url: str
+    sealing: Sealing
 
 
 class WorkerDied(TransientError):
@@ -76,11 +78,11 @@ class WorkerDied(TransientError):
 
 
 @asynccontextmanager
-async def snapshot(database: Database) -> AsyncIterator[Snapshot]:
+async def snapshot(database: Database, workspace: str) -> AsyncIterator[Snapshot]:
     """Hold one moment of the database, for reading alone."""
-    async with _reading(database.url) as connection:
+    async with _reading(database.url, database.sealing, workspace) as connection:
         exported = await connection.execute(text("SELECT pg_export_snapshot()"))
-        yield Snapshot(connection, str(exported.scalar_one()), database.url)
+        yield Snapshot(connection, str(exported.scalar_one()), database.url, database.sealing)
 
 
 async def lead_ids(
@@ -158,7 +160,7 @@ async def map_histories(
 ) -> list[Result]:
     """What `prepare(argument)` makes of the workspace's histories now: `map_leads` on a snapshot of its own."""
     tuning = Tuning(processes, chunk_leads, on_progress)
-    async with snapshot(database) as taken:
+    async with snapshot(database, workspace) as taken:
         return await map_leads(taken, workspace, Task(histories_of, prepare, argument), tuning)
 
 
@@ -195,7 +197,7 @@ async def map_leads(
     found = pages(taken.connection, workspace, limit=tuning.chunk_leads)
     if not tuning.processes:
         return await _mapped_here(taken.connection, found, task, bar)
-    setup = _Setup(taken.url, taken.id, task)
+    setup = _Setup(taken.url, taken.sealing, workspace, taken.id, task)
     async with worker_processes(tuning.processes, _open_worker, setup) as pool:
         return await _mapped(found, pool, bar, ahead=tuning.processes * _AHEAD)
 
@@ -280,6 +282,8 @@ class _Setup:
     """What a worker needs to begin."""
 
     url: str
+    sealing: Sealing
+    workspace: str
     snapshot: str
     task: Task[Any, Any, Any]
 
@@ -292,7 +296,9 @@ class _Worker:
         self._stack = AsyncExitStack()
         self._read = setup.task.read
         self._work = setup.task.prepare(setup.task.argument)
-        self._connection = self._runner.run(self._stack.enter_async_context(_reading(setup.url, setup.snapshot)))
+        self._connection = self._runner.run(
+            self._stack.enter_async_context(_reading(setup.url, setup.sealing, setup.workspace, setup.snapshot))
+        )
 
     def do(self, page: list[UUID]) -> object:
         return self._work(self._runner.run(self._read_page(page)))
@@ -334,17 +340,14 @@ def _end_with_parent() -> None:
 
 
 @asynccontextmanager
-async def _reading(url: str, snapshot_id: str | None = None) -> AsyncIterator[AsyncConnection]:
+async def _reading(
+    url: str, sealing: Sealing, workspace: str, snapshot_id: str | None = None
+) -> AsyncIterator[AsyncConnection]:
     """A connection that reads one moment only, on a pool of its own: it may take longer than a service may."""
-    patient = Database(url, pool_size=1, timeout_seconds=_LONGEST_SECONDS)
+    patient = Database(url, pool_size=1, timeout_seconds=_LONGEST_SECONDS, sealing=sealing)
     try:
-        async with patient.engine.connect() as connection:
-            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            async with connection.begin():
-                if snapshot_id is not None:
-                    # The id is PostgreSQL's own; the statement takes no parameters.
-                    await connection.exec_driver_sql(f"SET TRANSACTION SNAPSHOT '{snapshot_id}'")
-                yield connection
+        async with patient.reading(workspace, snapshot_id=snapshot_id) as connection:
+            yield connection
     finally:
         await patient.close()
 

@@ -94,7 +94,7 @@ async def publish(
 
     The same document as the newest version is that version again. Raises InvalidDocument.
     """
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         return await _publish(connection, clock, workspace, document, actor=Actor(by, reason), activate=activate)
 
 
@@ -105,7 +105,7 @@ async def publish_draft(
 
     Raises InvalidInput (`not_found`) without one by that name, InvalidDocument.
     """
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         await model_repository.lock_choice(connection, workspace)
         draft = await _draft(connection, workspace, name)
         actor = Actor(by, reason)
@@ -119,7 +119,7 @@ async def activate(database: Database, clock: Clock, workspace: str, version: in
 
     If it was scored in the shadow, that ends, and its states are taken over. Raises InvalidInput (`not_found`).
     """
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         await model_repository.lock_choice(connection, workspace)
         await _must_be_published(connection, workspace, version)
         await _activate(connection, workspace, version, clock=clock, actor=Actor(by, reason))
@@ -133,7 +133,7 @@ async def rollback(
     `version`, if given, must be the active one: a call that is repeated then goes back only once. Raises Refused
     when it is not, or when nothing counted before.
     """
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         await model_repository.lock_choice(connection, workspace)
         decisions = await model_repository.activations(connection, workspace, limit=2)
         if version is not None and (not decisions or decisions[0].version != version):
@@ -153,7 +153,7 @@ async def start_shadow(
     If it is in the shadow already, nothing changes. Raises InvalidInput (`not_found`), and Refused while another
     version is, for the active version, and where none is active.
     """
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         await model_repository.lock_choice(connection, workspace)
         await _must_be_published(connection, workspace, version)
         running = await shadow_repository.running(connection, workspace)
@@ -174,7 +174,7 @@ async def start_shadow(
 
 async def stop_shadow(database: Database, clock: Clock, workspace: str, version: int, *, by: str) -> None:
     """Score `version` in the shadow no more. Raises InvalidInput (`not_found`) if it is not."""
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         await model_repository.lock_choice(connection, workspace)
         running = await shadow_repository.running(connection, workspace)
         if running is None or running.version != version:
@@ -190,7 +190,7 @@ async def save_draft(
     Raises Refused when the workspace has too many.
     """
     draft = Draft(workspace, name, document, clock.now(), by)
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         await model_repository.lock_choice(connection, workspace)
         if await model_repository.draft_of(connection, workspace, name) is None:
             others = await model_repository.drafts_of(connection, workspace, limit=_MOST_DRAFTS)
@@ -202,20 +202,20 @@ async def save_draft(
 
 async def draft(database: Database, workspace: str, name: str) -> Draft:
     """The draft by that name. Raises InvalidInput (`not_found`)."""
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         return await _draft(connection, workspace, name)
 
 
 async def delete_draft(database: Database, workspace: str, name: str) -> None:
     """Throw a draft away. Raises InvalidInput (`not_found`)."""
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         await _draft(connection, workspace, name)
         await model_repository.delete_draft(connection, workspace, name)
 
 
 async def published(database: Database, workspace: str, version: int) -> PublishedModel:
     """A version. Raises InvalidInput (`not_found`)."""
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         return await _must_be_published(connection, workspace, version)
 
 

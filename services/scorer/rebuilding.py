@@ -34,6 +34,7 @@ from shared.errors import Refused, TransientError
 from shared.events.curve import EPOCH, microseconds
 from shared.events.json import Json
 from shared.events.topics import LEAD_SCORES
+from shared.sealing.data_keys import Sealing
 
 STEP_LEADS: Final = 100
 LISTED_LEADS: Final = 100
@@ -91,11 +92,11 @@ async def rebuild(
     """
     async with _turn(database, workspace):
         run, resumed = await _begun(database, workspace, clock, restart=restart, step_leads=step_leads)
-        steps = _Steps(database.url, run, step_leads, processes, clock)
-        async with database.transaction() as connection:
+        steps = _Steps(_Setup(database.url, database.sealing, run, step_leads), processes, clock)
+        async with database.transaction(workspace) as connection:
             parts = await rebuilding_repository.parts_of(connection, run.id)
         parts = await steps.run(parts, on_progress)
-        async with database.transaction() as connection:
+        async with database.transaction(workspace) as connection:
             await rebuilding_repository.end(connection, run.id, clock.now(), abandoned=False)
     return Rebuilt(
         model_version=run.model_version,
@@ -120,7 +121,7 @@ async def verify(
     Scores are compared, and the digest taken, at `at`: by default when the last event of the workspace happened,
     which is the same wherever the same events are.
     """
-    async with history.snapshot(database) as taken:
+    async with history.snapshot(database, workspace) as taken:
         moment = at or await history.last_event_at(taken.connection, workspace) or EPOCH
         version, document = await _active(taken.connection, workspace)
         argument = _Verify(version, document, moment, clock.now(), listed)
@@ -198,9 +199,9 @@ async def _active(connection: AsyncConnection, workspace: str) -> tuple[int, Jso
 @asynccontextmanager
 async def _turn(database: Database, workspace: str) -> AsyncIterator[None]:
     """Keeps every other rebuild of the workspace away, until this one ends or its connection breaks."""
-    patient = Database(database.url, pool_size=1, timeout_seconds=_LONGEST_SECONDS)
+    patient = Database(database.url, pool_size=1, timeout_seconds=_LONGEST_SECONDS, sealing=database.sealing)
     try:
-        async with patient.transaction() as connection:
+        async with patient.transaction(workspace) as connection:
             # This transaction is idle all the time; it holds nothing but the turn.
             await connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             if not await rebuilding_repository.take_turn(connection, workspace):
@@ -214,7 +215,7 @@ async def _begun(
     database: Database, workspace: str, clock: Clock, *, restart: bool, step_leads: int
 ) -> tuple[Run, bool]:
     """The rebuild to go on with, and whether it was begun before. One of another model version is no use."""
-    async with database.transaction() as connection:
+    async with database.transaction(workspace) as connection:
         version, _ = await _active(connection, workspace)
         unended = await rebuilding_repository.unended(connection, workspace)
         if unended is not None and unended.model_version == version and not restart:
@@ -233,8 +234,8 @@ async def _begun(
 class _Steps:
     """Brings all parts of a rebuild to their ends, several at a time."""
 
-    def __init__(self, url: str, run: Run, step_leads: int, processes: int, clock: Clock) -> None:
-        self._setup = _Setup(url, run, step_leads)
+    def __init__(self, setup: "_Setup", processes: int, clock: Clock) -> None:
+        self._setup = setup
         self._processes = processes
         self._clock = clock
 
@@ -283,6 +284,7 @@ class _Steps:
 @dataclass(frozen=True, slots=True)
 class _Setup:
     url: str
+    sealing: Sealing
     run: Run
     step_leads: int
 
@@ -314,14 +316,13 @@ class _Stepper:
             id_: repaired(read.active, stored.lead, stored.history.events, self._clock.now())
             for id_, stored in read.leads.items()
         }
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(self._setup.run.workspace) as connection:
             return await self._write(connection, part, read, computed)
 
     async def _read(self, part: Part) -> "_Read":
         """The leads to be done next, as of one moment, without holding up anybody."""
         workspace, bounds = self._setup.run.workspace, part.bounds
-        async with self._database.transaction() as connection:
-            await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+        async with self._database.reading(workspace) as connection:
             ids = await history.lead_ids(
                 connection, workspace, after=part.last or bounds.after, upto=bounds.upto, limit=self._setup.step_leads
             )
@@ -339,6 +340,8 @@ class _Stepper:
         if active.version != read.active.version:
             raise Contended("another model version counts since the leads were read")
         marks = await repository.lead_marks(connection, ids)
+        if len(marks) < len(ids):
+            raise Contended("a lead was erased since the leads were read")
         changed = [id_ for id_ in ids if marks[id_] != read.marks[id_]]
         repairs = {**computed, **await self._again(connection, active, leads, changed)}
         await stored_leads.save(
@@ -383,7 +386,7 @@ def _outgoing(repairs: Mapping[UUID, Repair]) -> Iterable[Outgoing]:
 
 @asynccontextmanager
 async def _stepper(setup: _Setup, clock: Clock) -> AsyncIterator[_Stepper]:
-    database = Database(setup.url, pool_size=1)
+    database = Database(setup.url, pool_size=1, sealing=setup.sealing)
     try:
         yield _Stepper(setup, database, clock)
     finally:

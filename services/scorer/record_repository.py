@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.scorer import repository
 from services.scorer.domain.identity import IdentityKey
 from shared.events.engagement import EngagementEvent
 
@@ -23,11 +24,14 @@ class EventPlace:
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
-    """An event as stored, and whether it was retracted. `owner` is the lead that has it now."""
+    """An event as stored, and whether it was retracted. `owner` is the lead that has it now, `trace_id` the trace in
+    which it came.
+    """
 
     event: EngagementEvent
     voided: bool
     owner: UUID
+    trace_id: str | None = None
 
 
 async def survivor_of(connection: AsyncConnection, workspace: str, lead_id: UUID) -> UUID | None:
@@ -65,14 +69,15 @@ async def event_of(connection: AsyncConnection, workspace: str, source: str, eve
     """One stored event; None for one that never came, though it may have been retracted already."""
     rows = await connection.execute(
         text("""
-            SELECT event.body::text AS body, voided, coalesce(lead.merged_into, lead.id) AS owner
+            SELECT event.body::text AS body, sealed, voided, trace_id,
+                coalesce(lead.merged_into, lead.id) AS owner
             FROM scorer.event JOIN scorer.lead ON lead.id = event.lead_id
             WHERE event.workspace = :workspace AND source = :source AND event_id = :id
         """),
         {"workspace": workspace, "source": source, "id": event_id},
     )
-    row = rows.one_or_none()
-    return None if row is None else _recorded(row)
+    found = await _recorded(connection, rows.all())
+    return found[0] if found else None
 
 
 async def events_of(
@@ -88,9 +93,11 @@ async def events_of(
     of_type = "AND type = :type" if event_type else ""
     rows = await connection.execute(
         text(f"""
-            SELECT event.body::text AS body, voided, coalesce(lead.merged_into, lead.id) AS owner
+            SELECT event.body::text AS body, sealed, voided, trace_id,
+                coalesce(lead.merged_into, lead.id) AS owner
             FROM scorer.event JOIN scorer.lead ON lead.id = event.lead_id
-            WHERE event.lead_id = ANY(CAST(:leads AS uuid[])) AND body IS NOT NULL {place} {of_type}
+            WHERE event.lead_id = ANY(CAST(:leads AS uuid[]))
+              AND (body IS NOT NULL OR sealed IS NOT NULL) {place} {of_type}
             ORDER BY occurred_at DESC, source DESC, event_id DESC LIMIT :limit
         """),  # noqa: S608 - constants of ours
         {
@@ -100,8 +107,17 @@ async def events_of(
             **({"type": event_type} if event_type else {}),
         },
     )
-    return [_recorded(row) for row in rows]
+    return await _recorded(connection, rows.all())
 
 
-def _recorded(row: Row[tuple[object, ...]]) -> RecordedEvent:
-    return RecordedEvent(EngagementEvent.model_validate_json(row.body), row.voided, row.owner)
+async def _recorded(connection: AsyncConnection, rows: Sequence[Row[tuple[object, ...]]]) -> list[RecordedEvent]:
+    bodies = await repository.opened_bodies(connection, [(row.body, row.sealed) for row in rows])
+    return [
+        RecordedEvent(EngagementEvent.model_validate_json(body), row.voided, row.owner, _hex(row.trace_id))
+        for row, body in zip(rows, bodies, strict=True)
+        if body is not None
+    ]
+
+
+def _hex(trace_id: UUID | None) -> str | None:
+    return None if trace_id is None else trace_id.hex

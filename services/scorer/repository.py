@@ -11,6 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer.domain.identity import IdentityKey, KnownLead
 from shared.events.json import Json
+from shared.sealing.data_keys import Item, sealing_of
+
+# What events are sealed as.
+EVENT = b"event"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class StoredEvent:
     received_at: datetime
     body: bytes
     digest: bytes
+    trace_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +89,11 @@ async def lock_identities(connection: AsyncConnection, names: Iterable[IdentityK
 
 
 async def create_leads(connection: AsyncConnection, leads: Sequence[tuple[UUID, str]], created_at: datetime) -> None:
-    """New leads, each (id, workspace)."""
+    """New leads, each (id, workspace), with the keys that seal what is held about them."""
     ids, workspaces = _columns(leads, 2)
+    sealing = sealing_of(connection)
+    if sealing.on:
+        await sealing.make(connection, dict(leads))
     await connection.execute(
         text("""
             INSERT INTO scorer.lead (id, workspace, created_at)
@@ -202,16 +210,23 @@ async def known_events(connection: AsyncConnection, keys: Sequence[EventKey]) ->
 
 async def store_events(connection: AsyncConnection, events: Sequence[StoredEvent]) -> int:
     """Store new events; returns how many were new, which is fewer only if another transaction was faster."""
+    sealing = sealing_of(connection)
+    items = [Item(event.lead_id, event.key.workspace, event.body) for event in events]
+    contents = await sealing.seal(connection, items, EVENT)
+    nothing: list[bytes | None] = [None] * len(events)
     result = await connection.execute(
         text("""
             INSERT INTO scorer.event
-                (workspace, source, event_id, lead_id, type, occurred_at, received_at, body, digest)
+                (workspace, source, event_id, lead_id, type, occurred_at, received_at, body, sealed, digest,
+                 trace_id)
             SELECT workspace, source, event_id, lead_id, type, occurred_at, received_at,
-                   convert_from(body, 'UTF8')::jsonb, digest
+                   convert_from(body, 'UTF8')::jsonb, sealed, digest, trace_id
             FROM unnest(CAST(:workspaces AS text[]), CAST(:sources AS text[]), CAST(:ids AS text[]),
                         CAST(:leads AS uuid[]), CAST(:types AS text[]), CAST(:occurred AS timestamptz[]),
-                        CAST(:received AS timestamptz[]), CAST(:bodies AS bytea[]), CAST(:digests AS bytea[]))
-                 AS item (workspace, source, event_id, lead_id, type, occurred_at, received_at, body, digest)
+                        CAST(:received AS timestamptz[]), CAST(:bodies AS bytea[]), CAST(:sealed AS bytea[]),
+                        CAST(:digests AS bytea[]), CAST(:traces AS uuid[]))
+                 AS item (workspace, source, event_id, lead_id, type, occurred_at, received_at, body, sealed, digest,
+                          trace_id)
             ON CONFLICT DO NOTHING
         """),
         {
@@ -220,11 +235,24 @@ async def store_events(connection: AsyncConnection, events: Sequence[StoredEvent
             "types": [event.type for event in events],
             "occurred": [event.occurred_at for event in events],
             "received": [event.received_at for event in events],
-            "bodies": [event.body for event in events],
+            "bodies": nothing if sealing.on else contents,
+            "sealed": contents if sealing.on else nothing,
             "digests": [event.digest for event in events],
+            "traces": [event.trace_id for event in events],
         },
     )
     return int(result.rowcount)
+
+
+async def opened_bodies(
+    connection: AsyncConnection, stored: Sequence[tuple[str | None, bytes | None]]
+) -> list[str | bytes | None]:
+    """The bodies of events, each stored as (`body`, `sealed`): plain as earlier releases did, or sealed.
+
+    None where there is none: of a retraction that came first, or one that nobody has the key of any more.
+    """
+    opened = iter(await sealing_of(connection).open(connection, [sealed for _, sealed in stored if sealed], EVENT))
+    return [next(opened) if sealed else body for body, sealed in stored]
 
 
 async def void_events(connection: AsyncConnection, keys: Sequence[EventKey]) -> set[UUID]:
@@ -252,20 +280,23 @@ async def void_events(connection: AsyncConnection, keys: Sequence[EventKey]) -> 
     return {row.id for row in survivors}
 
 
-async def history(connection: AsyncConnection, leads: Sequence[UUID]) -> dict[UUID, list[str]]:
+async def history(connection: AsyncConnection, leads: Sequence[UUID]) -> dict[UUID, list[str | bytes]]:
     """The bodies of all events that count, of leads and of those they absorbed; by surviving lead."""
     rows = await connection.execute(
         text("""
-            SELECT coalesce(lead.merged_into, lead.id) AS owner, body::text
+            SELECT coalesce(lead.merged_into, lead.id) AS owner, body::text, sealed
             FROM scorer.lead JOIN scorer.event ON event.lead_id = lead.id
             WHERE (lead.id = ANY(CAST(:ids AS uuid[])) OR lead.merged_into = ANY(CAST(:ids AS uuid[])))
               AND NOT voided
         """),
         {"ids": list(leads)},
     )
-    found: dict[UUID, list[str]] = {lead: [] for lead in leads}
-    for row in rows:
-        found[row.owner].append(row.body)
+    stored = rows.all()
+    bodies = await opened_bodies(connection, [(row.body, row.sealed) for row in stored])
+    found: dict[UUID, list[str | bytes]] = {lead: [] for lead in leads}
+    for row, body in zip(stored, bodies, strict=True):
+        if body is not None:
+            found[row.owner].append(body)
     return found
 
 

@@ -75,6 +75,8 @@ async def join(
     if survivor == other:
         raise Refused("the two are one lead already", code="same_lead")
     leads = await stored_leads.lock(connection, (survivor, other))
+    if len(leads) < 2:
+        raise Contended("one of the leads was erased meanwhile")
     families = [[lead, *await record_repository.absorbed_by(connection, lead)] for lead in (survivor, other)]
     await repository.merge_leads(connection, workspace, survivor, [other], decision.at)
     await separation_repository.forget_separations(connection, *families)
@@ -100,5 +102,5 @@ async def _divide(
     division = divide((names for _, names in own), theirs, [names for _, names in shared])
     moved = set(division.mentions)
     carrying = [text for text, names in shared if names in moved]
-    await separation_repository.move_events(connection, survivor, carrying, restored)
+    await separation_repository.move_events(connection, workspace, survivor, carrying, to=restored)
     await separation_repository.move_names(connection, division.names, restored)

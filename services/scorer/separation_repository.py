@@ -1,6 +1,6 @@
 """Taking merges back, statement by statement. Nothing here commits or decides."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer.domain.identity import IdentityKey
 from services.scorer.domain.separation import Merged, Names, names_of
+from services.scorer.repository import EVENT, opened_bodies
 from shared.events.engagement import Identities
+from shared.sealing.data_keys import Item, sealing_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +71,72 @@ async def mentions(connection: AsyncConnection, workspace: str, leads: Collectio
 
     Each with the text by which `move_events` finds the events that carry them.
     """
+    first: dict[str, tuple[datetime, Identities]] = {}
+    for event in await _carriers(connection, leads):
+        known = first.get(event.carries)
+        if known is None or event.received_at < known[0]:
+            first[event.carries] = (event.received_at, event.lead)
+    ordered = sorted(first.items(), key=lambda item: (item[1][0], item[0]))
+    return [(carries, names_of(workspace, lead)) for carries, (_, lead) in ordered]
+
+
+async def move_events(
+    connection: AsyncConnection, workspace: str, lead: UUID, carrying: Collection[str], *, to: UUID
+) -> None:
+    """Events of `lead` that carry these names are another lead's, and sealed with its key."""
+    moving = [event for event in await _carriers(connection, [lead]) if event.carries in carrying]
+    sealing = sealing_of(connection)
+    contents = await sealing.seal(connection, [Item(to, workspace, event.body) for event in moving], EVENT)
+    nothing: list[bytes | None] = [None] * len(moving)
+    await connection.execute(
+        text("""
+            UPDATE scorer.event SET lead_id = :to, body = convert_from(item.body, 'UTF8')::jsonb, sealed = item.sealed
+            FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[]), CAST(:bodies AS bytea[]),
+                        CAST(:sealed AS bytea[])) AS item (source, event_id, body, sealed)
+            WHERE workspace = :workspace AND event.source = item.source AND event.event_id = item.event_id
+        """),
+        {
+            "workspace": workspace,
+            "to": to,
+            "sources": [event.source for event in moving],
+            "ids": [event.event_id for event in moving],
+            "bodies": nothing if sealing.on else contents,
+            "sealed": contents if sealing.on else nothing,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Carrier:
+    """A stored event and the names in it; `carries` is the same for events that carry the same."""
+
+    source: str
+    event_id: str
+    received_at: datetime
+    body: bytes
+    lead: Identities
+    carries: str
+
+
+async def _carriers(connection: AsyncConnection, leads: Collection[UUID]) -> list[_Carrier]:
     rows = await connection.execute(
         text("""
-            SELECT (body -> 'lead')::text AS lead FROM scorer.event
-            WHERE lead_id = ANY(CAST(:leads AS uuid[])) AND body IS NOT NULL
-            GROUP BY 1 ORDER BY min(received_at), 1
+            SELECT source, event_id, received_at, body::text AS body, sealed FROM scorer.event
+            WHERE lead_id = ANY(CAST(:leads AS uuid[])) AND (body IS NOT NULL OR sealed IS NOT NULL)
         """),
         {"leads": list(leads)},
     )
-    return [(row.lead, names_of(workspace, Identities.model_validate_json(row.lead))) for row in rows]
-
-
-async def move_events(connection: AsyncConnection, lead: UUID, carrying: Sequence[str], to: UUID) -> None:
-    """Events of `lead` that carry these names are another lead's."""
-    await connection.execute(
-        text("""
-            UPDATE scorer.event SET lead_id = :to
-            WHERE lead_id = :lead AND (body -> 'lead')::text = ANY(CAST(:carrying AS text[]))
-        """),
-        {"lead": lead, "carrying": list(carrying), "to": to},
-    )
+    stored = rows.all()
+    found = []
+    for row, body in zip(
+        stored, await opened_bodies(connection, [(row.body, row.sealed) for row in stored]), strict=True
+    ):
+        if body is not None:
+            said = Identities.model_validate(from_json(body)["lead"])
+            plain = body.encode() if isinstance(body, str) else body
+            carries = to_json(said.keys()).decode()
+            found.append(_Carrier(row.source, row.event_id, row.received_at, plain, said, carries))
+    return found
 
 
 async def move_names(connection: AsyncConnection, names: Iterable[IdentityKey], to: UUID) -> None:

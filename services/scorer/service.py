@@ -3,7 +3,7 @@
 Each is one transaction: what was stored, what the state became, and what is to be told stand or fall together.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
@@ -12,7 +12,8 @@ from uuid import UUID, uuid4
 from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scorer import metrics, repository, separating, separation_repository, stored_leads
+from services.scorer import erasing, metrics, repository, separating, separation_repository, stored_leads
+from services.scorer.causes import UNTRACED, Causes, Traces, event_key
 from services.scorer.domain.identity import IdentityKey, KnownLead, Person, resolve
 from services.scorer.domain.lead import (
     ActiveModel,
@@ -27,6 +28,7 @@ from services.scorer.domain.lead import (
 )
 from services.scorer.domain.separation import partners
 from services.scorer.domain.tally import HistoryNeeded
+from services.scorer.erasing import Asked
 from services.scorer.models import ModelBook
 from services.scorer.repository import EventKey, StoredEvent
 from services.scorer.separating import Parted
@@ -36,10 +38,15 @@ from services.scorer.stored_leads import Contended
 from shared.clock import Clock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox, Outgoing
+from shared.db.reach import ALL_WORKSPACES, Reach
 from shared.events.engagement import EVENT_VOIDED, EngagementAccepted, EngagementEvent
 from shared.events.scores import LeadMerged, LeadScoreChanged
 from shared.events.topics import LEAD_SCORES
 from shared.observability.metrics import END_TO_END
+from shared.observability.tracing import TraceContext
+from shared.sealing.erasures import Erasure
+
+Note = Callable[[AsyncConnection, Sequence[bool]], Awaitable[None]]
 
 
 class Scorer:
@@ -58,19 +65,32 @@ class Scorer:
         self._models = ModelBook()
         self._shadows = Shadows(database, clock, self._models)
 
-    async def count(self, messages: Sequence[EngagementAccepted]) -> None:
-        """Count each event once, whoever brings it how often."""
+    async def count(
+        self,
+        messages: Sequence[EngagementAccepted],
+        *,
+        reach: Reach,
+        note: Note | None = None,
+        traces: Traces = UNTRACED,
+    ) -> None:
+        """Count each event once, whoever brings it how often; all are of workspaces within `reach`.
+
+        `note` is told in the same transaction which of them were new. What is told goes on in their `traces`.
+        """
         with metrics.TRANSACTION.time():
-            async with self._database.transaction() as connection:
+            async with self._database.transaction(reach) as connection:
                 fresh, repetitions = await self._without_duplicates(connection, messages)
-                told = await self._count_fresh(connection, fresh) if fresh else []
+                counted, told = await self._count_fresh(connection, fresh, traces) if fresh else ([], [])
+                if note is not None:
+                    new = {id(message) for message in counted}
+                    await note(connection, [id(message) in new for message in messages])
         self._committed(told)
-        self._observe(fresh, repetitions)
+        self._observe(counted, [*repetitions, *["erased"] * (len(fresh) - len(counted))])
 
     async def tell_what_time_did(self, limit: int) -> int:
         """Tell the changes whose moment has come, of up to `limit` leads; returns how many leads those were."""
         now = self._clock.now()
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             due = await repository.leads_due(connection, now, limit)
             leads = await stored_leads.lock(connection, due)
 
@@ -86,7 +106,7 @@ class Scorer:
 
     async def follow_active_models(self, limit: int) -> int:
         """Recompute up to `limit` leads whose scores are of a model that no longer counts; returns how many."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             behind = await repository.leads_behind(connection, limit)
             leads = await stored_leads.lock(connection, behind)
             told = await self._let_happen(connection, leads, {})
@@ -103,7 +123,7 @@ class Scorer:
         Raises InvalidInput (`not_found`), Refused (`same_lead`).
         """
         decision = Decision(self._clock.now(), actor, reason)
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             survivor, gone = await separating.join(connection, workspace, lead_id, absorbed, decision)
             leads = await stored_leads.lock(connection, [survivor])
             told = await self._let_happen(connection, leads, {survivor: Happening(absorbed=(gone,))})
@@ -116,7 +136,7 @@ class Scorer:
         Raises InvalidInput (`not_found`), Refused (`not_merged`).
         """
         now = self._clock.now()
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             parted = await separating.part(connection, workspace, lead_id, absorbed, Decision(now, actor, reason))
             leads = await stored_leads.lock(connection, (parted.survivor, parted.restored))
 
@@ -130,34 +150,58 @@ class Scorer:
         metrics.UNMERGES.inc()
         return parted
 
+    async def erase(self, workspace: str, lead_id: UUID, *, actor: str) -> Erasure:
+        """Erase a lead and all that had become part of it, for good; what is left for other services to do.
+
+        Raises InvalidInput (`not_found`).
+        """
+        asked = Asked(self._new_id(), self._clock.now(), actor)
+        async with self._database.transaction(workspace) as connection:
+            erasure, messages = await erasing.erase(connection, workspace, lead_id, asked)
+            told = [Outgoing(LEAD_SCORES, str(erasure.lead_id), message) for message in messages]
+            await self._outbox.append(connection, told)
+        self._committed(told)
+        metrics.ERASURES.inc()
+        return erasure
+
     async def _without_duplicates(
         self, connection: AsyncConnection, messages: Sequence[EngagementAccepted]
     ) -> tuple[list[EngagementAccepted], list[str]]:
         """The events that are new here, and what each of the others is."""
         first: dict[EventKey, EngagementAccepted] = {}
         for message in messages:
-            first.setdefault(_key(message), message)
+            first.setdefault(event_key(message), message)
         known = await repository.known_events(connection, list(first))
         repetitions: list[str] = []
         for message in messages:
-            key = _key(message)
+            key = event_key(message)
             if key in known:
                 repetitions.append(_repetition(known[key], message))
             elif first[key] is not message:
                 repetitions.append(_repetition(_digest(first[key].data), message))
         return [message for key, message in first.items() if key not in known], repetitions
 
-    async def _count_fresh(self, connection: AsyncConnection, fresh: Sequence[EngagementAccepted]) -> list[Outgoing]:
+    async def _count_fresh(
+        self, connection: AsyncConnection, fresh: Sequence[EngagementAccepted], traces: Traces
+    ) -> tuple[Sequence[EngagementAccepted], list[Outgoing]]:
+        """Those of the events that count, and what is to be told of them."""
         now = self._clock.now()
         people = await self._who(connection, [_names(message) for message in fresh])
+        # After the names: a lead that is erased in between is found by one of the two, or cannot be locked.
+        counted = await erasing.without_forgotten(connection, fresh)
+        if len(counted) < len(fresh):
+            people = await self._who(connection, [_names(message) for message in counted])
         leads = await self._lock(connection, [known for person in people for known in person.leads])
         survivors = await self._settle_identities(connection, people, now)
         owners = {index: survivors[place] for place, person in enumerate(people) for index in person.mentions}
-        await _store(connection, [(message, owners[index]) for index, message in enumerate(fresh)])
-        happenings = {survivors[place]: _happening(person, fresh, leads) for place, person in enumerate(people)}
-        await self._retract(connection, fresh, happenings)
+        await _store(connection, [(message, owners[index]) for index, message in enumerate(counted)], traces)
+        happenings = {survivors[place]: _happening(person, counted, leads) for place, person in enumerate(people)}
+        causes = Causes(traces)
+        for index, message in enumerate(counted):
+            causes.add(owners[index], message)
+        await self._retract(connection, counted, happenings, causes)
         touched = await stored_leads.lock(connection, happenings)
-        return await self._let_happen(connection, touched, happenings)
+        return counted, await self._let_happen(connection, touched, happenings, causes)
 
     async def _who(
         self, connection: AsyncConnection, mentions: Sequence[Sequence[IdentityKey]]
@@ -186,8 +230,10 @@ class Scorer:
         return resolve(mentions, known, partners(apart)) if apart else people
 
     async def _lock(self, connection: AsyncConnection, known: Sequence[KnownLead]) -> dict[UUID, Lead]:
-        """The leads that names led to. Raises Contended if they may lead elsewhere by now."""
+        """The leads that names led to. Raises Contended if they may lead elsewhere by now, or nowhere."""
         leads = await stored_leads.lock(connection, {lead.id for lead in known})
+        if any(lead.id not in leads for lead in known):
+            raise Contended("a lead was erased meanwhile")
         partings = await separation_repository.partings(connection, leads)
         if any(partings[lead.id] != lead.partings for lead in known):
             raise Contended("names of a lead were given to another one meanwhile")
@@ -214,6 +260,7 @@ class Scorer:
         connection: AsyncConnection,
         fresh: Sequence[EngagementAccepted],
         happenings: dict[UUID, Happening],
+        causes: Causes,
     ) -> None:
         for message in fresh:
             target = message.data.properties.get("event_id")
@@ -222,16 +269,21 @@ class Scorer:
             key = EventKey(message.workspace, message.data.source, target)
             for owner in await repository.void_events(connection, [key]):
                 happenings[owner] = happenings.get(owner, Happening()).with_retraction(message.data)
+                causes.add(owner, message)
 
     async def _let_happen(
-        self, connection: AsyncConnection, leads: Mapping[UUID, Lead], happenings: Mapping[UUID, Happening]
+        self,
+        connection: AsyncConnection,
+        leads: Mapping[UUID, Lead],
+        happenings: Mapping[UUID, Happening],
+        causes: Causes | None = None,
     ) -> list[Outgoing]:
         now = self._clock.now()
 
         def update(active: ActiveModel, lead: Lead, id_: UUID, is_rebuilt: bool) -> Outcome:
             return happen(active, lead, happenings.get(id_, Happening()), now, is_rebuilt=is_rebuilt)
 
-        return await self._update(connection, leads, update, happenings)
+        return await self._update(connection, leads, update, happenings, causes)
 
     async def _update(
         self,
@@ -239,6 +291,7 @@ class Scorer:
         leads: Mapping[UUID, Lead],
         update: Callable[[ActiveModel, Lead, UUID, bool], Outcome],
         happenings: Mapping[UUID, Happening],
+        causes: Causes | None = None,
     ) -> list[Outgoing]:
         """Apply `update` to each lead, on its folded state where that can answer, else on its whole history.
 
@@ -268,7 +321,7 @@ class Scorer:
             outcomes[id_] = update(active, rebuilt(active, leads[id_], history), id_, True)
         await stored_leads.save(connection, outcomes)
         await self._shadows.follow(connection, chosen, _changed(leads, outcomes, happenings))
-        told = _outgoing(outcomes)
+        told = _outgoing(outcomes, causes or Causes())
         await self._outbox.append(connection, told)
         return told
 
@@ -293,8 +346,10 @@ class Scorer:
             END_TO_END.labels("scored").observe(max(0.0, (now - message.data.received_at).total_seconds()))
 
 
-async def _store(connection: AsyncConnection, owned: Sequence[tuple[EngagementAccepted, UUID]]) -> None:
-    stored = [_stored(message, owner) for message, owner in owned]
+async def _store(
+    connection: AsyncConnection, owned: Sequence[tuple[EngagementAccepted, UUID]], traces: Traces
+) -> None:
+    stored = [_stored(message, owner, traces.get(event_key(message))) for message, owner in owned]
     if await repository.store_events(connection, stored) != len(stored):
         raise Contended("another scorer stored one of these events meanwhile")
 
@@ -319,10 +374,13 @@ def _changed(
     }
 
 
-def _outgoing(outcomes: Mapping[UUID, Outcome]) -> list[Outgoing]:
-    return [
-        Outgoing(LEAD_SCORES, str(id_), message) for id_, outcome in outcomes.items() for message in outcome.messages
-    ]
+def _outgoing(outcomes: Mapping[UUID, Outcome], causes: Causes) -> list[Outgoing]:
+    told: list[Outgoing] = []
+    for id_, outcome in outcomes.items():
+        if outcome.messages:
+            trace = causes.follow(id_)
+            told += [Outgoing(LEAD_SCORES, str(id_), message, trace) for message in outcome.messages]
+    return told
 
 
 def _names(message: EngagementAccepted) -> list[IdentityKey]:
@@ -333,20 +391,17 @@ def _workspace(person: Person) -> str:
     return next(iter(person.names)).workspace
 
 
-def _key(message: EngagementAccepted) -> EventKey:
-    return EventKey(message.workspace, message.data.source, message.data.id)
-
-
-def _stored(message: EngagementAccepted, owner: UUID) -> StoredEvent:
+def _stored(message: EngagementAccepted, owner: UUID, trace: TraceContext | None) -> StoredEvent:
     event = message.data
     return StoredEvent(
-        key=_key(message),
+        key=event_key(message),
         lead_id=owner,
         type=event.type,
         occurred_at=event.occurred_at,
         received_at=event.received_at,
         body=to_json(event),
         digest=_digest(event),
+        trace_id=UUID(trace.trace_id) if trace else None,
     )
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer import history, shadow_repository, stored_leads
@@ -64,8 +63,7 @@ async def report(
 
     Raises InvalidInput (`not_found`) when it is not in the shadow.
     """
-    async with database.transaction() as connection:
-        await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+    async with database.reading(workspace) as connection:
         run = await shadow_repository.running(connection, workspace)
         if run is None or version not in (None, run.version):
             what = "no version is" if version is None else f"version {version} is not"

@@ -21,6 +21,7 @@ from services.scorer.models import Chosen, ModelBook, Shadow
 from services.scorer.shadow_repository import ShadowRow
 from shared.clock import Clock
 from shared.db.engine import Database
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput
 from shared.events.json import Json
 
@@ -69,19 +70,19 @@ class Shadows:
 
     async def catch_up(self, limit: int) -> int:
         """Compute up to `limit` leads that a running shadow has yet to reach; returns how many."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             behind = await shadow_repository.leads_behind(connection, limit)
             return await self._look_again(connection, behind, {})
 
     async def compare_due(self, limit: int) -> int:
         """Compare up to `limit` leads again whose standing has changed by itself; returns how many."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             due = await shadow_repository.leads_due(connection, self._clock.now(), limit)
             return await self._look_again(connection, due, None)
 
     async def clear(self, limit: int) -> int:
         """Forget up to `limit` leads of shadows that are over; returns how many."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             over = await shadow_repository.ended(connection)
             return 0 if over is None else await shadow_repository.clear(connection, over, limit)
 

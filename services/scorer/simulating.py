@@ -76,7 +76,7 @@ class Simulated:
 async def published_side(database: Database, workspace: str, version: int | None) -> Side:
     """A published version; None: the active one. Raises InvalidInput (`not_found`, `no_active_model`)."""
     if version is None:
-        async with database.transaction() as connection:
+        async with database.transaction(workspace) as connection:
             version = (await ModelBook().active(connection, [workspace]))[workspace].version
         if not version:
             raise InvalidInput(
@@ -103,7 +103,7 @@ async def simulate(database: Database, workspace: str, wanted: Wanted, *, now: d
     """
     argument = _Argument(wanted, wanted.at or now)
     question = _question(argument)
-    async with history.snapshot(database) as taken:
+    async with history.snapshot(database, workspace) as taken:
         task = history.Task(history.histories_of, prepare, argument)
         parts = await history.map_leads(taken, workspace, task, tuning)
     counts = Counts()

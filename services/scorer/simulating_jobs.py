@@ -9,17 +9,19 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from time import monotonic
 from typing import Final
 from uuid import UUID, uuid4
 
 from pydantic import TypeAdapter
 
-from services.scorer import simulating_repository
+from services.scorer import metrics, simulating_repository
 from services.scorer.history import Progress, Tuning
 from services.scorer.simulating import Simulated, Wanted, checked, simulate
 from services.scorer.simulating_repository import Job
 from shared.clock import Clock
 from shared.db.engine import Database
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput, Refused, TransientError
 
 logger = logging.getLogger(__name__)
@@ -62,7 +64,7 @@ class Simulations:
             result=None,
             error=None,
         )
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             await simulating_repository.lock_queue(connection, workspace)
             if await simulating_repository.unfinished(connection, workspace) >= MOST_UNFINISHED:
                 raise Refused(f"{MOST_UNFINISHED} simulations wait already", code="too_many_simulations")
@@ -72,7 +74,7 @@ class Simulations:
 
     async def find(self, workspace: str, id_: UUID) -> Job:
         """A simulation that was asked for, with its result once it is done. Raises InvalidInput (`not_found`)."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             job = await simulating_repository.job_of(connection, workspace, id_)
         if job is None:
             raise InvalidInput("there is no such simulation", code="not_found")
@@ -80,7 +82,7 @@ class Simulations:
 
     async def list(self, workspace: str) -> list[Job]:
         """Those that are kept, the newest first, without their results."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             return await simulating_repository.jobs_of(connection, workspace)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -97,7 +99,7 @@ class Simulations:
     async def work_once(self, stop: asyncio.Event) -> bool:
         """Do the oldest that waits or lost its process; returns whether there was one."""
         now = self._clock.now()
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             job = await simulating_repository.take(connection, now, lost_before=now - LOST_AFTER)
             if job is not None and job.attempts > _ATTEMPTS:
                 error = f"given up: {_ATTEMPTS} times the process that did it died"
@@ -128,7 +130,7 @@ class Simulations:
                 with suppress(asyncio.CancelledError):
                     await doing
         if doing.cancelled():
-            async with self._database.transaction() as connection:
+            async with self._database.transaction(job.workspace) as connection:
                 await simulating_repository.give_back(connection, job)
             return
         doing.result()
@@ -138,6 +140,7 @@ class Simulations:
         try:
             wanted = WANTED.validate_python(job.request)
             tuning = Tuning(self._processes, on_progress=told)
+            began = monotonic()
             done = await simulate(self._database, job.workspace, wanted, now=self._clock.now(), tuning=tuning)
         except TransientError:
             raise
@@ -145,15 +148,17 @@ class Simulations:
             # A document that trips over a fault of ours must not take the scorer with it.
             logger.error("simulation failed", extra={"simulation": str(job.id), "error": type(error).__name__})
             words = str(error) if isinstance(error, InvalidInput) else "leadflow failed"
-            async with self._database.transaction() as connection:
+            async with self._database.transaction(job.workspace) as connection:
                 await simulating_repository.fail(connection, job, self._clock.now(), words)
             return
+        metrics.SIMULATION_SECONDS.observe(monotonic() - began)
+        metrics.SIMULATED_LEADS.inc(done.result.leads)
         result, leads = SIMULATED.dump_python(done, mode="json"), done.result.leads
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(job.workspace) as connection:
             await simulating_repository.finish(connection, job, self._clock.now(), result=result, leads=leads)
 
     async def _still_ours(self, job: Job, progress: Progress) -> bool:
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(job.workspace) as connection:
             return await simulating_repository.keep_alive(
                 connection, job, self._clock.now(), done=progress.done, leads=progress.leads
             )

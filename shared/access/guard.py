@@ -18,13 +18,13 @@ class Guard(SecurityBase):
     def __init__(self, scope: Scope, keys: KeyRing) -> None:
         self.model = BearerModel(description="An API key, `lf_...`; also taken as `X-API-Key`.")
         self.scheme_name = "api_key"
-        self._scope = scope
+        self.scope = scope
         self._keys = keys
 
     async def __call__(self, request: Request) -> Principal:
         principal = self._keys.authenticate(_presented(request))
-        if not principal.may(self._scope):
-            raise Forbidden(self._scope)
+        if not principal.may(self.scope):
+            raise Forbidden(self.scope)
         return principal
 
 

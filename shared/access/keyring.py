@@ -1,5 +1,8 @@
 """All good keys, in memory: a request is let in without a query, and while PostgreSQL is away."""
 
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
 from shared.access import keys
 from shared.access.errors import Unauthenticated
 from shared.access.principal import Principal
@@ -7,9 +10,14 @@ from shared.access.repository import KeyRepository, StoredKey
 from shared.clock import Clock
 from shared.db.engine import Database
 from shared.db.snapshot import Snapshot
+from shared.observability.metrics import CREDENTIAL_EXPIRY
 
 # Compared with when the key id is unknown, so that known and unknown ids take the same time.
 _NOBODYS_DIGEST = bytes(32)
+
+
+# What was made for less is meant to end.
+_LASTING = timedelta(weeks=4)
 
 
 class KeyRing:
@@ -17,7 +25,13 @@ class KeyRing:
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._clock = clock
-        self.snapshot: Snapshot[dict[str, StoredKey]] = Snapshot(KeyRepository(database).live, name="API keys")
+        self._keys = KeyRepository(database)
+        self.snapshot: Snapshot[dict[str, StoredKey]] = Snapshot(self._load, name="API keys")
+
+    async def _load(self) -> dict[str, StoredKey]:
+        live = await self._keys.live()
+        CREDENTIAL_EXPIRY.labels("api_key").set(_first_end(live.values(), self._clock.now()))
+        return live
 
     async def loaded(self) -> None:
         """Raise NotLoaded (a TransientError) before the keys have been read: for readiness."""
@@ -42,3 +56,10 @@ class KeyRing:
         """Whether the key that let `principal` in would do so now: for answers that last long."""
         stored = self.snapshot.current().get(principal.key_id)
         return stored is not None and stored.is_good(self._clock.now())
+
+
+def _first_end(stored: Iterable[StoredKey], now: datetime) -> float:
+    """When the first key ends that is good now, as a timestamp; 0 when none does."""
+    lasting = (key for key in stored if key.is_good(now))
+    ends = [key.expires_at for key in lasting if key.expires_at and key.expires_at - key.created_at > _LASTING]
+    return min(ends).timestamp() if ends else 0.0

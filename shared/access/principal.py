@@ -9,6 +9,7 @@ class Scope(StrEnum):
 
     EVENTS_WRITE = "events:write"
     LEADS_READ = "leads:read"
+    LEADS_ERASE = "leads:erase"
     SCORES_WRITE = "scores:write"
     MODELS_WRITE = "models:write"
     PIPELINES_WRITE = "pipelines:write"

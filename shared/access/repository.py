@@ -11,6 +11,7 @@ from sqlalchemy import Row, text
 from shared.access.keys import KEY_ID_BYTES, SECRET_BYTES, NewKey, mint
 from shared.access.principal import Scope
 from shared.db.engine import Database
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput
 
 _WORKSPACE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
@@ -83,31 +84,31 @@ class KeyRepository:
             "now": now,
             "expires_at": expires_at,
         }
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             await connection.execute(_INSERT_WORKSPACE, {"workspace": workspace, "now": now})
             await connection.execute(_INSERT_KEY, row)
         return key
 
     async def workspaces(self) -> Sequence[str]:
         """Every workspace, by name."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             return list(await connection.scalars(_WORKSPACES))
 
     async def of_workspace(self, workspace: str) -> Sequence[StoredKey]:
         """Every key of a workspace, revoked ones included, oldest first."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             rows = await connection.execute(_SELECT, {"workspace": workspace})
             return [_stored(row) for row in rows]
 
     async def live(self) -> dict[str, StoredKey]:
         """Every key that is not revoked, by its id: what a KeyRing holds."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             rows = await connection.execute(_SELECT_LIVE)
             return {row.key_id: _stored(row) for row in rows}
 
     async def revoke(self, key_id: str, *, workspace: str, now: datetime) -> None:
         """End a key for good. Raises InvalidInput(not_found) for a key the workspace does not have."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(workspace) as connection:
             result = await connection.execute(_REVOKE, {"key_id": key_id, "workspace": workspace, "now": now})
         if result.rowcount == 0:
             raise InvalidInput("no such key in this workspace", code="not_found", field="key_id")

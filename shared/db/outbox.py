@@ -10,19 +10,26 @@ import contextlib
 import logging
 import zlib
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from uuid import UUID, uuid5
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.db.engine import Database
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import TransientError
 from shared.events.codec import encode
 from shared.events.envelope import Message
+from shared.events.scores import LeadErased
 from shared.events.topics import TopicSpec
 from shared.log.protocol import Log, Record
+from shared.observability import tracing
 from shared.observability.metrics import OUTBOX_AGE, OUTBOX_MESSAGES
+from shared.observability.tracing import Attributes, Span, TraceContext
 from shared.periodic import every
+from shared.sealing.data_keys import Item, sealing_of
 from shared.service import Task
 
 logger = logging.getLogger(__name__)
@@ -30,15 +37,22 @@ logger = logging.getLogger(__name__)
 _BATCH = 500
 _OBSERVE_SECONDS = 5.0
 _CONTENT_TYPE = b"application/cloudevents+json"
+_SEALED_AS = b"outbox"
+_KEYS = UUID("7c1f1b5a-8a55-5d0c-9d8a-2f2b0a4c6e10")
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message on its way: `key` decides order and partition."""
+    """A message on its way: `key`, a lead's id or the digest of a name, decides order and partition.
+
+    `trace` says where it comes from.
+    Without one it begins at the work in hand, or anew.
+    """
 
     topic: TopicSpec
     key: str
     message: Message
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +75,19 @@ class Outbox:
         """Write messages in this transaction; call `wake` once it is committed."""
         if not outgoing:
             return
+        values = await _sealed(connection, outgoing)
         await connection.execute(
             text(
-                f"INSERT INTO {self._schema}.outbox (topic, key, value) "  # noqa: S608 - a constant of ours
-                "SELECT topic, key, value FROM unnest(CAST(:topics AS text[]), CAST(:keys AS bytea[]), "
-                "CAST(:values AS bytea[])) WITH ORDINALITY AS item (topic, key, value, position) ORDER BY position"
+                f"INSERT INTO {self._schema}.outbox (topic, key, value, traceparent) "  # noqa: S608 - ours
+                "SELECT topic, key, value, traceparent FROM unnest(CAST(:topics AS text[]), CAST(:keys AS bytea[]), "
+                "CAST(:values AS bytea[]), CAST(:traces AS text[])) "
+                "WITH ORDINALITY AS item (topic, key, value, traceparent, position) ORDER BY position"
             ),
             {
                 "topics": [item.topic.name for item in outgoing],
                 "keys": [item.key.encode() for item in outgoing],
-                "values": [encode(item.message) for item in outgoing],
+                "values": values,
+                "traces": [str(item.trace or _begun(item)) for item in outgoing],
             },
         )
 
@@ -82,7 +99,7 @@ class Outbox:
         """What a service runs to empty its outbox, and to show how full it is."""
 
         async def observe() -> int:
-            async with database.transaction() as connection:
+            async with database.transaction(ALL_WORKSPACES) as connection:
                 backlog = await self.backlog(connection)
             OUTBOX_MESSAGES.labels(self._schema).set(backlog.messages)
             OUTBOX_AGE.labels(self._schema).set(backlog.oldest_age_seconds)
@@ -115,16 +132,17 @@ class Outbox:
 
     async def relay_once(self, database: Database, log: Log) -> int:
         """Publish the oldest messages; returns how many. Nothing is deleted that the log has not confirmed."""
-        async with database.transaction() as connection:
+        async with database.transaction(ALL_WORKSPACES) as connection:
             if not await self._take_turn(connection):
                 return 0
             rows = await self._oldest(connection)
-            for topic, records in _by_topic(rows).items():
-                await log.publish(topic, records)
+            for topic, records in _by_topic(rows, await opened(connection, [row.value for row in rows])).items():
+                with _sending(topic, records):
+                    await log.publish(topic, records)
             if rows:
                 await connection.execute(
                     text(f"DELETE FROM {self._schema}.outbox WHERE id = ANY(CAST(:ids AS bigint[]))"),  # noqa: S608
-                    {"ids": [row[0] for row in rows]},
+                    {"ids": [row.id for row in rows]},
                 )
             return len(rows)
 
@@ -139,11 +157,12 @@ class Outbox:
         turn = await connection.execute(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": self._lock})
         return bool(turn.scalar_one())
 
-    async def _oldest(self, connection: AsyncConnection) -> Sequence[tuple[int, str, bytes, bytes]]:
+    async def _oldest(self, connection: AsyncConnection) -> Sequence[Row[tuple[object, ...]]]:
+        columns = "id, topic, key, value, traceparent"
         rows = await connection.execute(
-            text(f"SELECT id, topic, key, value FROM {self._schema}.outbox ORDER BY id LIMIT {_BATCH}")  # noqa: S608
+            text(f"SELECT {columns} FROM {self._schema}.outbox ORDER BY id LIMIT {_BATCH}")  # noqa: S608
         )
-        return [(row.id, row.topic, row.key, row.value) for row in rows]
+        return rows.all()
 
     async def _wait(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -151,11 +170,53 @@ class Outbox:
                 await self._written.wait()
 
 
-def _by_topic(rows: Sequence[tuple[int, str, bytes, bytes]]) -> dict[str, list[Record]]:
+async def opened(connection: AsyncConnection, values: Sequence[bytes]) -> list[bytes | None]:
+    """Messages as they are to be published; None for those whose lead was erased while they waited."""
+    return await sealing_of(connection).open(connection, [bytes(value) for value in values], _SEALED_AS)
+
+
+def owner_of(key: str) -> UUID:
+    """Whose content goes under this key: the lead with that id, or whoever has the name that it is the digest of."""
+    try:
+        return UUID(key)
+    except ValueError:
+        return uuid5(_KEYS, key)
+
+
+async def _sealed(connection: AsyncConnection, outgoing: Sequence[Outgoing]) -> list[bytes]:
+    """The messages, each for those who have the key of its lead; that a lead was erased is told openly."""
+    values = [encode(item.message) for item in outgoing]
+    places = [place for place, item in enumerate(outgoing) if not isinstance(item.message, LeadErased)]
+    items = [
+        Item(owner_of(outgoing[place].key), outgoing[place].message.workspace, values[place]) for place in places
+    ]
+    sealed = await sealing_of(connection).seal(connection, items, _SEALED_AS)
+    for place, value in zip(places, sealed, strict=True):
+        values[place] = value
+    return values
+
+
+def _by_topic(rows: Sequence[Row[tuple[object, ...]]], values: Sequence[bytes | None]) -> dict[str, list[Record]]:
     topics: dict[str, list[Record]] = {}
-    for _, topic, key, value in rows:
-        topics.setdefault(topic, []).append(Record(key, value, {"content-type": _CONTENT_TYPE}))
+    for row, value in zip(rows, values, strict=True):
+        if value is None:
+            continue
+        headers = {"content-type": _CONTENT_TYPE}
+        if row.traceparent is not None:
+            headers[tracing.HEADER] = row.traceparent.encode()
+        topics.setdefault(row.topic, []).append(Record(row.key, value, headers))
     return topics
+
+
+def _begun(item: Outgoing) -> TraceContext:
+    return tracing.follow(f"create {item.topic.name}", "producer", parent=tracing.request())
+
+
+def _sending(topic: str, records: Sequence[Record]) -> AbstractContextManager[Span]:
+    """The span of what the relay publishes; its messages have their own ways, to which it links."""
+    links = filter(None, (tracing.read(record.headers.get(tracing.HEADER)) for record in records))
+    attributes: Attributes = {"messaging.destination.name": topic, "messaging.batch.message_count": len(records)}
+    return tracing.span(f"send {topic}", "client", links=links, attributes=attributes)
 
 
 async def _sleep(stop: asyncio.Event, seconds: float) -> None:

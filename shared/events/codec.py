@@ -8,7 +8,7 @@ from shared.errors import InvalidInput
 from shared.events.engagement import EngagementAccepted
 from shared.events.envelope import Message
 from shared.events.parked import ElementParked
-from shared.events.scores import LeadEventsRecorded, LeadMerged, LeadScoreChanged, LeadUnmerged
+from shared.events.scores import LeadErased, LeadEventsRecorded, LeadMerged, LeadScoreChanged, LeadUnmerged
 from shared.events.stages import (
     LeadDisqualified,
     LeadQualificationReopened,
@@ -32,6 +32,7 @@ AnyMessage: TypeAlias = Annotated[
     | LeadScoreChanged
     | LeadMerged
     | LeadUnmerged
+    | LeadErased
     | LeadThresholdEntered
     | LeadThresholdLeft
     | LeadQualified
@@ -45,7 +46,7 @@ AnyMessage: TypeAlias = Annotated[
 
 MESSAGES: dict[TopicSpec, tuple[type[Message], ...]] = {
     ENGAGEMENT_EVENTS: (EngagementAccepted,),
-    LEAD_SCORES: (LeadEventsRecorded, LeadScoreChanged, LeadMerged, LeadUnmerged),
+    LEAD_SCORES: (LeadEventsRecorded, LeadScoreChanged, LeadMerged, LeadUnmerged, LeadErased),
     LEAD_THRESHOLDS: (LeadThresholdEntered, LeadThresholdLeft),
     LEAD_STAGES: (LeadQualified, LeadDisqualified, LeadQualificationReopened, LeadStageChanged, LeadStalled),
     PARKED_ELEMENTS: (ElementParked,),

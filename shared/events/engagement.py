@@ -64,4 +64,9 @@ def identity_digest(workspace: str, identities: Identities) -> str:
     A digest, because keys are seen by everybody who operates the log and must hold no personal data.
     """
     kind, value = ("email", identities.email) if identities.email else identities.keys()[0]
+    return name_digest(workspace, kind, value)
+
+
+def name_digest(workspace: str, kind: str, value: str) -> str:
+    """The digest of one name, as it is a log key where it is the strongest."""
     return sha256(f"{workspace}\n{kind}\n{value}".encode()).hexdigest()[:32]

@@ -130,6 +130,14 @@ class Unmerge(Frozen):
     reason: str = Field(description="Why.")
 
 
+class Erasure(Frozen):
+    """A lead was erased. Nobody says any more who it was."""
+
+    lead: LeadReference = Field(description="The lead by its id alone; every name of it is gone.")
+    sequence: Sequence
+    absorbed: tuple[str, ...] = Field(description="Ids of leads that had become part of it, and are erased with it.")
+
+
 class LeadEventsRecorded(Message):
     """The scorer has counted events for a lead."""
 
@@ -156,3 +164,13 @@ class LeadUnmerged(Message):
 
     type: Literal["lead.unmerged"] = Field("lead.unmerged", description="Message type.")
     data: Unmerge
+
+
+class LeadErased(Message):
+    """A lead was erased, with all that was held about it. It is the last message about this lead.
+
+    Whoever keeps something about the lead, or about one of those absorbed, erases it too.
+    """
+
+    type: Literal["lead.erased"] = Field("lead.erased", description="Message type.")
+    data: Erasure

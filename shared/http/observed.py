@@ -1,17 +1,40 @@
-"""Counts and times every request, as pure ASGI: Starlette's BaseHTTPMiddleware costs four times the request."""
+"""Counts, times and traces requests, as pure ASGI: Starlette's BaseHTTPMiddleware costs four times the request."""
 
+from collections.abc import Iterable
 from time import perf_counter
 
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.observability import tracing
 from shared.observability.metrics import HTTP_DURATION, HTTP_REQUESTS
+from shared.observability.tracing import Span, TraceContext
 
 _STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_EVERYWHERE = ("500", "503")
+# Asked every few seconds by machines about the process itself: nobody's way leads through them.
+_UNTRACED = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
+_TRACEPARENT = tracing.HEADER.encode()
+
+
+def initialise_routes(routes: Iterable[BaseRoute]) -> None:
+    """Let every answer that a route declares, and those that any may give, start at 0: a rate sees the first."""
+    for route in routes:
+        if isinstance(route, APIRoute):
+            HTTP_DURATION.labels(route.path)
+            declared = {str(code) for code in route.responses if str(code).isdigit()}
+            for method in route.methods or ():
+                for code in {str(route.status_code or 200), *declared, *_EVERYWHERE}:
+                    HTTP_REQUESTS.labels(route.path, method, code)
 
 
 class Observed:
-    """Wraps an application; the route label is the template, so that paths cannot multiply the series."""
+    """Wraps an application; the route label is the template, so that paths cannot multiply the series.
+
+    The trace of the caller goes on here; who brings none, or a broken one, begins a new one.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -19,7 +42,13 @@ class Observed:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-            return
+        elif scope["path"] in _UNTRACED:
+            await self._counted(scope, receive, send, None)
+        else:
+            with tracing.span(_method(scope), "server", parent=_caller(scope)) as span:
+                await self._counted(scope, receive, send, span)
+
+    async def _counted(self, scope: Scope, receive: Receive, send: Send, span: Span | None) -> None:
         status = 500
         started = perf_counter()
         ended: float | None = None
@@ -35,7 +64,25 @@ class Observed:
         try:
             await self._app(scope, receive, observe)
         finally:
-            route = getattr(scope.get("route"), "path", "unmatched")
-            method = scope["method"] if scope["method"] in _METHODS else "other"
+            route, method = getattr(scope.get("route"), "path", "unmatched"), _method(scope)
             HTTP_REQUESTS.labels(route, method, str(status)).inc()
             HTTP_DURATION.labels(route).observe((ended or perf_counter()) - started)
+            if span is not None:
+                _describe(span, route, method, status)
+
+
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in _METHODS else "other"
+
+
+def _caller(scope: Scope) -> TraceContext | None:
+    """Where the request comes from. Two headers contradict each other: then there is none."""
+    found = [value for name, value in scope["headers"] if name == _TRACEPARENT]
+    return tracing.read(found[0]) if len(found) == 1 else None
+
+
+def _describe(span: Span, route: str, method: str, status: int) -> None:
+    span.name = f"{method} {route}"
+    span.attributes |= {"http.request.method": method, "http.route": route, "http.response.status_code": status}
+    if status >= 500:
+        span.error = str(status)

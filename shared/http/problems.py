@@ -161,8 +161,13 @@ async def _on_disconnect(request: Request, error: Exception) -> Response:  # noq
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:
-    _log.error("request failed", extra={"path": request.url.path, "error": type(error).__name__})
+    _log.error("request failed", extra={"http_route": _route(request), "error": type(error).__name__})
     return _response(_Answer(500, "internal", "leadflow failed; repeat the request with the same ids"))
+
+
+def _route(request: Request) -> str:
+    """The template of the path: what stands in its place may be anything."""
+    return str(getattr(request.scope.get("route"), "path", "unmatched"))
 
 
 def _answer(error: LeadflowError, method: str) -> _Answer:

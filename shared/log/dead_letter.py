@@ -1,24 +1,32 @@
 """Where records go that can never be handled: their own bytes, with the reason beside them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
 from shared.errors import InvalidInput, Refused
 from shared.log.protocol import MAX_RECORD_BYTES, Log, Partition, ReceivedRecord, Record, size_of
-from shared.observability.metrics import DEAD_LETTERS
+from shared.observability import tracing
+from shared.observability.metrics import DEAD_LETTERS, BoundedLabel
+from shared.sealing.envelope import is_sealed
 
 _PREFIX = "dead-letter-"
 _REASON_CHARACTERS = 500
+_USUAL_REASONS = ("invalid_message", "not_json", "not_storable", "no_identity", "wrong_type")
+_REASONS = BoundedLabel(30)
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record and why nobody can handle it. `reason` goes into a header: no personal data."""
+    """A record and why nobody can handle it. `reason` goes into a header: no personal data.
+
+    `sealed` is its content for those who have the key, and what then goes into the topic.
+    """
 
     record: ReceivedRecord
     reason: str
+    sealed: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,7 @@ class Origin:
 class StoredLetter:
     """A dead letter as its topic has it. `died_at` is when it was set aside; `origin` is None where the headers
     do not say. Of a record at the size limit only the beginning was kept, then `whole_bytes` is its length.
+    While it is sealed, the record's value is what is in the topic; erased, it has none.
     """
 
     record: ReceivedRecord
@@ -41,9 +50,24 @@ class StoredLetter:
     died_at: datetime
     origin: Origin | None
     whole_bytes: int
+    is_sealed: bool = False
+    is_erased: bool = False
+
+    def opened(self, content: bytes | None) -> "StoredLetter":
+        """The letter with its content; None where nobody has the key any more."""
+        record = replace(self.record, value=content or b"")
+        return replace(self, record=record, is_sealed=False, is_erased=content is None)
+
+    @property
+    def trace_id(self) -> str | None:
+        """The trace in which the record came."""
+        trace = tracing.read_record(self.record)
+        return None if trace is None else trace.trace_id
 
     def original(self) -> Record:
-        """The record as it was published once. Raises Refused when not all of it was kept."""
+        """The record as it was published once. Raises Refused when it was erased, or not all of it was kept."""
+        if self.is_erased:
+            raise Refused("what it held was erased", code="letter_erased")
         if len(self.record.value) < self.whole_bytes:
             raise Refused(
                 f"only {len(self.record.value)} of its {self.whole_bytes} bytes were kept", code="letter_cut_off"
@@ -85,7 +109,13 @@ async def publish_dead_letters(log: Log, letters: Sequence[DeadLetter], *, now: 
     for topic, records in by_topic.items():
         await log.publish(topic, records)
     for letter in letters:
-        DEAD_LETTERS.labels(letter.record.partition.topic, letter.reason).inc()
+        DEAD_LETTERS.labels(letter.record.partition.topic, _REASONS.fold(letter.reason)).inc()
+
+
+def initialise_dead_letters(topic: str) -> None:
+    """Let the usual reasons start at 0, so that rates see the first letter of a topic."""
+    for reason in _USUAL_REASONS:
+        DEAD_LETTERS.labels(topic, _REASONS.fold(reason))
 
 
 def stored_letter(record: ReceivedRecord) -> StoredLetter:
@@ -101,6 +131,7 @@ def stored_letter(record: ReceivedRecord) -> StoredLetter:
         died_at=_moment(said.get("time", "")) or record.published_at,
         origin=_origin(said),
         whole_bytes=int(said["value-bytes"]) if said.get("value-bytes", "").isdigit() else len(record.value),
+        is_sealed=said.get("sealed") == "1" and is_sealed(record.value),
     )
 
 
@@ -122,13 +153,18 @@ def _moment(text: str) -> datetime | None:
 
 def _enveloped(letter: DeadLetter, now: datetime) -> Record:
     """The bytes as they came. Beside a record at the size limit there is no room: then its own headers go
-    first, and what of its end does not fit, with its whole length in a header.
+    first, but for where it comes from, and what of its end does not fit, with its whole length in a header.
     """
     received, about = letter.record, _about(letter, now)
+    if letter.sealed is not None:
+        about |= {f"{_PREFIX}sealed": b"1", f"{_PREFIX}value-bytes": str(len(received.value)).encode()}
+        return Record(received.key, letter.sealed, {**received.headers, **about})
     record = Record(received.key, received.value, {**received.headers, **about})
     if size_of(record) <= MAX_RECORD_BYTES:
         return record
     about[f"{_PREFIX}value-bytes"] = str(len(received.value)).encode()
+    if (trace := tracing.read_record(received)) is not None:
+        about[tracing.HEADER] = trace.encode()
     room = MAX_RECORD_BYTES - size_of(Record(received.key, b"", about))
     return Record(received.key, received.value[:room], about)
 

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared.clock import Clock, SystemClock
 from shared.db.engine import Database
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import DatabaseUnavailable, LeadflowError, LogUnavailable, Misconfigured
 from shared.events.topics import TopicSpec
 from shared.log import embedded_reading as reading
@@ -115,7 +116,9 @@ class EmbeddedLog:
         publish_timeout_seconds: float = 5.0,
         session_timeout_seconds: float = 30.0,
         clock: Clock | None = None,
+        retention_seconds: Mapping[str, int] | None = None,
     ) -> None:
+        self._retention_seconds = retention_seconds or {}
         self._database = Database(database.url, pool_size=_POOL_SIZE, timeout_seconds=publish_timeout_seconds)
         self._publish_timeout_seconds = publish_timeout_seconds
         self._session_timeout_seconds = session_timeout_seconds
@@ -127,7 +130,10 @@ class EmbeddedLog:
 
     async def start(self) -> None:
         try:
-            async with answering(self._publish_timeout_seconds), self._database.transaction() as connection:
+            async with (
+                answering(self._publish_timeout_seconds),
+                self._database.transaction(ALL_WORKSPACES) as connection,
+            ):
                 schema = await connection.scalar(text("SELECT to_regclass('log.records')"))
             if schema is None:
                 raise Misconfigured("the database has no log yet: run `leadflow migrate`")
@@ -148,9 +154,10 @@ class EmbeddedLog:
         await asyncio.wait([asyncio.ensure_future(self._database.close())], timeout=_STOP_SECONDS)
 
     async def ensure_topics(self, topics: Sequence[TopicSpec]) -> None:
-        async with answering(self._publish_timeout_seconds), self._database.transaction() as connection:
+        async with answering(self._publish_timeout_seconds), self._database.transaction(ALL_WORKSPACES) as connection:
             for topic in sorted(topics, key=lambda topic: topic.name):
-                retention = {"name": topic.name, "retention_seconds": topic.retention_seconds}
+                seconds = self._retention_seconds.get(topic.name, topic.retention_seconds)
+                retention = {"name": topic.name, "retention_seconds": seconds}
                 if (await connection.execute(_ADD_TOPIC, retention)).scalar_one():
                     wanted = {"topic": topic.name, "partitions": topic.partitions}
                     await connection.execute(_ADD_PARTITIONS, wanted)
@@ -200,23 +207,23 @@ class EmbeddedLog:
             raise LogUnavailable(str(error), outcome_unknown=False) from error
 
     async def topics(self) -> Mapping[str, TopicState]:
-        async with answering(self._publish_timeout_seconds), self._database.transaction() as connection:
+        async with answering(self._publish_timeout_seconds), self._database.transaction(ALL_WORKSPACES) as connection:
             return await reading.topics(connection)
 
     async def extent(self, topic: str) -> Mapping[Partition, Extent]:
         await self._ids_of(topic)
-        async with answering(self._publish_timeout_seconds), self._database.transaction() as connection:
+        async with answering(self._publish_timeout_seconds), self._database.transaction(ALL_WORKSPACES) as connection:
             return await reading.extent(connection, topic)
 
     async def browse(self, partition: Partition, *, offset: int, max_records: int) -> Sequence[ReceivedRecord]:
         await self._ids_of(partition.topic)
-        async with answering(self._publish_timeout_seconds), self._database.transaction() as connection:
+        async with answering(self._publish_timeout_seconds), self._database.transaction(ALL_WORKSPACES) as connection:
             return await reading.browse(connection, partition, offset=offset, max_records=max_records)
 
     async def group(self, name: str, topics: Sequence[str]) -> GroupState:
         for topic in topics:
             await self._ids_of(topic)
-        async with answering(self._publish_timeout_seconds), self._database.transaction() as connection:
+        async with answering(self._publish_timeout_seconds), self._database.transaction(ALL_WORKSPACES) as connection:
             return await reading.group(connection, name, topics, now=self._clock.now())
 
     async def trim(self) -> int:
@@ -224,7 +231,7 @@ class EmbeddedLog:
 
         Small transactions, so that publishers and readers never wait for it.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             partitions = (await connection.execute(_TRIMMABLE)).all()
         deleted = 0
         for row in partitions:
@@ -235,7 +242,7 @@ class EmbeddedLog:
     async def _trim_partition(self, partition_id: int, floor: int, before: datetime) -> int:
         deleted = 0
         while True:
-            async with self._database.transaction() as connection:
+            async with self._database.transaction(ALL_WORKSPACES) as connection:
                 outcome = await connection.execute(
                     _TRIM, {"id": partition_id, "floor": floor, "batch": _TRIM_BATCH, "before": before}
                 )
@@ -303,7 +310,10 @@ class EmbeddedLog:
     async def _append(self, topic: str, placed: Sequence[_Placed]) -> None:
         committing = False
         try:
-            async with asyncio.timeout(self._publish_timeout_seconds), self._database.transaction() as connection:
+            async with (
+                asyncio.timeout(self._publish_timeout_seconds),
+                self._database.transaction(ALL_WORKSPACES) as connection,
+            ):
                 ids = sorted({item.partition_id for item in placed})
                 heads = {row.id: row.head for row in await connection.execute(_LOCK_HEADS, {"ids": ids})}
                 told = {"published_at": self._clock.now(), "channel": CHANNEL, "about": topic}
@@ -316,7 +326,10 @@ class EmbeddedLog:
 
     async def _ids_of(self, topic: str) -> tuple[int, ...]:
         if topic not in self._partition_ids:
-            async with answering(self._publish_timeout_seconds), self._database.transaction() as connection:
+            async with (
+                answering(self._publish_timeout_seconds),
+                self._database.transaction(ALL_WORKSPACES) as connection,
+            ):
                 ids = tuple((await connection.scalars(_PARTITIONS_OF, {"topic": topic})).all())
             if not ids:
                 raise Misconfigured(f"topic {topic} does not exist: start a leadflow service, which makes it")

@@ -19,10 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.clock import Clock
 from shared.db.engine import Database
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import CommitRejected, DatabaseUnavailable, LogUnavailable, Misconfigured
 from shared.events.json import parse_json
 from shared.log.assignment import assign
-from shared.log.protocol import Lag, Partition, ReceivedRecord
+from shared.log.protocol import Lag, Partition, Rebalances, ReceivedRecord
 
 logger = logging.getLogger(__name__)
 
@@ -156,6 +157,7 @@ class EmbeddedConsumer:
         self._woken = asyncio.Event()
         self._last_poll = time.monotonic()
         self._heart: asyncio.Task[None] | None = None
+        self._rebalances = Rebalances()
 
     async def __aenter__(self) -> Self:
         await self._join()
@@ -169,7 +171,7 @@ class EmbeddedConsumer:
             self._heart.cancel()
             await asyncio.gather(self._heart, return_exceptions=True)
         try:
-            async with asyncio.timeout(_LEAVE_SECONDS), self._database.transaction() as connection:
+            async with asyncio.timeout(_LEAVE_SECONDS), self._database.transaction(ALL_WORKSPACES) as connection:
                 await connection.execute(_LOCK_GROUP, {"group": self._group})
                 if (await connection.execute(_LEAVE, self._identity())).rowcount:
                     await self._change_generation(connection)
@@ -208,7 +210,7 @@ class EmbeddedConsumer:
             "ids": [self._ids[partition] for partition in offsets],
             "offsets": list(offsets.values()),
         }
-        async with answering(self._call_timeout_seconds), self._database.transaction() as connection:
+        async with answering(self._call_timeout_seconds), self._database.transaction(ALL_WORKSPACES) as connection:
             accepted = (await connection.execute(_COMMIT, parameters)).rowcount
         if not accepted:
             self._generation = None
@@ -221,10 +223,13 @@ class EmbeddedConsumer:
     def assignment(self) -> frozenset[Partition]:
         return frozenset(self._ids)
 
+    def rebalances(self) -> Rebalances:
+        return self._rebalances
+
     async def lag(self) -> Mapping[Partition, Lag]:
         committed = {self._ids[partition]: offset for partition, offset in self._committed.items()}
         parameters = {"ids": list(committed), "offsets": list(committed.values())}
-        async with answering(self._call_timeout_seconds), self._database.transaction() as connection:
+        async with answering(self._call_timeout_seconds), self._database.transaction(ALL_WORKSPACES) as connection:
             rows = (await connection.execute(_LAG, parameters)).all()
         return {self._partitions[row.id]: self._lag_of(row) for row in rows}
 
@@ -243,7 +248,7 @@ class EmbeddedConsumer:
             "topics": sorted(self._topics),
             "seconds": self._session_timeout_seconds,
         }
-        async with answering(self._call_timeout_seconds), self._database.transaction() as connection:
+        async with answering(self._call_timeout_seconds), self._database.transaction(ALL_WORKSPACES) as connection:
             await connection.execute(_ADD_GROUP, {"group": self._group})
             await connection.execute(_LOCK_GROUP, {"group": self._group})
             await connection.execute(_EXPEL, {"group": self._group})
@@ -269,10 +274,10 @@ class EmbeddedConsumer:
 
         A look that finds the generation unchanged changes nothing: what was polled is not polled again.
         """
-        held, self._generation = self._generation, None
+        held, self._generation, began = self._generation, None, time.monotonic()
         # Before the look: what changes during it shall be noticed again.
         self._group_changed = False
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             generation = await connection.scalar(_GENERATION, {"group": self._group})
             members = {row.name: row for row in await connection.execute(_MEMBERS, {"group": self._group})}
             topics = {name: frozenset(row.topics) for name, row in members.items()}
@@ -289,6 +294,7 @@ class EmbeddedConsumer:
             raise Misconfigured(f"another process has joined group {self._group} as {self._member}")
         self._hold(assign((_partition(row) for row in rows), topics)[self._member], rows)
         self._generation = generation
+        self._rebalances += Rebalances(1, time.monotonic() - began)
         return True
 
     def _hold(self, share: frozenset[Partition], rows: Sequence[Row[Any]]) -> None:
@@ -311,7 +317,7 @@ class EmbeddedConsumer:
             "max_records": max_records,
             "max_bytes": _FETCH_BYTES_PER_PARTITION,
         }
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             rows = (await connection.execute(_FETCH, parameters)).all()
         records = [self._received(row) for row in rows]
         self._positions.update({record.partition: record.offset + 1 for record in records})
@@ -358,7 +364,7 @@ class EmbeddedConsumer:
     async def _renew_lease(self) -> None:
         beat = {**self._identity(), "seconds": self._session_timeout_seconds}
         async with asyncio.timeout(self._call_timeout_seconds):
-            async with self._database.transaction() as connection:
+            async with self._database.transaction(ALL_WORKSPACES) as connection:
                 state = (await connection.execute(_HEARTBEAT, beat)).one()
             if state.has_expired:
                 await self._expel_silent_members()
@@ -371,7 +377,7 @@ class EmbeddedConsumer:
 
     async def _expel_silent_members(self) -> None:
         """In a transaction that takes the group's lock first, as joining does: else the two could deadlock."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             await connection.execute(_LOCK_GROUP, {"group": self._group})
             if (await connection.execute(_EXPEL, {"group": self._group})).rowcount:
                 await self._change_generation(connection)

@@ -6,10 +6,12 @@ One write at a time keeps the order of publishing, and makes a thousand small pu
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from shared.errors import LogUnavailable
+from shared.errors import DatabaseUnavailable, InvalidInput, LogUnavailable
+from shared.observability.metrics import OTHER, PRODUCER_ERRORS
 
 Item = TypeVar("Item")
 
@@ -44,7 +46,8 @@ class Flusher(Generic[Item]):
         submission = _Submission(items, size, asyncio.get_running_loop().create_future())
         self._waiting.append(submission)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._flush(), name="log flusher")
+            # It works for everybody who comes meanwhile: it must not log in the name of the first.
+            self._task = asyncio.create_task(self._flush(), name="log flusher", context=Context())
         try:
             async with asyncio.timeout(timeout_seconds):
                 await submission.done
@@ -77,6 +80,7 @@ class Flusher(Generic[Item]):
                     _fail(submission, LogUnavailable("the log was closed meanwhile", outcome_unknown=True))
                 raise
             except Exception as error:  # noqa: BLE001 - it belongs to those who wait
+                PRODUCER_ERRORS.labels(_kind_of(error)).inc()
                 for submission in batch:
                     _fail(submission, error)
             else:
@@ -93,6 +97,19 @@ class Flusher(Generic[Item]):
             size += submission.size
             batch.append(submission)
         return batch
+
+
+def _kind_of(error: Exception) -> str:
+    """The label of a write that failed; engines say by its cause what it was."""
+    cause = error.__cause__ or error
+    name = type(cause).__name__
+    if isinstance(error, InvalidInput):
+        return "refused"
+    if isinstance(cause, TimeoutError) or "Timeout" in name or "TimedOut" in name:
+        return "timeout"
+    if isinstance(cause, OSError | DatabaseUnavailable) or "Connection" in name or "NotAvailable" in name:
+        return "connection"
+    return "fault" if "Producer" in name or "Sequence" in name else OTHER
 
 
 def _fail(submission: _Submission[Item], error: Exception) -> None:

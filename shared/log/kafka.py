@@ -32,6 +32,7 @@ from shared.log.flusher import Flusher
 from shared.log.kafka_consumer import KafkaConsumer
 from shared.log.kafka_ending import ended
 from shared.log.kafka_reading import KafkaReader
+from shared.log.kafka_security import PLAINTEXT, KafkaSecurity
 from shared.log.partitioner import partition_of
 from shared.log.protocol import (
     MAX_RECORD_BYTES,
@@ -68,6 +69,7 @@ _PRODUCER_FAULTS = (
 _TOLERATED_FAULTS = 1
 # The broker's time, so that ages do not depend on the senders' clocks.
 _TOPIC_CONFIGURATION = {"message.timestamp.type": "LogAppendTime"}
+_LONGEST_SEGMENT_SECONDS = 86_400
 _MINIMUM_IN_SYNC = {"min.insync.replicas": "2"}
 
 
@@ -83,13 +85,17 @@ class KafkaLog:
         self,
         bootstrap_servers: str,
         *,
+        security: KafkaSecurity = PLAINTEXT,
         replication_factor: int = 1,
         publish_timeout_seconds: float = 5.0,
         session_timeout_seconds: float = 30.0,
         static_members: bool = False,
         prefix: str = "",
+        retention_seconds: Mapping[str, int] | None = None,
     ) -> None:
         self._bootstrap_servers = bootstrap_servers
+        self._retention_seconds = retention_seconds or {}
+        self._security = security
         self._prefix = prefix
         self._replication_factor = replication_factor
         self._publish_timeout_seconds = publish_timeout_seconds
@@ -98,7 +104,9 @@ class KafkaLog:
         self._producer: AIOKafkaProducer | None = None
         self._producer_faults = 0
         self._flushers: dict[tuple[str, int], Flusher[Record]] = {}
-        self._reader = KafkaReader(bootstrap_servers, prefix=prefix, timeout_seconds=publish_timeout_seconds)
+        self._reader = KafkaReader(
+            bootstrap_servers, security=security, prefix=prefix, timeout_seconds=publish_timeout_seconds
+        )
 
     async def start(self) -> None:
         self._producer = await self._started_producer()
@@ -113,7 +121,14 @@ class KafkaLog:
             await _stop_producer(producer)
 
     async def ensure_topics(self, topics: Sequence[TopicSpec]) -> None:
-        topics = [replace(topic, name=self._prefix + topic.name) for topic in topics]
+        topics = [
+            replace(
+                topic,
+                name=self._prefix + topic.name,
+                retention_seconds=self._retention_seconds.get(topic.name, topic.retention_seconds),
+            )
+            for topic in topics
+        ]
         try:
             async with asyncio.timeout(_ADMIN_SECONDS), self._admin() as admin:
                 while True:
@@ -151,6 +166,7 @@ class KafkaLog:
         consumer = KafkaConsumer(
             self._bootstrap_servers,
             topics,
+            security=self._security,
             prefix=self._prefix,
             group=group,
             member=member,
@@ -236,6 +252,7 @@ class KafkaLog:
     async def _started_producer(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap_servers,
+            **self._security.options,
             acks="all",
             enable_idempotence=True,
             linger_ms=0,
@@ -268,7 +285,7 @@ class KafkaLog:
 
     @asynccontextmanager
     async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap_servers)
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap_servers, **self._security.options)
         try:
             await admin.start()
             yield admin
@@ -299,7 +316,12 @@ class KafkaLog:
             raise Misconfigured(f"Kafka refuses to make topic {name}: {kind.__name__} {' '.join(map(str, message))}")
 
     def _new_topic(self, topic: TopicSpec) -> NewTopic:
-        configuration = {**_TOPIC_CONFIGURATION, "retention.ms": str(topic.retention_seconds * 1000)}
+        configuration = {
+            **_TOPIC_CONFIGURATION,
+            "retention.ms": str(topic.retention_seconds * 1000),
+            # Only whole segments are deleted, and never the one that is written to.
+            "segment.ms": str(min(topic.retention_seconds, _LONGEST_SEGMENT_SECONDS) * 1000),
+        }
         if self._replication_factor >= 3:
             configuration |= _MINIMUM_IN_SYNC
         return NewTopic(topic.name, topic.partitions, self._replication_factor, topic_configs=configuration)

@@ -20,7 +20,8 @@ from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStat
 
 from shared.errors import CommitRejected, LogUnavailable
 from shared.log.kafka_ending import ended
-from shared.log.protocol import Lag, Partition, ReceivedRecord
+from shared.log.kafka_security import KafkaSecurity
+from shared.log.protocol import Lag, Partition, Rebalances, ReceivedRecord
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         bootstrap_servers: str,
         topics: Sequence[str],
         *,
+        security: KafkaSecurity,
         prefix: str,
         group: str,
         member: str,
@@ -70,6 +72,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         rebalance_seconds = min(_LONGEST_REBALANCE_SECONDS, 2 * session_timeout_seconds)
         self._options: dict[str, Any] = {
             "bootstrap_servers": bootstrap_servers,
+            **security.options,
             "client_id": member,
             "group_id": self._group,
             "group_instance_id": member if static else None,
@@ -84,6 +87,8 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         }
         self._consumer: AIOKafkaConsumer | None = None
         self._places: dict[TopicPartition, _Place] = {}
+        self._rebalances = Rebalances()
+        self._without_partitions_since = time.monotonic()
 
     async def __aenter__(self) -> Self:
         await self._open()
@@ -135,6 +140,9 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         held = self._consumer.assignment() if self._consumer is not None else ()
         return frozenset(self._in_protocol(partition) for partition in held)
 
+    def rebalances(self) -> Rebalances:
+        return self._rebalances
+
     async def lag(self) -> Mapping[Partition, Lag]:
         consumer = self._consumer
         if consumer is None:
@@ -153,9 +161,11 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
 
     def on_partitions_revoked(self, _revoked: Iterable[TopicPartition]) -> None:
         self._places.clear()
+        self._without_partitions_since = time.monotonic()
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self._places.clear()
+        self._rebalances += Rebalances(1, time.monotonic() - self._without_partitions_since)
         logger.info(
             "partitions assigned",
             extra={"group": self._group, "partitions": sorted(f"{p.topic}/{p.partition}" for p in assigned)},

@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from shared.errors import LogUnavailable, Misconfigured
 from shared.log.kafka_ending import ended
+from shared.log.kafka_security import KafkaSecurity
 from shared.log.protocol import Extent, GroupState, Lag, Partition, ReceivedRecord, TopicState
 
 _POLL_MS = 200
@@ -26,8 +27,11 @@ _FIELD_STATE, _FIELD_MEMBERS = 2, 5
 class KafkaReader:
     """Looks at the topics and groups whose names begin with `prefix`; every answer within `timeout_seconds`."""
 
-    def __init__(self, bootstrap_servers: str, *, prefix: str, timeout_seconds: float) -> None:
+    def __init__(
+        self, bootstrap_servers: str, *, security: KafkaSecurity, prefix: str, timeout_seconds: float
+    ) -> None:
         self._bootstrap_servers = bootstrap_servers
+        self._security = security
         self._prefix = prefix
         self._timeout_seconds = timeout_seconds
 
@@ -115,6 +119,7 @@ class KafkaReader:
     async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap_servers,
+            **self._security.options,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
@@ -127,7 +132,7 @@ class KafkaReader:
 
     @asynccontextmanager
     async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap_servers)
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap_servers, **self._security.options)
         try:
             await admin.start()
             yield admin

@@ -13,6 +13,7 @@ from typing import Literal
 from sqlalchemy import TextClause, text
 
 from shared.db.engine import Database
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import LeadflowError, LogUnavailable, Refused
 from shared.log.dead_letter import Origin, StoredLetter
 from shared.log.protocol import Log
@@ -48,7 +49,7 @@ async def replays_of(database: Database, origins: Sequence[Origin]) -> Mapping[O
         "partitions": [origin.partition.number for origin in origins],
         "offsets": [origin.offset for origin in origins],
     }
-    async with database.transaction() as connection:
+    async with database.transaction(ALL_WORKSPACES) as connection:
         rows = (await connection.execute(_KNOWN, columns)).all()
     known = {
         (place.topic, place.number, offset, moment): origin for (place, offset, moment), origin in places.items()
@@ -88,7 +89,7 @@ async def _claim(database: Database, place: Mapping[str, object], *, now: dateti
 
 
 async def _execute(database: Database, statement: TextClause, parameters: Mapping[str, object]) -> int:
-    async with database.transaction() as connection:
+    async with database.transaction(ALL_WORKSPACES) as connection:
         return (await connection.execute(statement, parameters)).rowcount
 
 

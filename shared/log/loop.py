@@ -7,9 +7,10 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from shared.errors import CommitRejected, TransientError
-from shared.log.protocol import Consumer, Lag, Log, Partition, ReceivedRecord
+from shared.log.protocol import Consumer, Lag, Log, Partition, Rebalances, ReceivedRecord
 from shared.retry import RetryPolicy
 
 logger = logging.getLogger(__name__)
@@ -36,8 +37,22 @@ class Progress:
     failures: int = 0
     records_handled: int = 0
     commits_rejected: int = 0
+    commits_unanswered: int = 0
+    rebalances: Rebalances = field(default_factory=Rebalances)
     assignment: frozenset[Partition] = frozenset()
     lag: Mapping[Partition, Lag] = field(default_factory=dict)
+    in_hand: Sequence[ReceivedRecord] = ()
+
+    def lag_at(self, now: datetime) -> dict[Partition, Lag]:
+        """The lag as it was last asked for, and at least what is in hand: a batch that hangs, or comes again and
+        again, is asked about no more, and what it holds grows older.
+        """
+        lags = dict(self.lag)
+        for partition, records in _by_partition(self.in_hand).items():
+            asked = lags.get(partition, Lag(0, 0.0))
+            seconds = (now - min(record.published_at for record in records)).total_seconds()
+            lags[partition] = Lag(max(asked.records, len(records)), max(asked.seconds, seconds))
+        return lags
 
     def stalled_seconds(self) -> float:
         """How long nothing was achieved although something could be; 0 while paused deliberately."""
@@ -45,6 +60,7 @@ class Progress:
 
     def advance(self, records: int) -> None:
         self.records_handled += records
+        self.in_hand = ()
         if records or not any(lag.records for lag in self.lag.values()):
             self.last_progress = time.monotonic()
         self.paused, self.last_error, self.failures_in_row = False, None, 0
@@ -91,20 +107,22 @@ async def _work(
     max_records: int,
     policy: RetryPolicy,
 ) -> None:
-    lag_due = time.monotonic()
+    lag_due, earlier = time.monotonic(), progress.rebalances
     while not stop.is_set():
         try:
             records = await _poll(consumer, stop, max_records)
             if records:
+                progress.in_hand = records
                 await handle(records)
-                await consumer.commit(_next_offsets(records))
+                await _commit(consumer, records, progress)
             progress.advance(len(records))
             progress.assignment = consumer.assignment()
+            progress.rebalances = earlier + consumer.rebalances()
             if time.monotonic() >= lag_due:
                 progress.lag = await consumer.lag()
                 lag_due = time.monotonic() + _LAG_EVERY_SECONDS
         except CommitRejected as error:
-            progress.commits_rejected += 1
+            progress.in_hand = ()
             logger.info("commit rejected, batch dropped", extra={"error": str(error)})
         except TransientError as error:
             await consumer.rewind()
@@ -122,6 +140,24 @@ async def _poll(consumer: Consumer, stop: asyncio.Event, max_records: int) -> Se
         for task in (polling, stopping):
             task.cancel()
         await asyncio.gather(polling, stopping, return_exceptions=True)
+
+
+async def _commit(consumer: Consumer, records: Sequence[ReceivedRecord], progress: Progress) -> None:
+    try:
+        await consumer.commit(_next_offsets(records))
+    except CommitRejected:
+        progress.commits_rejected += 1
+        raise
+    except TransientError:
+        progress.commits_unanswered += 1
+        raise
+
+
+def _by_partition(records: Sequence[ReceivedRecord]) -> dict[Partition, list[ReceivedRecord]]:
+    found: dict[Partition, list[ReceivedRecord]] = {}
+    for record in records:
+        found.setdefault(record.partition, []).append(record)
+    return found
 
 
 def _next_offsets(records: Sequence[ReceivedRecord]) -> dict[Partition, int]:

@@ -93,6 +93,17 @@ class Lag:
 
 
 @dataclass(frozen=True, slots=True)
+class Rebalances:
+    """How often partitions were given out anew to a member, and how long it had to wait for them altogether."""
+
+    number: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: "Rebalances") -> "Rebalances":
+        return Rebalances(self.number + other.number, self.seconds + other.seconds)
+
+
+@dataclass(frozen=True, slots=True)
 class TopicState:
     """A topic as the log has it: the fewest copies of its partitions, those of them that are up to date, and how
     many partitions nobody leads, so that they take and give nothing. The embedded log is one copy.
@@ -149,6 +160,10 @@ class Consumer(Protocol):
 
     def assignment(self) -> frozenset[Partition]:
         """The partitions this member holds as far as it knows; empty before the first poll."""
+        ...
+
+    def rebalances(self) -> Rebalances:
+        """What this member has seen of them since it joined; joining is one."""
         ...
 
     async def lag(self) -> Mapping[Partition, Lag]:

@@ -22,7 +22,14 @@ from tests.e2e import commands
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
-JOBS = {"migrate"}
+JOBS = {"migrate", "load", "command"}
+PROFILES = {
+    "load": "demo",
+    "command": "tools",
+    "prometheus": "observability",
+    "alertmanager": "observability",
+    "grafana": "observability",
+}
 
 File = dict[str, Any]  # YAML as it comes; what it must be is what this module checks
 Rule = Callable[[File], Iterator[str]]
@@ -99,16 +106,25 @@ def leadflow_runs_with_no_more_rights_than_it_needs(file: File) -> Iterator[str]
 
 def commands_are_those_of_the_image_and_of_the_tests(file: File) -> Iterator[str]:
     for name, service in ours(file):
-        command = service["command"]
-        if command != [service["build"]["target"]] or command != command_of_target(service["build"]["target"]):
+        command, target = service["command"], service["build"]["target"]
+        if target != "command" and (command != [target] or command != command_of_target(target)):
             yield f"{name}: the command is not that of the image's target"
-        if command[0] not in COMMANDS or command[0] not in commands.COMMANDS:
+        if command[0] not in COMMANDS or (target != "command" and command[0] not in commands.COMMANDS):
             yield f"{name}: no test starts `leadflow {' '.join(command)}`"
 
 
 def command_of_target(target: str) -> list[str]:
     stage = re.search(rf"^FROM runtime AS {target}\n(?:HEALTHCHECK NONE\n)?CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)
     return list(yaml.safe_load(stage[1])) if stage else []
+
+
+def only_what_is_asked_for_is_there_besides_leadflow(file: File) -> Iterator[str]:
+    for name, service in file["services"].items():
+        if service.get("profiles") != ([PROFILES[name]] if name in PROFILES else None):
+            yield f"{name}: in the profiles {service.get('profiles')}"
+        for needed in service.get("depends_on", {}):
+            if PROFILES.get(needed) not in {None, PROFILES.get(name)}:
+                yield f"{name}: needs {needed}, which its profile does not start"
 
 
 def services_have_time_to_end(file: File) -> Iterator[str]:
@@ -140,6 +156,7 @@ RULES: tuple[Rule, ...] = (
     services_wait_for_what_they_need,
     leadflow_runs_with_no_more_rights_than_it_needs,
     commands_are_those_of_the_image_and_of_the_tests,
+    only_what_is_asked_for_is_there_besides_leadflow,
     services_have_time_to_end,
     mounts_exist,
 )
@@ -164,6 +181,8 @@ PLANTED: tuple[tuple[Rule, str, object], ...] = (
     (leadflow_runs_with_no_more_rights_than_it_needs, "services.ingest.cap_drop", DELETED),
     (commands_are_those_of_the_image_and_of_the_tests, "services.ingest.command", ["scorer"]),
     (commands_are_those_of_the_image_and_of_the_tests, "services.scorer.build.target", "scoring"),
+    (only_what_is_asked_for_is_there_besides_leadflow, "services.grafana.profiles", DELETED),
+    (only_what_is_asked_for_is_there_besides_leadflow, "services.kafka.profiles", ["kafka"]),
     (services_have_time_to_end, "services.scorer.stop_grace_period", "10s"),
     (mounts_exist, "services.kafka.volumes", ["kafka:/var/lib/kafka/data"]),
     (mounts_exist, "services.gateway.volumes", ["./deploy/gateway.conf:/etc/nginx/nginx.conf:ro"]),
@@ -253,8 +272,62 @@ def test_the_image_runs_as_nobody_in_particular_from_hashed_packages_by_an_exec_
     ]
 
 
+def hadolint(dockerfile: str) -> subprocess.CompletedProcess[str]:
+    checker = Path(sys.executable).with_name("hadolint")
+    return subprocess.run([checker, "-"], input=dockerfile, capture_output=True, text=True, timeout=60)
+
+
+def test_a_linter_finds_nothing_in_the_dockerfile() -> None:
+    answer = hadolint(DOCKERFILE)
+
+    assert (answer.returncode, answer.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "rule"),
+    [
+        ("FROM python:3.11-slim-bookworm AS runtime", "FROM python AS runtime", "DL3006"),
+        ("USER 10001:10001", "USER root", "DL3002"),
+        ('ENTRYPOINT ["leadflow"]', "ENTRYPOINT leadflow", "DL3025"),
+        ("COPY requirements.lock ./", "ADD requirements.lock ./", "DL3020"),
+    ],
+)
+def test_a_linter_finds_a_planted_fault(good: str, bad: str, rule: str) -> None:
+    assert DOCKERFILE.count(good) == 1
+
+    answer = hadolint(DOCKERFILE.replace(good, bad))
+
+    assert answer.returncode != 0
+    assert rule in answer.stdout
+
+
+def scripts() -> list[Path]:
+    """Every file of the repository that a shell runs."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    paths = [ROOT / name for name in listed.stdout.split("\0") if name]
+    return [path for path in paths if path.is_file() and re.match(rb"#!.*\b(ba)?sh\b", path.read_bytes())]
+
+
+def shellcheck(*paths: Path) -> subprocess.CompletedProcess[str]:
+    checker = Path(sys.executable).with_name("shellcheck")
+    return subprocess.run([checker, *paths], capture_output=True, text=True, timeout=60)
+
+
+def test_a_linter_finds_nothing_in_the_scripts() -> None:
+    found = scripts()
+
+    assert found
+    assert shellcheck(*found).stdout == ""
+
+
+def test_a_linter_finds_an_unquoted_variable(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("#!/bin/sh\nrm -r $1\n", encoding="utf-8")
+
+    assert "SC2086" in shellcheck(tmp_path / "run").stdout
+
+
 def test_the_build_sees_what_it_copies_and_nothing_else() -> None:
-    copied = set(re.findall(r"^COPY ([\w. -]+) \S+$", DOCKERFILE, re.MULTILINE))
+    copied = set(re.findall(r"^COPY ([\w./ -]+) \S+$", DOCKERFILE, re.MULTILINE))
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
 
     allowed = {line.removeprefix("!") for line in ignored if line.startswith("!")}

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from services.command.up import BUILDS
 from shared.access.keyring import KeyRing
@@ -15,7 +16,8 @@ from shared.process import create_app
 from shared.service import Context
 from shared.settings import Settings
 
-CONFIGURATION = (Path(__file__).parents[2] / "deploy" / "gateway" / "nginx.conf").read_text(encoding="utf-8")
+DEPLOY = Path(__file__).parents[2] / "deploy"
+CONFIGURATION = (DEPLOY / "gateway" / "nginx.conf").read_text(encoding="utf-8")
 OPERATIONS = {"/livez", "/readyz", "/metrics"}
 
 
@@ -63,6 +65,32 @@ async def test_every_route_goes_to_the_service_that_has_it(routes: dict[str, set
 )
 def test_a_path_is_matched_from_its_start_and_by_whole_words(path: str, service: str) -> None:
     assert service_of(path) == service
+
+
+def paths_of_the_ingress() -> dict[str, str]:
+    """Who answers below each path of Kubernetes' Ingress."""
+    ingress = yaml.safe_load((DEPLOY / "kubernetes" / "overlays" / "example" / "ingress.yaml").read_text("utf-8"))
+    (rule,) = ingress["spec"]["rules"]
+    paths = rule["http"]["paths"]
+    assert {path["pathType"] for path in paths} == {"Prefix"}
+    return {path["path"]: path["backend"]["service"]["name"].removeprefix("leadflow-") for path in paths}
+
+
+def service_by_ingress(path: str) -> str | None:
+    """As Kubernetes reads `Prefix`: whole elements of the path, and the longest one wins."""
+    matching = [prefix for prefix in paths_of_the_ingress() if f"{path}/".startswith(f"{prefix}/")]
+    return paths_of_the_ingress()[max(matching, key=len)] if matching else None
+
+
+async def test_the_ingress_of_kubernetes_sends_every_route_as_the_gateway_does(routes: dict[str, set[str]]) -> None:
+    for service, paths in routes.items():
+        assert {path: service_by_ingress(path) for path in paths} == dict.fromkeys(paths, service)
+    assert service_by_ingress("/v1/events-of-another-kind") == "pipeline"
+
+
+@pytest.mark.parametrize("path", sorted(OPERATIONS))
+def test_the_ingress_of_kubernetes_makes_no_operation_public(path: str) -> None:
+    assert service_by_ingress(path) is None
 
 
 def test_metrics_and_readiness_are_not_public() -> None:

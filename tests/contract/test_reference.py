@@ -15,7 +15,7 @@ from shared.events.json import Json, parse_json
 from shared.events.topics import ALL_TOPICS
 
 ROOT = Path(__file__).parents[2]
-DIRECTORIES = ("docs/reference", "shared/events/schema")
+DIRECTORIES = ("docs/reference", "docs/pictures", "shared/events/schema")
 
 
 def generate(action: str, root: Path, *, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:

@@ -1,5 +1,6 @@
 """The demo as a newcomer runs it: the real command, twice in the same directory, and interrupted."""
 
+import asyncio
 import re
 import signal
 import socket
@@ -54,6 +55,16 @@ def a_demo(directory: Path, *arguments: str, port: int | None = None) -> Iterato
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+async def test_it_plays_into_a_leadflow_that_runs_already_and_once_only(tmp_path: Path, database_url: str) -> None:
+    installation = Installation(tmp_path, {"LEADFLOW_DATABASE_URL": database_url})
+    async with installation.running() as running:
+        said = await asyncio.to_thread(installation.run, "demo", "--into", running.base_url)
+        with pytest.raises(AssertionError, match="has sources already"):
+            await asyncio.to_thread(installation.run, "demo", "--into", running.base_url)
+
+    assert int(said.split()[0]) > 1000
 
 
 def played(directory: Path) -> str:

@@ -63,14 +63,16 @@ class Imported:
 
     async def _scored(self) -> None:
         outbox = Outbox("scorer")
-        handlers = ScorerHandlers(Scorer(self.database, outbox, self.clock), self.log, self.clock)
+        handlers = ScorerHandlers(Scorer(self.database, outbox, self.clock), self.log, self.clock, self.database)
         await self._drain(ENGAGEMENT_EVENTS.name, "scorer", handlers)
         while await outbox.relay_once(self.database, self.log):
             pass
 
     async def _taken_in(self) -> None:
         service = PipelineService(self.database, self.clock, Outbox("pipeline"), on_told=lambda: None)
-        await self._drain(LEAD_SCORES.name, "pipeline", PipelineHandlers(service, self.log, self.clock))
+        await self._drain(
+            LEAD_SCORES.name, "pipeline", PipelineHandlers(service, self.log, self.clock, self.database)
+        )
         while await service.tell_what_time_did(_BATCH):
             pass
 

@@ -6,8 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,12 +100,26 @@ class Running:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait(_STOP_SECONDS)
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """SIGSTOP for the time of the block: it lives, holds what it holds, and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def stop(self) -> int:
         """SIGTERM, as an orderly end; returns the exit code."""
         assert self._process is not None
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         return self._process.wait(_STOP_SECONDS)
+
+    def log_text(self) -> str:
+        """All that the process has written so far."""
+        return self._log.read_text(errors="replace")
 
     def log_tail(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-30:])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import asyncpg
 from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.db.engine import Database
 from shared.db.migrations import migrate
@@ -60,3 +61,10 @@ class PostgresServer:
             await connection.execute(statement)
         finally:
             await connection.close()
+
+
+@asynccontextmanager
+async def as_owner(database: Database) -> AsyncIterator[AsyncConnection]:
+    """What no service may do, and a test of damage or of the schema must: a transaction of the tables' owner."""
+    async with database.engine.begin() as connection:
+        yield connection

@@ -8,6 +8,7 @@ from typing import Any
 from services.scorer.service import Scorer
 from services.scorer.stored_leads import Contended
 from shared.clock import ManualClock
+from shared.db.reach import ALL_WORKSPACES
 from shared.events.engagement import EngagementAccepted
 from tests.support.messages import an_event
 
@@ -33,7 +34,7 @@ async def play(scorer: Scorer, clock: ManualClock, random: Random, messages: Seq
         clock.advance(timedelta(minutes=random.randint(1, 40)))
         while True:
             try:
-                await scorer.count(batch)
+                await scorer.count(batch, reach=ALL_WORKSPACES)
                 break
             except Contended:
                 continue

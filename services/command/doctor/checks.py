@@ -30,6 +30,7 @@ from shared.clock import Clock
 from shared.db.engine import Database
 from shared.db.migrations import revisions
 from shared.db.outbox import Outbox
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput, LeadflowError, Misconfigured
 from shared.events.topics import ALL_TOPICS, ENGAGEMENT_EVENTS
 from shared.log.connect import open_log
@@ -150,7 +151,7 @@ async def _configuration(ground: Ground) -> Seen:
 
 async def _database(ground: Ground) -> Seen:
     await ground.open_database()
-    async with ground.database.transaction() as connection:
+    async with ground.database.as_login() as connection:
         number = int(await connection.scalar(text("SELECT current_setting('server_version_num')")) or 0)
     version = f"PostgreSQL {number // 10_000}.{number % 10_000}"
     return Seen(f"{version} {_whereabouts(ground.settings)} answers", tuple(judging.postgres(number)))
@@ -177,7 +178,7 @@ async def _topics(ground: Ground) -> Seen:
 
 
 async def _clocks(ground: Ground) -> Seen:
-    async with ground.database.transaction() as connection:
+    async with ground.database.as_login() as connection:
         before = ground.clock.now()
         theirs = await connection.scalar(text("SELECT clock_timestamp()"))
         after = ground.clock.now()
@@ -224,7 +225,7 @@ async def _sources(ground: Ground) -> Seen:
 async def _models(ground: Ground) -> Seen:
     problems: list[Problem] = []
     workspaces = await KeyRepository(ground.database).workspaces()
-    async with ground.database.transaction() as connection:
+    async with ground.database.transaction(ALL_WORKSPACES) as connection:
         active = await model_repository.active_versions(connection, workspaces)
         for workspace in workspaces:
             published = None
@@ -243,7 +244,7 @@ async def _models(ground: Ground) -> Seen:
 async def _pipelines(ground: Ground) -> Seen:
     problems: list[Problem] = []
     workspaces = await KeyRepository(ground.database).workspaces()
-    async with ground.database.transaction() as connection:
+    async with ground.database.transaction(ALL_WORKSPACES) as connection:
         active = await document_repository.active(connection, workspaces)
         for workspace in workspaces:
             published = None
@@ -265,7 +266,7 @@ async def _subscriptions(ground: Ground) -> Seen:
     problems: list[Problem] = []
     total = 0
     for workspace in await KeyRepository(ground.database).workspaces():
-        async with ground.database.transaction() as connection:
+        async with ground.database.transaction(workspace) as connection:
             found = await subscription_repository.all_of(connection, workspace)
         total += len(found)
         problems += [problem for one in found for problem in judging.subscription(one)]
@@ -276,7 +277,7 @@ async def _outboxes(ground: Ground) -> Seen:
     problems: list[Problem] = []
     waiting = 0
     for schema in SCHEMAS_THAT_TELL:
-        async with ground.database.transaction() as connection:
+        async with ground.database.transaction(ALL_WORKSPACES) as connection:
             backlog = await Outbox(schema).backlog(connection)
         waiting += backlog.messages
         problems += judging.outbox(schema, backlog)

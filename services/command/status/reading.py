@@ -19,6 +19,7 @@ from shared.clock import Clock
 from shared.db.due import Overdue, overdue
 from shared.db.engine import Database
 from shared.db.outbox import Backlog, Outbox
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import LeadflowError
 from shared.events.topics import DEAD_LETTER_TOPICS, ENGAGEMENT_EVENTS, LEAD_SCORES, PARKED_ELEMENTS, TopicSpec
 from shared.log.protocol import Lag, Log
@@ -145,17 +146,17 @@ async def reading_of(log: Log, name: str, topic: TopicSpec) -> Reading:
 
 
 async def _backlog(database: Database, schema: str) -> Backlog:
-    async with database.transaction() as connection:
+    async with database.transaction(ALL_WORKSPACES) as connection:
         return await Outbox(schema).backlog(connection)
 
 
 async def _overdue(database: Database, schema: str, now: datetime) -> Overdue:
-    async with database.transaction() as connection:
+    async with database.transaction(ALL_WORKSPACES) as connection:
         return await overdue(connection, schema, now)
 
 
 async def _webhooks(database: Database, now: datetime) -> Webhooks:
-    async with database.transaction() as connection:
+    async with database.transaction(ALL_WORKSPACES) as connection:
         waiting = await deliveries.waiting(connection, now)
         given_up = await deliveries.given_up(connection)
         states = await count_by_state(connection, now)

@@ -77,6 +77,12 @@ def _unmerged(data: Data) -> str:
     return f"{told} {_text(data.get('other'))}, by {_text(data.get('actor'))}: {_text(data.get('reason'))}"
 
 
+def _erased(data: Data) -> str:
+    absorbed = data.get("absorbed")
+    others = f", and {len(absorbed)} absorbed by it" if isinstance(absorbed, list) and absorbed else ""
+    return f"was erased{others}"
+
+
 _WORDS: Final[Mapping[str, Callable[[Data], str]]] = {
     "lead.score_changed": _score_changed,
     "lead.threshold_entered": _threshold("entered"),
@@ -88,6 +94,7 @@ _WORDS: Final[Mapping[str, Callable[[Data], str]]] = {
     "lead.qualification_reopened": _verdict,
     "lead.merged": _merged,
     "lead.unmerged": _unmerged,
+    "lead.erased": _erased,
 }
 
 

@@ -25,6 +25,7 @@ from shared.events.json import Json
 from shared.http.cursors import cursor_of, place_of
 from shared.http.inputs import PlainText, value_of
 from shared.http.problems import problem_responses
+from shared.observability import tracing
 from shared.service import Context
 
 _PAGE = 100
@@ -95,6 +96,9 @@ class Feed(BaseModel):
     """A page of what was told, the oldest first."""
 
     messages: list[dict[str, Json]] = Field(description="CloudEvents, as on the topics and in webhooks.")
+    traceparents: list[str | None] = Field(
+        description="For each message the W3C trace context of what it comes from; null where none is known."
+    )
     next_cursor: str = Field(description="Hand it back as `cursor` to go on, also after an empty page.")
     more: bool = Field(description="Whether there is more already.")
 
@@ -106,14 +110,14 @@ def feed_router(context: Context, keys: KeyRing, watch: FeedWatch) -> APIRouter:
 
     async def begin_at(workspace: str, cursor: str | None, begin: Begin) -> int:
         place = place_of(cursor, FeedPlace)
-        async with context.database.transaction() as connection:
+        async with context.database.transaction(workspace) as connection:
             if place is None:
                 return await _first(connection, workspace, begin)
             await _check_kept(connection, workspace, place.position)
             return place.position
 
     async def page_after(workspace: str, position: int, wanted: Wanted, limit: int) -> FeedPage:
-        async with context.database.transaction() as connection:
+        async with context.database.transaction(workspace) as connection:
             return await feed.read(connection, workspace, after=position, wanted=wanted, limit=limit)
 
     @router.get(
@@ -126,10 +130,11 @@ def feed_router(context: Context, keys: KeyRing, watch: FeedWatch) -> APIRouter:
         wanted = query.wanted()
         position = await begin_at(caller.workspace, query.cursor, query.begin)
         page = await page_after(caller.workspace, position, wanted, query.limit)
-        async with context.database.transaction() as connection:
+        async with context.database.transaction(caller.workspace) as connection:
             more = await feed.newest(connection, caller.workspace) > page.position
         return Feed(
             messages=[from_json(entry.body) for entry in page.entries],
+            traceparents=[entry.traceparent for entry in page.entries],
             next_cursor=cursor_of(FeedPlace(page.position)),
             more=more,
         )
@@ -138,7 +143,8 @@ def feed_router(context: Context, keys: KeyRing, watch: FeedWatch) -> APIRouter:
         "/stream",
         summary="What is told, as it happens",
         description="Server-sent events: `event` is the message's type, `data` the message, `id` the place to "
-        "resume from, which a browser's EventSource sends back as `Last-Event-ID` by itself.",
+        "resume from, which a browser's EventSource sends back as `Last-Event-ID` by itself. A comment "
+        "`traceparent ...` goes with a message whose W3C trace context is known.",
         response_class=_EventStream,
         responses=problem_responses(429),
     )
@@ -194,7 +200,12 @@ async def _check_kept(connection: AsyncConnection, workspace: str, position: int
 
 
 def _event(entry: FeedEntry) -> bytes:
-    return format_sse_event(event=entry.type, data_str=entry.body.decode(), id=cursor_of(FeedPlace(entry.position)))
+    return format_sse_event(
+        event=entry.type,
+        data_str=entry.body.decode(),
+        id=cursor_of(FeedPlace(entry.position)),
+        comment=None if entry.traceparent is None else f"{tracing.HEADER} {entry.traceparent}",
+    )
 
 
 def _conditions(texts: Sequence[str]) -> Filter:

@@ -9,16 +9,18 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.pipeline import hot_list, lead_repository, views
+from services.pipeline import exporting, hot_list, lead_repository, views
 from services.pipeline.api.schemas import (
     ForecastView,
     History,
     HotLead,
     HotList,
     LeadDetail,
+    LeadExport,
     MoveRequest,
     QualificationView,
     history_entry,
+    lead_export,
     ledger_views,
     stage_view,
     threshold_views,
@@ -86,7 +88,7 @@ def leads_router(context: Context, keys: KeyRing, service: PipelineService) -> A
     async def hottest(caller: reader, query: Annotated[HotQuery, Query()]) -> HotList:
         place, limit = place_of(query.cursor, HotPlace), query.limit
         at = place.at if place else context.clock.now()
-        async with context.database.transaction() as connection:
+        async with context.database.transaction(caller.workspace) as connection:
             named = place.score if place else query.score
             chosen = named or (await hot_list.default_score(connection, caller.workspace))[0]
             page = await hot_list.hottest(
@@ -106,7 +108,7 @@ def leads_router(context: Context, keys: KeyRing, service: PipelineService) -> A
 
     @router.get("/{lead_id}", summary="One lead, now", responses=problem_responses(404))
     async def get_lead(lead_id: UUID, caller: reader) -> LeadDetail:
-        async with context.database.transaction() as connection:
+        async with context.database.transaction(caller.workspace) as connection:
             view = await _found(connection, caller.workspace, lead_id)
             active = (await book.active(connection, [caller.workspace])).get(caller.workspace)
         now = context.clock.now()
@@ -116,7 +118,7 @@ def leads_router(context: Context, keys: KeyRing, service: PipelineService) -> A
 
     @router.get("/{lead_id}/timeline", summary="What happened, the newest first", responses=problem_responses(404))
     async def get_timeline(lead_id: UUID, caller: reader, limit: Limit = 50, cursor: Cursor = None) -> History:
-        async with context.database.transaction() as connection:
+        async with context.database.transaction(caller.workspace) as connection:
             view = await _found(connection, caller.workspace, lead_id)
             lines = await views.timeline(
                 connection,
@@ -130,7 +132,7 @@ def leads_router(context: Context, keys: KeyRing, service: PipelineService) -> A
         "/{lead_id}/stages", summary="The stages it came to, the newest first", responses=problem_responses(404)
     )
     async def get_stages(lead_id: UUID, caller: reader, limit: Limit = 50, cursor: Cursor = None) -> History:
-        async with context.database.transaction() as connection:
+        async with context.database.transaction(caller.workspace) as connection:
             view = await _found(connection, caller.workspace, lead_id)
             lines = await views.stays(
                 connection,
@@ -139,6 +141,14 @@ def leads_router(context: Context, keys: KeyRing, service: PipelineService) -> A
                 limit=limit + 1,
             )
         return _page(lines, limit)
+
+    @router.get(
+        "/{lead_id}/export", summary="Everything the pipeline holds about a lead", responses=problem_responses(404)
+    )
+    async def export(lead_id: UUID, caller: reader) -> LeadExport:
+        async with context.database.transaction(caller.workspace) as connection:
+            held = await exporting.holding(connection, (caller.workspace, str(lead_id)))
+        return lead_export(held)
 
     @router.post(
         "/{lead_id}/stage",
@@ -179,7 +189,11 @@ async def _hot_leads(
     ids = [placed.lead_id for placed in page]
     changes = await views.changes_of(connection, workspace, ids)
     leads = await views.leads_of(connection, workspace, ids)
-    return [_hot_lead(placed, leads[placed.lead_id], changes[placed.lead_id], score=score, at=at) for placed in page]
+    return [
+        _hot_lead(placed, leads[placed.lead_id], changes[placed.lead_id], score=score, at=at)
+        for placed in page
+        if placed.lead_id in changes and placed.lead_id in leads
+    ]
 
 
 def _hot_lead(placed: Placed, lead: Lead, change: ScoreChange, *, score: str, at: datetime) -> HotLead:

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.pipeline.domain.lead import Lead
+from services.pipeline.exporting import Holding, Sent
 from services.pipeline.views import AgedEntry, HistoryLine, LeadView, ledger_at
 from shared.events.json import Json
 from shared.events.scores import EventReference, ScoreChange, Standing, ThresholdPosition
@@ -123,6 +124,9 @@ class HistoryEntry(BaseModel):
     at: datetime
     kind: str = Field(description="event, score, threshold, qualification, stage, refusal, stall, merge or unmerge.")
     data: dict[str, Json]
+    trace_id: str | None = Field(
+        description="Of a timeline: the W3C trace in which it came, as in logs and exported spans; else null."
+    )
 
 
 class History(BaseModel):
@@ -212,7 +216,7 @@ def threshold_views(view: LeadView) -> dict[str, ThresholdView]:
 
 def history_entry(line: HistoryLine) -> HistoryEntry:
     """A line as it travels."""
-    return HistoryEntry(at=line.at, kind=line.kind, data=line.data)
+    return HistoryEntry(at=line.at, kind=line.kind, data=line.data, trace_id=line.trace_id)
 
 
 def _reason(item: AgedEntry) -> Reason:
@@ -225,4 +229,27 @@ def _reason(item: AgedEntry) -> Reason:
         counted=item.entry.counted,
         expires_at=item.entry.expires_at,
         latest=item.entry.latest,
+    )
+
+
+class LeadExport(BaseModel):
+    """Everything that the pipeline holds about a lead."""
+
+    lead: Json = Field(
+        description="Its names, attributes, deal, verdict, thresholds, touches and journey, as stored."
+    )
+    timeline: list[HistoryEntry] = Field(description="The newest first.")
+    stages: list[HistoryEntry] = Field(description="The stages it came to, the newest first.")
+    messages: list[Json] = Field(description="What was told about it, as far as it is still kept.")
+    deliveries: list[Sent] = Field(description="To whom it was told by webhook, and what each answered.")
+
+
+def lead_export(held: Holding) -> LeadExport:
+    """An export as it travels."""
+    return LeadExport(
+        lead=held.lead,
+        timeline=[history_entry(line) for line in held.timeline],
+        stages=[history_entry(line) for line in held.stages],
+        messages=held.messages,
+        deliveries=held.deliveries,
     )

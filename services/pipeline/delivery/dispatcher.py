@@ -26,9 +26,12 @@ from services.pipeline.fanout import fan_out_for
 from services.pipeline.settings import PipelineSettings
 from shared.clock import Clock
 from shared.db.engine import Database
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import TransientError
 from shared.events.envelope import rfc3339
 from shared.events.json import Json
+from shared.observability import tracing
+from shared.observability.tracing import Attributes, Span
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +104,7 @@ class Dispatcher:
             return 0
         now = self._clock.now()
         lease = Lease(self._holder, now, now + timedelta(seconds=self._settings.webhook_lease_seconds))
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             claimed = await repository.claim(connection, lease, room)
         for delivery in claimed:
             task = asyncio.create_task(self._deliver(delivery), name="webhook delivery")
@@ -128,9 +131,14 @@ class Dispatcher:
 
     async def _deliver(self, delivery: Claimed) -> None:
         at = self._clock.now()
+        if delivery.told_at is not None:
+            metrics.WEBHOOK_FIRST_ATTEMPT.observe(max(0.0, (at - delivery.told_at).total_seconds()))
         alive = [secret.text for secret in delivery.secrets if secret.is_good(at)]
         headers = signed_headers(delivery.message_id, delivery.body, at=at, secrets=alive)
-        answer = await self._sender.send(delivery.url, headers, delivery.body)
+        with tracing.span("POST webhook", "client", parent=delivery.trace, attributes=_about(delivery)) as span:
+            headers[tracing.HEADER] = str(span.context)
+            answer = await self._sender.send(delivery.url, headers, delivery.body)
+            _describe(span, answer)
         try:
             await self._settle(delivery, at, answer)
         except TransientError as error:
@@ -145,7 +153,7 @@ class Dispatcher:
         result = "failed" if outcome == "retried" and delay is None else outcome
         state = {"delivered": "delivered", "retried": "pending"}.get(result, "failed")
         attempt = Attempt(delivery, began_at, answer, state, now + (delay or timedelta(0)))
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(ALL_WORKSPACES) as connection:
             if not await repository.settle(connection, attempt, self._holder):
                 return
             if state == "delivered":
@@ -204,8 +212,24 @@ class Dispatcher:
         await asyncio.gather(*flying, return_exceptions=True)
         await self._sender.close()
         with contextlib.suppress(TransientError):
-            async with self._database.transaction() as connection:
+            async with self._database.transaction(ALL_WORKSPACES) as connection:
                 await repository.release(connection, self._holder)
+
+
+def _about(delivery: Claimed) -> Attributes:
+    return {
+        "http.request.method": "POST",
+        "http.request.resend_count": delivery.tries,
+        "leadflow.message": delivery.message_id,
+        "leadflow.subscription": str(delivery.subscription_id),
+    }
+
+
+def _describe(span: Span, answer: Answer) -> None:
+    if answer.status is not None:
+        span.attributes["http.response.status_code"] = answer.status
+    if answer.status is None or answer.status >= 400:
+        span.error = answer.error or str(answer.status)
 
 
 def _count(result: str, delivery: Claimed, answer: Answer) -> None:

@@ -9,8 +9,11 @@ from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.pipeline import message_bodies
 from services.pipeline.delivery.sender import Answer
 from services.pipeline.subscription_repository import Secret
+from shared.observability import tracing
+from shared.observability.tracing import TraceContext
 
 _SECRETS: TypeAdapter[tuple[Secret, ...]] = TypeAdapter(tuple[Secret, ...])
 
@@ -20,7 +23,8 @@ class Claimed:
     """A delivery that belongs to one process until its lease ends.
 
     `attempts` is all that were made; `tries` those since the message was queued, or queued again by a replay.
-    `failing`: the receiver's last attempt was no success.
+    `failing`: the receiver's last attempt was no success. `told_at`: when this was first told, if it has not been
+    tried yet and the receiver has been well ever since; None otherwise, then its lateness is not ours.
     """
 
     id: int
@@ -33,6 +37,8 @@ class Claimed:
     attempts: int
     tries: int
     failing: bool
+    told_at: datetime | None
+    trace: TraceContext | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ async def claim(connection: AsyncConnection, lease: Lease, room: Room) -> list[C
     rows = await connection.execute(
         text("""
             WITH receiver AS (
-                SELECT subscription.id, url, secrets, failing_since IS NOT NULL AS failing,
+                SELECT subscription.id, url, secrets, failing_since IS NOT NULL AS failing, healthy_since,
                     coalesce(flying.number, 0) AS flying,
                     greatest(CASE WHEN pauses > 0 THEN 1 ELSE :per END - coalesce(flying.number, 0), 0) AS room
                 FROM pipeline.subscription
@@ -96,10 +102,13 @@ async def claim(connection: AsyncConnection, lease: Lease, room: Room) -> list[C
             ), taken AS (
                 UPDATE pipeline.delivery SET lease = :holder, leased_until = :until
                 FROM due WHERE delivery.id = due.id
-                RETURNING delivery.id, subscription_id, message_id, lead_id, attempts, attempts_before
+                RETURNING delivery.id, subscription_id, message_id, lead_id, attempts, attempts_before, created_at
             )
             SELECT taken.id, subscription_id, message_id, lead_id, attempts, attempts_before, url, failing,
-                CAST(secrets AS text) AS secrets, body
+                CAST(secrets AS text) AS secrets, body, traceparent,
+                CASE WHEN attempts = 0 AND NOT failing AND taken.created_at = webhook_message.created_at
+                    AND (healthy_since IS NULL OR healthy_since <= taken.created_at) THEN taken.created_at
+                END AS told_at
             FROM taken
             JOIN receiver ON receiver.id = subscription_id
             JOIN pipeline.webhook_message ON webhook_message.id = message_id
@@ -116,6 +125,8 @@ async def claim(connection: AsyncConnection, lease: Lease, room: Room) -> list[C
             "until": lease.until,
         },
     )
+    taken = rows.all()
+    bodies = await message_bodies.opened(connection, [row.body for row in taken])
     return [
         Claimed(
             id=row.id,
@@ -124,12 +135,15 @@ async def claim(connection: AsyncConnection, lease: Lease, room: Room) -> list[C
             lead_id=row.lead_id,
             url=row.url,
             secrets=_SECRETS.validate_json(row.secrets),
-            body=bytes(row.body),
+            body=body,
             attempts=row.attempts,
             tries=row.attempts - row.attempts_before,
             failing=row.failing,
+            told_at=row.told_at,
+            trace=tracing.read(row.traceparent),
         )
-        for row in rows
+        for row, body in zip(taken, bodies, strict=True)
+        if body is not None
     ]
 
 
@@ -207,23 +221,36 @@ async def release(connection: AsyncConnection, holder: UUID) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What waits for enabled subscriptions: how much, and how long the oldest of it."""
+    """What waits for enabled subscriptions: how much, and how long the oldest of it.
+
+    `oldest_due_age`: for how long the oldest could have been tried that nothing held back, neither a receiver that
+    fails nor a schedule. It is leadflow's own lateness.
+    """
 
     number: int
     oldest_age: timedelta
+    oldest_due_age: timedelta
 
 
 async def waiting(connection: AsyncConnection, now: datetime) -> Waiting:
     """What waits now."""
     found = await connection.execute(
         text("""
-            SELECT count(*) AS number, min(delivery.created_at) AS oldest
+            SELECT count(*) AS number, min(delivery.created_at) AS oldest,
+                min(greatest(next_at, healthy_since)) FILTER (
+                    WHERE failing_since IS NULL AND next_at <= :now AND (leased_until IS NULL OR leased_until <= :now)
+                ) AS oldest_due
             FROM pipeline.delivery JOIN pipeline.subscription ON subscription.id = subscription_id
             WHERE delivery.state = 'pending' AND subscription.state = 'enabled'
-        """)
+        """),
+        {"now": now},
     )
     row = found.one()
-    return Waiting(row.number, max(now - row.oldest, timedelta(0)) if row.oldest else timedelta(0))
+    return Waiting(row.number, _age(row.oldest, now), _age(row.oldest_due, now))
+
+
+def _age(moment: datetime | None, now: datetime) -> timedelta:
+    return max(now - moment, timedelta(0)) if moment else timedelta(0)
 
 
 async def given_up(connection: AsyncConnection) -> int:

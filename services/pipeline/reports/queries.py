@@ -42,8 +42,7 @@ class Overdue:
 
 
 async def begin(connection: AsyncConnection) -> None:
-    """All scans of a report see one moment; they may use some memory, and compiling them costs more than it gains."""
-    await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+    """The scans of a report may use some memory, and compiling them costs more than it gains."""
     await connection.execute(text("SET LOCAL jit = off"))
     await connection.execute(text("SET LOCAL work_mem = '64MB'"))
 

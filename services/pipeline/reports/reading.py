@@ -46,7 +46,7 @@ class Reports:
 
     async def funnel(self, selection: Selection, *, cohort: Cohort | None = None) -> FunnelReport:
         """How far leads came, and how long it took."""
-        async with self._reading() as connection:
+        async with self._reading(selection.workspace) as connection:
             stages = await self._stages(connection, selection.workspace)
             named, counted = await _grouped(
                 connection,
@@ -73,7 +73,7 @@ class Reports:
         self, selection: Selection, *, stage: str | None = None, currency: str | None = None
     ) -> VelocityReport:
         """What the open deals bring per day; a deal begins with the pipeline, or with coming to `stage`."""
-        async with self._reading() as connection:
+        async with self._reading(selection.workspace) as connection:
             chosen = currency or await queries.currency(connection, selection)
             named, (counted, others) = await _grouped(
                 connection,
@@ -100,7 +100,7 @@ class Reports:
     async def sources(self, selection: Selection, *, threshold: str | None = None) -> SourcesReport:
         """What became of leads by what brought them: by first and by last touch where that is asked for."""
         by = selection.by or Dimension(column="source")
-        async with self._reading() as connection:
+        async with self._reading(selection.workspace) as connection:
             if by.column in TOUCHES:
                 last = Dimension(column=f"last_{by.column}")
                 touches = [
@@ -123,7 +123,7 @@ class Reports:
         at = self._clock.now()
         by = selection.by or Dimension(column="owner")
         everybody = replace(selection, by=None)
-        async with self._reading() as connection:
+        async with self._reading(selection.workspace) as connection:
             longest = await queries.longest_cycle(connection, everybody)
             before = _moment_before(at, longest)
             _, counted = await _grouped(
@@ -159,7 +159,7 @@ class Reports:
 
     async def forecast(self, selection: Selection, *, currency: str | None = None) -> ForecastReport:
         """What the open deals are worth, by month of closing."""
-        async with self._reading() as connection:
+        async with self._reading(selection.workspace) as connection:
             stages = await self._stages(connection, selection.workspace)
             chosen = currency or await queries.currency(connection, selection)
             _, found = await _grouped(
@@ -181,8 +181,8 @@ class Reports:
         )
 
     @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[AsyncConnection]:
-        async with self._database.transaction() as connection:
+    async def _reading(self, workspace: str) -> AsyncIterator[AsyncConnection]:
+        async with self._database.reading(workspace) as connection:
             await queries.begin(connection)
             yield connection
 

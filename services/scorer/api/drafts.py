@@ -96,7 +96,7 @@ def drafts_router(context: Context, keys: KeyRing) -> APIRouter:
     @router.get("", summary="Drafts by name", responses=problem_responses(422))
     async def list_drafts(caller: reader, limit: Limit = 50, cursor: Cursor = None) -> DraftList:
         place = place_of(cursor, _After)
-        async with database.transaction() as connection:
+        async with database.transaction(caller.workspace) as connection:
             found = await model_repository.drafts_of(
                 connection, caller.workspace, after=place.name if place else None, limit=limit + 1
             )
@@ -125,7 +125,7 @@ def drafts_router(context: Context, keys: KeyRing) -> APIRouter:
     async def diff(name: Name, caller: reader) -> Differences:
         draft = await models.draft(database, caller.workspace, name)
         parse_model(draft.document)
-        async with database.transaction() as connection:
+        async with database.transaction(caller.workspace) as connection:
             active = (await model_repository.choices(connection, [caller.workspace]))[caller.workspace].version
         if active is None:
             raise Refused("no version is active to compare with", code="nothing_to_compare")

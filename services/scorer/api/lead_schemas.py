@@ -168,6 +168,9 @@ class EventView(BaseModel):
     attributes: dict[str, Json]
     counts: bool = Field(description="Whether it counts as accepted; false once it is retracted.")
     rules: list[RuleVerdict] = Field(description="The rules that it matches; none where no rule looks for it.")
+    trace_id: str | None = Field(
+        description="The W3C trace in which it came, as in logs and exported spans; null where none is known."
+    )
 
 
 class EventPage(LeadAnswer):
@@ -349,6 +352,7 @@ def event_view(judged: JudgedEvent) -> EventView:
         rules=[
             RuleVerdict(score=one.score, rule=one.rule, fate=one.fate, worth=one.worth) for one in judged.verdicts
         ],
+        trace_id=judged.recorded.trace_id,
     )
 
 

@@ -171,7 +171,7 @@ def models_router(context: Context, keys: KeyRing) -> APIRouter:
     @router.get("", summary="All versions, the newest first", responses=problem_responses(422))
     async def list_models(caller: reader, limit: Limit = 50, cursor: Cursor = None) -> ModelList:
         place = place_of(cursor, _BeforeVersion)
-        async with database.transaction() as connection:
+        async with database.transaction(caller.workspace) as connection:
             choice = (await model_repository.choices(connection, [caller.workspace]))[caller.workspace]
             found = await model_repository.models_of(
                 connection, caller.workspace, before=place.version if place else None, limit=limit + 1
@@ -182,7 +182,7 @@ def models_router(context: Context, keys: KeyRing) -> APIRouter:
     @router.get("/history", summary="Which version counted when, and why", responses=problem_responses(422))
     async def history(caller: reader, limit: Limit = 50, cursor: Cursor = None) -> History:
         place = place_of(cursor, _BeforeDecision)
-        async with database.transaction() as connection:
+        async with database.transaction(caller.workspace) as connection:
             found = await model_repository.activations(
                 connection, caller.workspace, before=place.id if place else None, limit=limit + 1
             )
@@ -243,7 +243,7 @@ def who(caller: Principal) -> str:
 async def detail(context: Context, workspace: str, version: int) -> ModelDetail:
     """A version with its document. Raises InvalidInput (`not_found`)."""
     model = await models.published(context.database, workspace, version)
-    async with context.database.transaction() as connection:
+    async with context.database.transaction(workspace) as connection:
         choice = (await model_repository.choices(connection, [workspace]))[workspace]
     assert isinstance(model.document, dict), "every published document is valid"
     return ModelDetail(**_summary(model, choice).model_dump(), document=model.document)

@@ -11,8 +11,10 @@ from shared.events.envelope import LeadReference, Message, message_id
 from shared.events.json import Json
 from shared.events.scores import (
     Cause,
+    Erasure,
     EventReference,
     EventsRecorded,
+    LeadErased,
     LeadEventsRecorded,
     LeadMerged,
     LeadScoreChanged,
@@ -82,6 +84,11 @@ class Teller:
             reason=parting.reason,
         )
         self._write(LeadUnmerged(**self._envelope(at), data=data))
+
+    def erased(self, absorbed: Sequence[str], at: datetime) -> None:
+        """The lead is erased, and with it those that had become part of it: the last word about it."""
+        data = Erasure(lead=self._lead, sequence=self._next(), absorbed=tuple(absorbed))
+        self._write(LeadErased(**self._envelope(at), data=data))
 
     def score_changed(
         self,

@@ -6,6 +6,7 @@ import pytest
 from pydantic_core import from_json
 
 from shared.db.engine import Database
+from shared.db.reach import ALL_WORKSPACES
 from shared.events.topics import ENGAGEMENT_EVENTS
 from shared.log.dead_letter import DeadLetter, publish_dead_letters
 from shared.log.protocol import MAX_RECORD_BYTES, Log, ReceivedRecord, Record
@@ -164,7 +165,7 @@ async def test_what_makes_no_sense_is_refused(invoke: Invoke, log: Log, argument
 async def test_a_letter_whose_outcome_nobody_knows_is_told_so(invoke: Invoke, log: Log, database: Database) -> None:
     await dead(log, b"1")
     (letter,) = await everything(log, TOPIC)
-    async with database.transaction() as connection:
+    async with database.transaction(ALL_WORKSPACES) as connection:
         await connection.exec_driver_sql(
             'INSERT INTO log.replayed_letter (topic, partition, "offset", published_at, state, replayed_at) '
             "VALUES ($1, $2, $3, $4, 'begun', $5)",

@@ -14,6 +14,7 @@ from shared.access.principal import Scope
 from shared.access.repository import KeyRepository
 from shared.clock import SystemClock
 from shared.db.engine import Database
+from shared.db.reach import ALL_WORKSPACES
 from shared.documents.yaml_text import read_yaml
 from shared.events.topics import ENGAGEMENT_EVENTS
 from shared.log.dead_letter import DeadLetter, publish_dead_letters
@@ -67,7 +68,7 @@ async def test_an_installation_with_everything_lacks_only_its_services(
 
 async def test_what_is_really_wrong_is_found_with_its_remedy(invoke: Invoke, database: Database) -> None:
     await equip(database)
-    async with database.transaction() as connection:
+    async with database.transaction(ALL_WORKSPACES) as connection:
         await connection.execute(text('UPDATE scorer.model SET document = \'{"model": "b"}\''))
         await connection.execute(
             text(
@@ -149,7 +150,7 @@ async def test_a_server_that_is_away_fails_its_own_check_only(
 @pytest.mark.parametrize("engine", ["embedded"], indirect=True)
 async def test_a_stamp_from_the_future_is_found(invoke: Invoke, log: Log, database: Database) -> None:
     await log.publish(ENGAGEMENT_EVENTS.name, [Record(b"k", b"1")])
-    async with database.transaction() as connection:
+    async with database.transaction(ALL_WORKSPACES) as connection:
         await connection.execute(text("UPDATE log.records SET published_at = published_at + interval '1 minute'"))
 
     _, checks = await examined(invoke)
@@ -163,7 +164,7 @@ async def test_the_status_counts_what_waits(invoke: Invoke, log: Log, database: 
     (place,) = [place for place, extent in (await log.extent(ENGAGEMENT_EVENTS.name)).items() if extent.end]
     (record, _) = await log.browse(place, offset=0, max_records=2)
     await publish_dead_letters(log, [DeadLetter(record, "not_json")], now=FAR)
-    async with database.transaction() as connection:
+    async with database.transaction(ALL_WORKSPACES) as connection:
         await connection.execute(
             text("INSERT INTO scorer.outbox (topic, key, value) VALUES ('lead-scores', 'k', 'v')")
         )

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from shared.access import KeyRepository, Scope
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput
 from tests.support.ingesting import Ingesting, an_item, problem_of
 from tests.support.waiting import wait_until
@@ -97,7 +98,7 @@ async def test_no_secret_is_stored(ingest: Ingesting) -> None:
     key = await ingest.key(Scope.EVENTS_WRITE)
     secret = key.split("_")[3]
 
-    async with ingest.database.transaction() as connection:
+    async with ingest.database.transaction(ALL_WORKSPACES) as connection:
         rows = (await connection.exec_driver_sql("SELECT api_key::text FROM access.api_key")).scalars().all()
 
     assert rows
@@ -157,7 +158,7 @@ async def test_unknown_fields_of_a_source_are_refused(ingest: Ingesting) -> None
 
 
 async def test_a_source_created_elsewhere_is_known_without_a_restart(ingest: Ingesting) -> None:
-    async with ingest.database.transaction() as connection:
+    async with ingest.database.transaction(ALL_WORKSPACES) as connection:
         await connection.exec_driver_sql(
             "INSERT INTO ingest.source VALUES ('far', 'default', 'typeform', '[]', NULL, '{}', 'UTC', now())"
         )

@@ -32,7 +32,7 @@ def received(offset: int, value: bytes) -> ReceivedRecord:
 
 async def test_an_element_is_stored_once_however_often_it_is_delivered(database: Database) -> None:
     repository = ParkedRepository(database)
-    handlers = Handlers(repository, EmbeddedLog(database), ManualClock(NOON))
+    handlers = Handlers(repository, EmbeddedLog(database), ManualClock(NOON), database)
 
     await handlers.handle([received(0, GOOD), received(1, GOOD)])
     await handlers.handle([received(0, GOOD)])
@@ -51,7 +51,7 @@ async def test_what_cannot_be_stored_is_dead_lettered_and_its_neighbours_are_sto
     await log.ensure_topics(ALL_TOPICS)
     repository = ParkedRepository(database)
 
-    await Handlers(repository, log, ManualClock(NOON)).handle([received(0, poison), received(1, GOOD)])
+    await Handlers(repository, log, ManualClock(NOON), database).handle([received(0, poison), received(1, GOOD)])
 
     async with log.consume([f"{PARKED_ELEMENTS.name}-dlq"], group="people", member="me") as consumer:
         (letter,) = await consumer.poll(max_records=10, timeout_seconds=5)
@@ -62,7 +62,7 @@ async def test_what_cannot_be_stored_is_dead_lettered_and_its_neighbours_are_sto
 
 async def test_while_postgresql_is_away_the_batch_has_to_come_again() -> None:
     nowhere = Database("postgresql://nobody@127.0.0.1:1/none", timeout_seconds=0.5)
-    handlers = Handlers(ParkedRepository(nowhere), EmbeddedLog(nowhere), ManualClock(NOON))
+    handlers = Handlers(ParkedRepository(nowhere), EmbeddedLog(nowhere), ManualClock(NOON), nowhere)
 
     with pytest.raises(DatabaseUnavailable):
         await handlers.handle([received(0, GOOD)])

@@ -32,6 +32,7 @@ from services.scorer.service import Scorer
 from shared.clock import ManualClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
+from shared.db.reach import ALL_WORKSPACES
 from shared.documents.yaml_text import read_yaml
 from shared.errors import InvalidInput, LogUnavailable
 from shared.events.codec import decode
@@ -101,18 +102,18 @@ class Bench:
         return dict(await self.rows("SELECT type, count(*) FROM scorer.event GROUP BY type"))
 
     async def rows(self, query: str) -> list[tuple[str, int]]:
-        async with self.database.transaction() as connection:
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
             return [(row[0], row[1]) for row in await connection.execute(text(query))]
 
     async def events(self, workspace: str) -> list[tuple[str, str]]:
         """Every stored event of a workspace: its id, and a digest of everything but when it was received."""
         query = "SELECT event_id, encode(digest, 'hex') FROM scorer.event WHERE workspace = :workspace ORDER BY 1"
-        async with self.database.transaction() as connection:
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
             return [(row[0], row[1]) for row in await connection.execute(text(query), {"workspace": workspace})]
 
     async def distinct_ids(self) -> int:
         """How many different events the log holds."""
-        async with self.database.transaction() as connection:
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
             values = await connection.scalars(text("SELECT value FROM log.records"))
             return len({decode(value).id for value in values})
 
@@ -143,7 +144,7 @@ async def bench(database: Database, tmp_path: Path) -> AsyncIterator[Bench]:
     await log.start()
     await log.ensure_topics(ALL_TOPICS)
     clock = ManualClock(NOW)
-    handlers = Handlers(Scorer(database, Outbox("scorer"), clock), log, clock)
+    handlers = Handlers(Scorer(database, Outbox("scorer"), clock), log, clock, database)
     yield Bench(database, log, handlers, clock, tmp_path / "positions")
     await log.stop()
 

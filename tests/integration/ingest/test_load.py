@@ -9,6 +9,7 @@ from services.ingest.metrics import Fate
 from services.ingest.settings import IngestSettings
 from shared.access import Scope
 from shared.db.engine import Database
+from shared.db.reach import ALL_WORKSPACES
 from tests.support.ingesting import NOON, Ingesting, an_item, ingesting, problem_of
 from tests.support.webhooks import examples, segment
 
@@ -89,7 +90,7 @@ async def test_the_elements_of_a_webhook_are_counted_under_the_kind_of_its_sourc
 async def test_a_webhook_costs_no_query_beyond_that_of_the_log(ingest: Ingesting) -> None:
     signed = examples(NOON)["typeform"]
     await ingest.add_source("typeform", [signed.secret])
-    async with ingest.database.transaction() as connection:
+    async with ingest.database.transaction(ALL_WORKSPACES) as connection:
         # Nobody else can read either table now; the webhook does not need to.
         await connection.exec_driver_sql("LOCK TABLE ingest.source, access.api_key IN ACCESS EXCLUSIVE MODE")
         async with asyncio.timeout(5):

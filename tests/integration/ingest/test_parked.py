@@ -15,6 +15,7 @@ from services.ingest.parked_repository import ParkedRepository
 from services.ingest.settings import IngestSettings
 from shared.access import Scope
 from shared.db.engine import Database
+from shared.db.reach import ALL_WORKSPACES
 from shared.events.json import parse_json
 from tests.support.ingesting import NOON, Ingesting, an_item, ingesting, problem_of
 from tests.support.waiting import wait_until
@@ -269,7 +270,7 @@ async def test_an_element_of_a_source_that_is_gone_waits_on(ingest: Ingesting) -
     await ingest.add_source("segment", [signed.secret])
     await send(ingest, signed)
     await parked(ingest, 1)
-    async with ingest.database.transaction() as connection:
+    async with ingest.database.transaction(ALL_WORKSPACES) as connection:
         await connection.exec_driver_sql("DELETE FROM ingest.source")
 
     result = await replay(ingest, source="segment")
@@ -284,7 +285,7 @@ async def test_more_than_a_page_is_replayed_by_going_on(ingest: Ingesting) -> No
     await send(ingest, signed)
 
     async def all_are_there() -> bool:
-        async with ingest.database.transaction() as connection:
+        async with ingest.database.transaction(ALL_WORKSPACES) as connection:
             found = await connection.exec_driver_sql("SELECT count(*) FROM ingest.parked")
             return bool(found.scalar_one() == 250)
 

@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 from services.command import parked, sources
 from shared.access import Scope
 from shared.db.engine import Database
+from shared.db.reach import ALL_WORKSPACES
 from tests.support.ingesting import Ingesting, ingesting
 from tests.support.waiting import wait_until
 from tests.support.webhooks import segment
@@ -33,7 +34,7 @@ async def ingest(database: Database) -> AsyncIterator[Ingesting]:
         await running.client.post("/v1/webhooks/segment", content=signed.body, headers=dict(signed.headers))
 
         async def is_stored() -> bool:
-            async with database.transaction() as connection:
+            async with database.transaction(ALL_WORKSPACES) as connection:
                 found = await connection.exec_driver_sql("SELECT count(*) FROM ingest.parked")
             return bool(found.scalar_one() == 1)
 

@@ -14,6 +14,7 @@ from services.scorer.handlers import Handlers
 from services.scorer.service import Scorer
 from shared.access import Scope
 from shared.db.outbox import Outbox
+from shared.db.reach import ALL_WORKSPACES
 from shared.events.json import Json
 from shared.http.health import Health, health_router
 from tests.support.ingesting import NOON, Ingesting, an_item, application
@@ -42,12 +43,12 @@ async def send(ingest: Ingesting, signed: Signed) -> int:
 async def score(ingest: Ingesting, at_least: int) -> None:
     """Let a scorer count everything on the log."""
     scorer = Scorer(ingest.database, Outbox("scorer"), ingest.clock)
-    await Handlers(scorer, ingest.log, ingest.clock).handle(await ingest.records(at_least))
+    await Handlers(scorer, ingest.log, ingest.clock, ingest.database).handle(await ingest.records(at_least))
 
 
 async def leads(ingest: Ingesting) -> dict[str, set[str]]:
     """By lead, the ids of its events and of those it absorbed."""
-    async with ingest.database.transaction() as connection:
+    async with ingest.database.transaction(ALL_WORKSPACES) as connection:
         rows = await connection.exec_driver_sql(
             "SELECT coalesce(lead.merged_into, lead.id) AS lead_id, event_id"
             " FROM scorer.event JOIN scorer.lead ON lead.id = event.lead_id"
@@ -75,7 +76,7 @@ async def test_events_of_a_bare_contact_id_are_taken_up_by_the_lead_whose_id_it_
     (events,) = (await leads(ingest)).values()
     assert len(events) == 3
     assert "visit" in events
-    async with ingest.database.transaction() as connection:
+    async with ingest.database.transaction(ALL_WORKSPACES) as connection:
         waiting = (await connection.exec_driver_sql("SELECT count(*) FROM ingest.parked")).scalar_one()
     assert waiting == 0
 

@@ -9,7 +9,6 @@ from uuid import uuid4
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import text
 
 from services.pipeline import documents
 from services.pipeline.api.feed import feed_router
@@ -26,7 +25,8 @@ from shared.access import KeyRepository, KeyRing, Scope
 from shared.clock import ManualClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
-from shared.events.codec import AnyMessage, decode, encode
+from shared.db.reach import ALL_WORKSPACES
+from shared.events.codec import AnyMessage, encode
 from shared.events.envelope import Message
 from shared.events.json import Json
 from shared.events.topics import ALL_TOPICS, LEAD_SCORES
@@ -35,6 +35,7 @@ from shared.log.protocol import Partition, ReceivedRecord
 from shared.process import create_app
 from shared.service import Context, Service
 from shared.settings import Settings
+from tests.support import outbox
 from tests.support.pipeline import B2B, NOON
 
 _PARTITION = Partition(LEAD_SCORES.name, 0)
@@ -55,7 +56,7 @@ class PipelineHarness:
         self.keys = KeyRing(self.database, self.clock)
         self.watch = FeedWatch(self.database, most_streams=10)
         self.service = PipelineService(self.database, self.clock, self.outbox, on_told=self._on_told)
-        self.handlers = Handlers(self.service, self.log, self.clock)
+        self.handlers = Handlers(self.service, self.log, self.clock, self.database)
         self.context = Context(Settings(), self.database, self.log, self.clock)
 
     @cached_property
@@ -92,9 +93,8 @@ class PipelineHarness:
 
     async def emitted(self) -> list[AnyMessage]:
         """What waits in the outbox, in order."""
-        async with self.database.transaction() as connection:
-            rows = await connection.execute(text("SELECT value FROM pipeline.outbox ORDER BY id"))
-            return [decode(bytes(row.value)) for row in rows]
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
+            return await outbox.waiting(connection, "pipeline")
 
     async def emitted_types(self) -> list[str]:
         return [message.type.removeprefix("lead.") for message in await self.emitted()]

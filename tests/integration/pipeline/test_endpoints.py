@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from pydantic_core import from_json
@@ -13,8 +13,10 @@ from sqlalchemy import text
 from services.pipeline import feed, subscription_repository, subscriptions
 from services.pipeline.delivery import repository
 from services.pipeline.delivery.endpoint import EndpointPolicy
+from services.pipeline.delivery.repository import Lease, Room
 from services.pipeline.settings import PipelineSettings
 from services.pipeline.subscription_repository import Subscription
+from shared.db.reach import ALL_WORKSPACES
 from tests.integration.pipeline.conftest import PipelineHarness
 from tests.support.outgoing import deliveries, dispatching, settled, subscribe
 from tests.support.pipeline import a_recorded_event, recorded
@@ -47,7 +49,7 @@ def failed(pipeline: PipelineHarness, subscription: Subscription, times: int) ->
 
 
 async def nothing_is_in_the_air(pipeline: PipelineHarness) -> bool:
-    async with pipeline.database.transaction() as connection:
+    async with pipeline.database.transaction(ALL_WORKSPACES) as connection:
         return not await connection.scalar(text("SELECT count(*) FROM pipeline.delivery WHERE lease IS NOT NULL"))
 
 
@@ -179,11 +181,11 @@ async def test_what_is_kept_no_longer_goes_in_steps_and_takes_its_attempts_along
     later = hooked.clock.now() + timedelta(days=1)
 
     async def forget(limit: int) -> int:
-        async with hooked.database.transaction() as connection:
+        async with hooked.database.transaction(ALL_WORKSPACES) as connection:
             return await repository.forget(connection, later, limit)
 
     kept_by_the_feed = await forget(10)
-    async with hooked.database.transaction() as connection:
+    async with hooked.database.transaction(ALL_WORKSPACES) as connection:
         await feed.forget(connection, later, 100)
     kept_by_a_delivery = await forget(10)
     await subscriptions.disable(hooked.database, hooked.clock, "default", waiting.id)
@@ -198,7 +200,7 @@ async def test_what_waits_is_counted_and_aged(hooked: PipelineHarness) -> None:
     subscription = await subscribe(hooked, "https://example.com/hook")
     await tell(hooked, LEADS[:5])
     hooked.clock.advance(timedelta(minutes=7))
-    async with hooked.database.transaction() as connection:
+    async with hooked.database.transaction(ALL_WORKSPACES) as connection:
         found = await repository.waiting(connection, hooked.clock.now())
         states = await subscription_repository.count_by_state(connection, hooked.clock.now())
         await subscription_repository.leave_alone(
@@ -207,4 +209,44 @@ async def test_what_waits_is_counted_and_aged(hooked: PipelineHarness) -> None:
         paused = await subscription_repository.count_by_state(connection, hooked.clock.now())
 
     assert (found.number, found.oldest_age) == (5, timedelta(minutes=7))
+    assert found.oldest_due_age == timedelta(minutes=7)
     assert (states, paused) == ({"enabled": 1}, {"paused": 1})
+
+
+async def test_what_a_failing_receiver_has_waiting_is_not_our_lateness(hooked: PipelineHarness) -> None:
+    async with receiving(500) as broken, dispatching(hooked, policy=POLICY):
+        subscription = await subscribe(hooked, broken.url)
+        await tell(hooked, LEADS[:1])
+        await wait_until(failed(hooked, subscription, 1), "the first failure")
+    hooked.clock.advance(timedelta(minutes=7))
+    async with hooked.database.transaction(ALL_WORKSPACES) as connection:
+        found = await repository.waiting(connection, hooked.clock.now())
+
+    assert (found.number, found.oldest_age, found.oldest_due_age) == (1, timedelta(minutes=7), timedelta(0))
+
+
+async def test_a_first_attempt_is_timed_only_at_a_receiver_that_has_been_well(hooked: PipelineHarness) -> None:
+    async def claimed_at(**later: int) -> list[timedelta | None]:
+        hooked.clock.advance(timedelta(**later))
+        lease = Lease(uuid4(), hooked.clock.now(), hooked.clock.now() + timedelta(minutes=1))
+        async with hooked.database.transaction(ALL_WORKSPACES) as connection:
+            claimed = await repository.claim(connection, lease, Room(10, 10, 10, {}))
+            await repository.release(connection, lease.holder)
+        return [item.told_at and hooked.clock.now() - item.told_at for item in claimed]
+
+    subscription = await subscribe(hooked, "https://example.com/hook")
+    await tell(hooked, LEADS[:1])
+    told = await claimed_at(seconds=3)
+    async with hooked.database.transaction(ALL_WORKSPACES) as connection:
+        await subscription_repository.record_failure(connection, subscription.id, hooked.clock.now())
+    failing = await claimed_at(seconds=3)
+    async with hooked.database.transaction(ALL_WORKSPACES) as connection:
+        await subscription_repository.record_success(connection, subscription.id)
+    well_again = await claimed_at(hours=1)
+    await tell(hooked, LEADS[1:2])
+    told_since = await claimed_at(seconds=4)
+
+    assert told == [timedelta(seconds=3)]
+    assert failing == [None]
+    assert well_again == [None]
+    assert told_since == [None, timedelta(seconds=4)]

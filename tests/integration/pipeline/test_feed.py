@@ -15,6 +15,7 @@ from services.pipeline import feed
 from services.pipeline.feed import Told, Wanted
 from shared.access import KeyRepository, Scope
 from shared.db.engine import Database
+from shared.db.reach import ALL_WORKSPACES
 from tests.integration.pipeline.conftest import PipelineHarness
 from tests.support.pipeline import LEAD, NOON, OTHER, a_position, a_recorded_event, a_score_change, recorded
 from tests.support.serving import serving
@@ -181,7 +182,7 @@ class TestFeed:
         start = (await page(client))["next_cursor"]
         await tell_of_two_leads(pipeline)
         kept = await page(client, limit=1)
-        async with pipeline.database.transaction() as connection:
+        async with pipeline.database.transaction(ALL_WORKSPACES) as connection:
             assert await feed.forget(connection, NOON + timedelta(seconds=1), 1) == 1
 
         too_late = await client.get("/v1/feed", params={"cursor": start})
@@ -193,7 +194,7 @@ class TestFeed:
 
     async def test_what_commits_later_never_stands_before_what_was_read(self, database: Database) -> None:
         async def told(number: int) -> None:
-            async with database.transaction() as connection:
+            async with database.transaction(ALL_WORKSPACES) as connection:
                 await append(connection, number)
 
         async def append(connection: Any, number: int) -> None:
@@ -204,16 +205,16 @@ class TestFeed:
             await feed.append(connection, [Told("default", str(number), "lead.merged", LEAD)], NOON)
 
         async def read() -> list[int]:
-            async with database.transaction() as connection:
+            async with database.transaction(ALL_WORKSPACES) as connection:
                 found = await feed.read(connection, "default", after=0, wanted=Wanted(), limit=10)
             return [entry.position for entry in found.entries]
 
         async def second_waits() -> bool:
-            async with database.transaction() as connection:
+            async with database.transaction(ALL_WORKSPACES) as connection:
                 waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
                 return bool(await connection.scalar(text(waiting)))
 
-        async with database.transaction() as first:
+        async with database.transaction(ALL_WORKSPACES) as first:
             await append(first, 1)
             second = asyncio.create_task(told(2))
             await wait_until(second_waits, "the second transaction waits for the first")

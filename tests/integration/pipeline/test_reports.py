@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from services.command.main import app
 from shared.access import Scope
+from shared.db.reach import ALL_WORKSPACES
 from shared.events.scores import RecordedEvent
 from tests.integration.pipeline.conftest import PipelineHarness
 from tests.support.pipeline import (
@@ -307,7 +308,7 @@ async def test_an_event_that_changes_nothing_for_reports_leaves_the_row_alone(pi
 
 
 async def _version(pipeline: PipelineHarness) -> Any:
-    async with pipeline.database.transaction() as connection:
+    async with pipeline.database.transaction(ALL_WORKSPACES) as connection:
         query = text("SELECT CAST(xmin AS text) FROM pipeline.lead_report WHERE lead_id = :id")
         return await connection.scalar(query, {"id": UUID(LEAD)})
 

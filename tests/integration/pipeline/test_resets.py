@@ -11,13 +11,15 @@ from services.scorer import models
 from services.scorer.handlers import Handlers as ScorerHandlers
 from services.scorer.service import Scorer
 from shared.db.outbox import Outbox
-from shared.events.codec import AnyMessage, decode, encode
+from shared.db.reach import ALL_WORKSPACES
+from shared.events.codec import AnyMessage, encode
 from shared.events.engagement import EngagementAccepted
 from shared.events.json import Json
 from shared.events.scores import LeadScoreChanged
 from shared.events.topics import ENGAGEMENT_EVENTS
 from shared.log.protocol import Partition, ReceivedRecord
 from tests.integration.pipeline.conftest import PipelineHarness
+from tests.support import outbox
 from tests.support.messages import an_event
 from tests.support.pipeline import NOON, a_document
 
@@ -45,7 +47,7 @@ class Company:
     def __init__(self, pipeline: PipelineHarness) -> None:
         self.pipeline = pipeline
         scorer = Scorer(pipeline.database, Outbox("scorer"), pipeline.clock)
-        self.scorer = ScorerHandlers(scorer, pipeline.log, pipeline.clock)
+        self.scorer = ScorerHandlers(scorer, pipeline.log, pipeline.clock, pipeline.database)
         self.resets: list[EngagementAccepted] = []
         self.scores: list[dict[str, float]] = []
 
@@ -76,9 +78,8 @@ class Company:
         )
 
     async def _said(self, service: str) -> list[AnyMessage]:
-        async with self.pipeline.database.transaction() as connection:
-            rows = await connection.execute(text(f"DELETE FROM {service}.outbox RETURNING id, value"))
-            return [decode(bytes(row.value)) for row in sorted(rows, key=lambda row: row.id)]
+        async with self.pipeline.database.transaction(ALL_WORKSPACES) as connection:
+            return await outbox.taken(connection, service)
 
 
 @pytest.fixture
@@ -149,7 +150,7 @@ async def test_a_deal_that_is_won_resets_nothing(company: Company) -> None:
 
 async def test_a_person_who_gives_a_lead_up_resets_it_too(company: Company) -> None:
     await company.happens(viewed(1))
-    async with company.pipeline.database.transaction() as connection:
+    async with company.pipeline.database.transaction(ALL_WORKSPACES) as connection:
         lead = str(await connection.scalar(text("SELECT id FROM pipeline.lead")))
 
     await company.pipeline.service.move("default", lead, Move("lost", "person", actor="ada", reason="gone quiet"))
@@ -161,7 +162,7 @@ async def test_a_person_who_gives_a_lead_up_resets_it_too(company: Company) -> N
 async def test_a_reset_is_no_news_to_subscribers_nor_to_the_feed(company: Company) -> None:
     await company.happens(viewed(1), lost(3))
 
-    async with company.pipeline.database.transaction() as connection:
+    async with company.pipeline.database.transaction(ALL_WORKSPACES) as connection:
         rows = await connection.execute(text("SELECT DISTINCT type FROM pipeline.webhook_message"))
         types = {row.type for row in rows}
     assert "lead.stage_changed" in types
@@ -184,7 +185,7 @@ async def test_the_deal_is_found_by_external_id_and_by_address_alike(company: Co
         lost(3),
     )
 
-    async with company.pipeline.database.transaction() as connection:
+    async with company.pipeline.database.transaction(ALL_WORKSPACES) as connection:
         (lead,) = await lead_repository.leads_after(connection, "default", None, 10)
     assert lead.stay is not None
     assert lead.stay.stage == "lost"

@@ -8,6 +8,7 @@ from prometheus_client import REGISTRY
 from sqlalchemy import text
 
 from services.pipeline.domain.stages import Move
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput, Refused, TransientError
 from shared.events.codec import encode
 from shared.events.envelope import Message
@@ -35,7 +36,7 @@ HOUR = timedelta(hours=1)
 
 async def history(pipeline: PipelineHarness, table: str, lead: str = LEAD) -> list[str]:
     column = "kind" if table == "timeline" else "data ->> 'to_stage'"
-    async with pipeline.database.transaction() as connection:
+    async with pipeline.database.transaction(ALL_WORKSPACES) as connection:
         rows = await connection.execute(
             text(f"SELECT {column} AS it FROM pipeline.{table} WHERE lead_id = CAST(:lead AS uuid) ORDER BY at, id"),
             {"lead": lead},
@@ -186,7 +187,7 @@ async def test_the_survivor_of_a_merge_has_both_histories_and_the_further_stage(
     assert (moved.data.lead.id, moved.data.from_stage, moved.data.to_stage) == (LEAD, "new", "mql")
     assert await history(pipeline, "timeline", OTHER) == []
     assert (await history(pipeline, "timeline")).count("event") == 3
-    async with pipeline.database.transaction() as connection:
+    async with pipeline.database.transaction(ALL_WORKSPACES) as connection:
         owner = await connection.scalar(text("SELECT owner FROM pipeline.hot_row WHERE stage = 'mql'"))
     assert owner == "bo"
 
@@ -214,7 +215,7 @@ async def test_history_and_due_moments_of_one_batch_survive_its_merge(pipeline: 
     await pipeline.take_in(recorded(1, a_recorded_event("demo_requested"), lead=OTHER), merged(1, at=NOON + HOUR))
 
     assert (await history(pipeline, "timeline")).count("event") == 1
-    async with pipeline.database.transaction() as connection:
+    async with pipeline.database.transaction(ALL_WORKSPACES) as connection:
         due = await connection.scalar(text("SELECT lead_id FROM pipeline.due"))
     assert str(due) == LEAD
 

@@ -16,6 +16,7 @@ from standardwebhooks import Webhook
 from services.pipeline import feed, subscriptions
 from services.pipeline.delivery.signature import signed_headers
 from shared.access import Scope
+from shared.db.reach import ALL_WORKSPACES
 from shared.events.json import Json
 from tests.integration.pipeline.conftest import PipelineHarness
 from tests.support.outgoing import OPEN, STAGES, dispatching
@@ -300,7 +301,7 @@ async def test_what_the_feed_has_let_go_of_cannot_be_replayed(hooked: PipelineHa
     since = hooked.clock.now().isoformat()
     await owned.post("/disable")
     await tell(hooked, LEAD)
-    async with hooked.database.transaction() as connection:
+    async with hooked.database.transaction(ALL_WORKSPACES) as connection:
         await feed.forget(connection, hooked.clock.now() + timedelta(seconds=1), 100)
 
     assert (await owned.post("/replay", {"since": since}))["queued"] == 0

@@ -17,6 +17,7 @@ from services.pipeline.delivery.schedule import RetrySchedule
 from services.pipeline.delivery.signature import secret_text
 from services.pipeline.settings import PipelineSettings
 from shared.access import Scope
+from shared.db.reach import ALL_WORKSPACES
 from shared.events.codec import encode
 from shared.events.json import Json
 from tests.integration.pipeline.conftest import PipelineHarness
@@ -189,7 +190,7 @@ async def test_what_a_killed_process_held_is_sent_when_its_lease_ends(hooked: Pi
         await subscribe(hooked, receiver.url)
         await hooked.take_in(recorded(1, a_recorded_event("page_viewed")))
         now = hooked.clock.now()
-        async with hooked.database.transaction() as connection:
+        async with hooked.database.transaction(ALL_WORKSPACES) as connection:
             held = await repository.claim(
                 connection,
                 Lease(uuid4(), now, now + timedelta(seconds=60)),
@@ -215,7 +216,7 @@ async def test_while_secrets_rotate_both_sign(hooked: PipelineHarness) -> None:
             {"text": old, "created_at": now, "expires_at": now + timedelta(days=1)},
             {"text": secret_text(b"x" * 32), "created_at": now, "expires_at": now - timedelta(days=1)},
         ]
-        async with hooked.database.transaction() as connection:
+        async with hooked.database.transaction(ALL_WORKSPACES) as connection:
             await connection.execute(
                 text("UPDATE pipeline.subscription SET secrets = CAST(:secrets AS json) WHERE id = :id"),
                 {"secrets": to_json(secrets).decode(), "id": subscription.id},

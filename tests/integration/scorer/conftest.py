@@ -17,13 +17,15 @@ from shared.access import KeyRepository, KeyRing, Scope
 from shared.clock import ManualClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
-from shared.events.codec import AnyMessage, decode
+from shared.db.reach import ALL_WORKSPACES
+from shared.events.codec import AnyMessage
 from shared.events.engagement import EngagementAccepted
 from shared.events.json import Json
 from shared.log.connect import open_log
 from shared.process import create_app
 from shared.service import Context, Service
 from shared.settings import Settings
+from tests.support import outbox
 from tests.support.messages import NOON
 
 
@@ -44,17 +46,16 @@ class ScoresHarness:
             pass
 
     async def count(self, *messages: EngagementAccepted) -> None:
-        await self.scorer.count(messages)
+        await self.scorer.count(messages, reach=ALL_WORKSPACES)
 
     async def told(self) -> list[AnyMessage]:
         """What was told since the last look, in order."""
-        async with self.database.transaction() as connection:
-            rows = await connection.execute(text("DELETE FROM scorer.outbox RETURNING id, value"))
-            return [decode(row.value) for row in sorted(rows, key=lambda row: row.id)]
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
+            return await outbox.taken(connection, "scorer")
 
     async def lead(self, value: str = "ann@acme.example", kind: str = "email", workspace: str = "default") -> UUID:
         """The lead that goes by a name."""
-        async with self.database.transaction() as connection:
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
             rows = await connection.execute(
                 text(
                     "SELECT lead_id FROM scorer.identity"
@@ -65,7 +66,7 @@ class ScoresHarness:
             return UUID(str(rows.one().lead_id))
 
     async def rows(self, query: str) -> Sequence[tuple[object, ...]]:
-        async with self.database.transaction() as connection:
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
             return [tuple(row) for row in await connection.execute(text(query))]
 
     async def client(self, *scopes: Scope, workspace: str = "default") -> httpx.AsyncClient:

@@ -24,6 +24,7 @@ from services.scorer.service import Scorer as ScorerService
 from shared.clock import ManualClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
+from shared.db.reach import ALL_WORKSPACES
 from shared.documents.durations import DAY_US
 from shared.documents.yaml_text import read_yaml
 from shared.events.json import Json, parse_json
@@ -47,7 +48,7 @@ async def count(database: Database, leads: int | None = None) -> None:
     scorer = ScorerService(database, Outbox("scorer"), ManualClock(IMPORTED + timedelta(days=1)))
     messages = list(market(leads))
     for begin in range(0, len(messages), 1000):
-        await scorer.count(messages[begin : begin + 1000])
+        await scorer.count(messages[begin : begin + 1000], reach=ALL_WORKSPACES)
 
 
 async def backtest(*arguments: str) -> Result:
@@ -181,7 +182,7 @@ async def test_a_retracted_outcome_is_none(database: Database) -> None:
         )
         for win in wins
     ]
-    await scorer.count(retractions)
+    await scorer.count(retractions, reach=ALL_WORKSPACES)
 
     told = await backtest(str(MODEL), "--imported", "market")
 

@@ -11,6 +11,7 @@ from services.scorer.service import Scorer
 from shared.clock import ManualClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
+from shared.db.reach import ALL_WORKSPACES
 from shared.events.codec import encode
 from shared.events.topics import ALL_TOPICS, ENGAGEMENT_EVENTS
 from shared.log.embedded import EmbeddedLog
@@ -55,13 +56,13 @@ async def test_poison_is_kept_aside_and_its_neighbours_count(
     database: Database, log: EmbeddedLog, poison: bytes
 ) -> None:
     clock = ManualClock(NOON + timedelta(minutes=1))
-    handlers = Handlers(Scorer(database, Outbox("scorer"), clock), log, clock)
+    handlers = Handlers(Scorer(database, Outbox("scorer"), clock), log, clock, database)
 
     await handlers.handle(
         [received(0, encode(an_event("a"))), received(1, poison), received(2, encode(an_event("b")))]
     )
 
-    async with database.transaction() as connection:
+    async with database.transaction(ALL_WORKSPACES) as connection:
         counted = await connection.execute(text("SELECT event_id FROM scorer.event ORDER BY event_id"))
         assert [row.event_id for row in counted] == ["a", "b"]
     async with log.consume([f"{ENGAGEMENT_EVENTS.name}-dlq"], group="people", member="me") as consumer:

@@ -10,6 +10,7 @@ from services.scorer.service import Scorer
 from shared.clock import ManualClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
+from shared.db.reach import ALL_WORKSPACES
 from shared.events.engagement import EngagementAccepted
 from tests.support.messages import NOON, an_event
 
@@ -32,11 +33,13 @@ def refusing(_: str) -> Callable[[Sequence[LeadHistory]], list[str]]:
 
 
 async def count(database: Database, *messages: EngagementAccepted) -> None:
-    await Scorer(database, Outbox("scorer"), ManualClock(NOON + timedelta(minutes=1))).count(messages)
+    await Scorer(database, Outbox("scorer"), ManualClock(NOON + timedelta(minutes=1))).count(
+        messages, reach=ALL_WORKSPACES
+    )
 
 
 async def read(database: Database, workspace: str = "default") -> list[list[str]]:
-    async with snapshot(database) as taken:
+    async with snapshot(database, "default") as taken:
         return sorted([[e.id for e in events] async for _, events in histories(taken.connection, workspace, limit=2)])
 
 
@@ -59,7 +62,7 @@ async def test_each_surviving_lead_comes_once_with_what_counts_for_it_in_order(d
 
 async def test_a_snapshot_does_not_see_what_is_counted_meanwhile(database: Database) -> None:
     await count(database, an_event("before"))
-    async with snapshot(database) as taken:
+    async with snapshot(database, "default") as taken:
         await count(database, an_event("after"))
         seen = [history async for history in histories(taken.connection, "default")]
 
@@ -77,7 +80,7 @@ async def test_a_function_is_mapped_over_all_leads_in_the_order_of_their_ids(
         database, "default", ids_with, "my ", processes=processes, chunk_leads=2, on_progress=seen.append
     )
 
-    async with snapshot(database) as taken:
+    async with snapshot(database, "default") as taken:
         expected = ["my " + each.events[0].id async for each in histories(taken.connection, "default")]
     assert [id_ for chunk in results for id_ in chunk] == expected
     assert [len(chunk) for chunk in results] == [2, 2, 2, 1]

@@ -15,6 +15,7 @@ from shared.access import KeyRepository, KeyRing, Scope
 from shared.clock import ManualClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
+from shared.db.reach import ALL_WORKSPACES
 from shared.log.embedded import EmbeddedLog
 from shared.process import create_app
 from shared.service import Context, Service
@@ -182,8 +183,8 @@ async def test_one_call_goes_back_and_repeating_it_does_not_go_back_and_forth(cl
 async def test_the_shadow_is_reported_with_what_differs_and_why(api: Api, client: httpx.AsyncClient) -> None:
     await publish(client, 10)
     version = await publish(client, 20, activate=False)
-    await api.scorer.count([an_event(f"a{n}", email="a@acme.example") for n in range(2)])
-    await api.scorer.count([an_event("b", "note_added", email="b@acme.example")])
+    await api.scorer.count([an_event(f"a{n}", email="a@acme.example") for n in range(2)], reach=ALL_WORKSPACES)
+    await api.scorer.count([an_event("b", "note_added", email="b@acme.example")], reach=ALL_WORKSPACES)
 
     started = await client.post(f"/v1/models/{version}/shadow", json={"reason": "is twice better?"})
     assert (started.status_code, started.json()["reason"]) == (200, "is twice better?")

@@ -12,6 +12,7 @@ from services.scorer.service import Scorer
 from shared.clock import SystemClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
+from shared.db.reach import ALL_WORKSPACES
 from shared.documents.yaml_text import read_yaml
 from tests.support.messages import an_event
 
@@ -143,7 +144,7 @@ async def test_a_version_is_scored_in_the_shadow_reported_and_promoted(database:
     await done("publish", "model.yaml")
     await done("publish", "doubled.yaml", "--no-activate")
     scorer = Scorer(database, Outbox("scorer"), SystemClock())
-    await scorer.count([an_event(f"e{n}") for n in range(2)])
+    await scorer.count([an_event(f"e{n}") for n in range(2)], reach=ALL_WORKSPACES)
     unsaid = await run("shadow", "2")
 
     await done("shadow", "2", "--reason", "is twice better?")

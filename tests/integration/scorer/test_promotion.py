@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from services.pipeline.handlers import read
 from services.pipeline.service import PipelineService
@@ -12,10 +11,12 @@ from services.scorer.service import Scorer
 from shared.clock import ManualClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
-from shared.events.codec import decode
+from shared.db.reach import ALL_WORKSPACES
+from shared.events.codec import decode, encode
 from shared.events.thresholds import LeadThresholdEntered, LeadThresholdLeft
 from shared.events.topics import LEAD_SCORES
 from shared.log.protocol import Partition, ReceivedRecord
+from tests.support import outbox
 from tests.support.messages import NOON, an_event
 
 pytestmark = pytest.mark.postgres
@@ -72,9 +73,8 @@ class Bench:
         await self.tell()
 
     async def _taken(self, service: str) -> list[bytes]:
-        async with self.database.transaction() as connection:
-            rows = await connection.execute(text(f"DELETE FROM {service}.outbox RETURNING id, value"))
-            return [bytes(row.value) for row in sorted(rows, key=lambda row: row.id)]
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
+            return [encode(message) for message in await outbox.taken(connection, service)]
 
 
 @pytest.fixture
@@ -86,10 +86,12 @@ async def bench(database: Database) -> Bench:
 
 
 async def test_a_promotion_emits_one_event_per_threshold_that_really_changes(bench: Bench) -> None:
-    await bench.scorer.count([an_event("one0", email="one@acme.example")])
-    await bench.scorer.count([an_event(f"two{n}", email="two@acme.example") for n in range(2)])
-    await bench.scorer.count([an_event(f"three{n}", email="three@acme.example") for n in range(3)])
-    await bench.scorer.count([an_event("form", "form_submitted", email="form@acme.example")])
+    await bench.scorer.count([an_event("one0", email="one@acme.example")], reach=ALL_WORKSPACES)
+    await bench.scorer.count([an_event(f"two{n}", email="two@acme.example") for n in range(2)], reach=ALL_WORKSPACES)
+    await bench.scorer.count(
+        [an_event(f"three{n}", email="three@acme.example") for n in range(3)], reach=ALL_WORKSPACES
+    )
+    await bench.scorer.count([an_event("form", "form_submitted", email="form@acme.example")], reach=ALL_WORKSPACES)
     await models.start_shadow(bench.database, bench.clock, "default", 2, by="test", reason="test")
     await bench.follow()
     await bench.emitted()
@@ -107,7 +109,7 @@ async def test_a_promotion_emits_one_event_per_threshold_that_really_changes(ben
 
 async def test_nobody_is_told_of_a_version_while_it_is_in_the_shadow(bench: Bench) -> None:
     await models.start_shadow(bench.database, bench.clock, "default", 2, by="test", reason="test")
-    await bench.scorer.count([an_event(f"two{n}", email="two@acme.example") for n in range(2)])
+    await bench.scorer.count([an_event(f"two{n}", email="two@acme.example") for n in range(2)], reach=ALL_WORKSPACES)
     await bench.follow()
 
     assert await bench.emitted() == [("lead.threshold_entered", "warm", "two@acme.example")]

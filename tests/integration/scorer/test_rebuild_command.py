@@ -14,6 +14,7 @@ from services.scorer.service import Scorer
 from shared.clock import SystemClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
+from shared.db.reach import ALL_WORKSPACES
 from tests.support.messages import an_event
 from tests.unit.scorer.histories import MODEL_DOCUMENT
 from tests.unit.scorer.test_simulation import doubled
@@ -39,7 +40,7 @@ async def leads(database: Database) -> None:
         an_event(f"e{n}", at=clock.now(), email=f"p{n}@acme.example", properties={"path": "/pricing"})
         for n in range(3)
     ]
-    await Scorer(database, Outbox("scorer"), clock).count(visits)
+    await Scorer(database, Outbox("scorer"), clock).count(visits, reach=ALL_WORKSPACES)
 
 
 async def run(*arguments: str) -> Result:
@@ -49,7 +50,7 @@ async def run(*arguments: str) -> Result:
 
 async def test_a_difference_ends_verifying_with_exit_code_1_until_it_is_mended(database: Database) -> None:
     right = await run("rebuild", "--verify")
-    async with database.transaction() as connection:
+    async with database.transaction(ALL_WORKSPACES) as connection:
         await connection.execute(
             text("UPDATE scorer.lead SET published = NULL WHERE id = (SELECT min(id::text)::uuid FROM scorer.lead)")
         )

@@ -18,10 +18,12 @@ from services.scorer.service import Scorer
 from shared.clock import ManualClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import Refused
-from shared.events.codec import AnyMessage, decode
+from shared.events.codec import AnyMessage
 from shared.events.json import Json
 from shared.events.scores import LeadScoreChanged
+from tests.support import outbox
 from tests.support.messages import NOON, an_event
 from tests.support.traffic import mixed_traffic, play
 from tests.unit.scorer.histories import MODEL_DOCUMENT
@@ -54,16 +56,15 @@ class Bench:
         )
 
     async def told(self) -> list[AnyMessage]:
-        async with self.database.transaction() as connection:
-            rows = await connection.execute(text("DELETE FROM scorer.outbox RETURNING id, value"))
-            return [decode(row.value) for row in sorted(rows, key=lambda row: row.id)]
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
+            return await outbox.taken(connection, "scorer")
 
     async def change(self, statement: str, **parameters: object) -> None:
-        async with self.database.transaction() as connection:
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
             await connection.execute(text(statement), parameters)
 
     async def rows(self, query: str) -> Sequence[tuple[object, ...]]:
-        async with self.database.transaction() as connection:
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
             return [tuple(row) for row in await connection.execute(text(query))]
 
 
@@ -119,9 +120,11 @@ async def test_verifying_finds_no_difference_after_merges_were_taken_back(bench:
 
 
 async def test_one_event_more_or_less_changes_the_digest(bench: Bench) -> None:
-    await bench.scorer.count([an_event("e1"), an_event("e2")])
+    await bench.scorer.count([an_event("e1"), an_event("e2")], reach=ALL_WORKSPACES)
     before = await bench.verify()
-    await bench.scorer.count([an_event("v", "event_voided", properties={"event_id": "e1"}, at=NOON)])
+    await bench.scorer.count(
+        [an_event("v", "event_voided", properties={"event_id": "e1"}, at=NOON)], reach=ALL_WORKSPACES
+    )
 
     assert (await bench.verify()).digest != before.digest
 
@@ -150,7 +153,9 @@ async def test_a_corrupted_lead_is_found_named_and_repaired(bench: Bench, proces
 
 
 async def test_a_due_moment_that_got_lost_is_found_and_comes_back_without_a_word(bench: Bench) -> None:
-    await bench.scorer.count([an_event(f"e{n}", at=NOON - timedelta(hours=n)) for n in range(6)])
+    await bench.scorer.count(
+        [an_event(f"e{n}", at=NOON - timedelta(hours=n)) for n in range(6)], reach=ALL_WORKSPACES
+    )
     due = await bench.rows("SELECT due_at FROM scorer.due")
     await bench.told()
     await bench.change("DELETE FROM scorer.due")
@@ -176,7 +181,7 @@ async def test_rebuilding_what_is_right_says_nothing_though_scores_have_decayed_
 
 
 async def test_leads_of_another_version_are_computed_under_the_active_one(bench: Bench) -> None:
-    await bench.scorer.count([an_event()])
+    await bench.scorer.count([an_event()], reach=ALL_WORKSPACES)
     await bench.publish({"model": "new", "scores": {"a": {"rules": [{"id": "p", "on": "page_viewed", "points": 9}]}}})
 
     found = await bench.verify()
@@ -189,7 +194,7 @@ async def test_leads_of_another_version_are_computed_under_the_active_one(bench:
 
 
 async def test_a_rebuild_that_was_cut_short_goes_on_where_it_was(bench: Bench) -> None:
-    await bench.scorer.count([an_event(f"e{n}", email=f"p{n}@acme.example") for n in range(35)])
+    await bench.scorer.count([an_event(f"e{n}", email=f"p{n}@acme.example") for n in range(35)], reach=ALL_WORKSPACES)
     seen: list[Progress] = []
 
     def interrupt(progress: Progress) -> None:
@@ -209,7 +214,7 @@ async def test_a_rebuild_that_was_cut_short_goes_on_where_it_was(bench: Bench) -
 
 
 async def test_it_begins_anew_when_asked_to_or_when_another_version_counts_by_now(bench: Bench) -> None:
-    await bench.scorer.count([an_event(f"e{n}", email=f"p{n}@acme.example") for n in range(25)])
+    await bench.scorer.count([an_event(f"e{n}", email=f"p{n}@acme.example") for n in range(25)], reach=ALL_WORKSPACES)
 
     def interrupt(progress: Progress) -> None:
         raise KeyboardInterrupt
@@ -228,7 +233,7 @@ async def test_it_begins_anew_when_asked_to_or_when_another_version_counts_by_no
 
 async def test_without_a_model_there_is_nothing_to_differ(database: Database) -> None:
     bench = Bench(database)
-    await bench.scorer.count([an_event(attributes={"size": 10})])
+    await bench.scorer.count([an_event(attributes={"size": 10})], reach=ALL_WORKSPACES)
 
     found = await bench.verify()
     done = await bench.rebuild()
@@ -242,7 +247,7 @@ async def test_a_repaired_lead_is_compared_again_in_the_shadow(bench: Bench) -> 
         bench.database, bench.clock, "default", {**MODEL_DOCUMENT, "model": "b"}, by="t", reason="t", activate=False
     )
     await models.start_shadow(bench.database, bench.clock, "default", 2, by="t", reason="t")
-    await bench.scorer.count([an_event()])
+    await bench.scorer.count([an_event()], reach=ALL_WORKSPACES)
     while await bench.scorer.follow_shadows(10):
         pass
     await bench.change("UPDATE scorer.lead SET published = NULL")
@@ -254,7 +259,7 @@ async def test_a_repaired_lead_is_compared_again_in_the_shadow(bench: Bench) -> 
 
 
 async def test_two_rebuilds_of_a_workspace_never_go_on_at_once(bench: Bench) -> None:
-    async with bench.database.transaction() as connection:
+    async with bench.database.transaction(ALL_WORKSPACES) as connection:
         assert await rebuilding_repository.take_turn(connection, "default")
         with pytest.raises(Refused, match="another rebuild"):
             await bench.rebuild()

@@ -13,10 +13,12 @@ from services.scorer.service import Scorer
 from shared.clock import ManualClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
-from shared.events.codec import AnyMessage, decode
+from shared.db.reach import ALL_WORKSPACES
+from shared.events.codec import AnyMessage
 from shared.events.engagement import EngagementAccepted
 from shared.events.json import Json
 from shared.events.scores import LeadEventsRecorded, LeadMerged, LeadScoreChanged
+from tests.support import outbox
 from tests.support.messages import NOON, an_event
 
 MODEL: Json = {
@@ -49,17 +51,16 @@ class Bench:
         await models.publish(self.database, self.clock, "default", document, by="test", reason="test")
 
     async def count(self, *messages: EngagementAccepted) -> list[AnyMessage]:
-        await self.scorer.count(messages)
+        await self.scorer.count(messages, reach=ALL_WORKSPACES)
         return await self.told()
 
     async def told(self) -> list[AnyMessage]:
         """What was told since the last look, in order."""
-        async with self.database.transaction() as connection:
-            rows = await connection.execute(text("DELETE FROM scorer.outbox RETURNING id, value"))
-            return [decode(row.value) for row in sorted(rows, key=lambda row: row.id)]
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
+            return await outbox.taken(connection, "scorer")
 
     async def rows(self, query: str) -> Sequence[tuple[object, ...]]:
-        async with self.database.transaction() as connection:
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
             return [tuple(row) for row in await connection.execute(text(query))]
 
 
@@ -143,7 +144,7 @@ async def test_a_retracted_event_counts_as_never_accepted(bench: Bench, void_fir
     event = an_event("click", "form_submitted")
     void = an_event("void", "event_voided", properties={"event_id": "click"})
     for message in (void, event) if void_first else (event, void):
-        await bench.scorer.count([message])
+        await bench.scorer.count([message], reach=ALL_WORKSPACES)
 
     scores = [change.data.current.scores["total"] for change in changes(await bench.told())]
     assert scores[-1] == 0
@@ -222,7 +223,7 @@ async def test_scorers_side_by_side_count_each_event_once(bench: Bench) -> None:
         for start in range(0, len(mine), 10):
             while True:
                 try:
-                    await scorer.count(mine[start : start + 10])
+                    await scorer.count(mine[start : start + 10], reach=ALL_WORKSPACES)
                     break
                 except Exception as error:
                     if type(error).__name__ not in {"Contended", "DatabaseUnavailable"}:

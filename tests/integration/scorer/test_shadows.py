@@ -23,11 +23,13 @@ from services.scorer.shadow_report import report
 from shared.clock import ManualClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput, Refused, TransientError
-from shared.events.codec import AnyMessage, decode
+from shared.events.codec import AnyMessage
 from shared.events.engagement import EngagementAccepted
 from shared.events.json import Json
 from shared.events.scores import LeadScoreChanged
+from tests.support import outbox
 from tests.support.messages import NOON, an_event
 from tests.unit.scorer.histories import MODEL_DOCUMENT
 
@@ -77,12 +79,11 @@ class Bench:
                 await self.scorer.unmerge("default", survivor, absorbed, actor="test", reason="test")
 
     async def told(self) -> list[AnyMessage]:
-        async with self.database.transaction() as connection:
-            rows = await connection.execute(text("DELETE FROM scorer.outbox RETURNING id, value"))
-            return [decode(row.value) for row in sorted(rows, key=lambda row: row.id)]
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
+            return await outbox.taken(connection, "scorer")
 
     async def rows(self, query: str) -> Sequence[tuple[Any, ...]]:
-        async with self.database.transaction() as connection:
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
             return [tuple(row) for row in await connection.execute(text(query))]
 
     async def check_against_history(self, document: Json) -> int:
@@ -90,7 +91,7 @@ class Bench:
         shadow = ActiveModel(2, parse_model(document))
         active = ActiveModel(1, parse_model(MODEL_DOCUMENT))
         stored = {row[0]: row for row in await self.rows("SELECT * FROM scorer.shadow_lead")}
-        async with self.database.transaction() as connection:
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
             ids = [
                 row.id
                 for row in await connection.execute(text("SELECT id FROM scorer.lead WHERE merged_into IS NULL"))
@@ -173,13 +174,13 @@ def changes(messages: Sequence[AnyMessage]) -> list[LeadScoreChanged]:
 async def test_the_shadow_equals_scoring_from_scratch_after_any_traffic(bench: Bench, seed: int) -> None:
     dice = random.Random(seed)
     events = traffic(seed, 300)
-    await bench.scorer.count(events[:100])
+    await bench.scorer.count(events[:100], reach=ALL_WORKSPACES)
 
     await bench.start()
     position = 100
     while position < len(events):
         size = dice.randrange(1, 60)
-        await bench.scorer.count(events[position : position + size])
+        await bench.scorer.count(events[position : position + size], reach=ALL_WORKSPACES)
         position += size
         bench.clock.advance(timedelta(minutes=dice.randrange(600)))
         if dice.random() < 0.5:
@@ -196,9 +197,13 @@ async def test_a_lead_of_many_events_is_folded_in_the_shadow_and_late_ones_are_a
     bench: Bench,
 ) -> None:
     await bench.start()
-    await bench.scorer.count([an_event(f"e{n}", at=NOON - timedelta(hours=n)) for n in range(200)])
+    await bench.scorer.count(
+        [an_event(f"e{n}", at=NOON - timedelta(hours=n)) for n in range(200)], reach=ALL_WORKSPACES
+    )
 
-    await bench.scorer.count([an_event("late", "email_clicked", at=NOON - timedelta(hours=150))])
+    await bench.scorer.count(
+        [an_event("late", "email_clicked", at=NOON - timedelta(hours=150))], reach=ALL_WORKSPACES
+    )
 
     assert await bench.check_against_history(changed_model()) == 1
 
@@ -206,14 +211,14 @@ async def test_a_lead_of_many_events_is_folded_in_the_shadow_and_late_ones_are_a
 async def test_nothing_of_the_shadow_is_told(bench: Bench) -> None:
     events = traffic(5, 60)
     await bench.start()
-    await bench.scorer.count(events)
+    await bench.scorer.count(events, reach=ALL_WORKSPACES)
     await bench.work()
 
     assert {change.data.model_version for change in changes(await bench.told())} == {1}
 
 
 async def test_without_a_shadow_nothing_is_kept(bench: Bench) -> None:
-    await bench.scorer.count(traffic(5, 30))
+    await bench.scorer.count(traffic(5, 30), reach=ALL_WORKSPACES)
 
     assert await bench.scorer.follow_shadows(7) == 0
     assert await bench.rows("SELECT * FROM scorer.shadow_lead") == []
@@ -221,7 +226,7 @@ async def test_without_a_shadow_nothing_is_kept(bench: Bench) -> None:
 
 async def test_time_that_changes_only_the_shadow_is_seen_when_it_comes(bench: Bench) -> None:
     await bench.start()
-    await bench.scorer.count([an_event(f"e{n}", at=NOON) for n in range(3)])
+    await bench.scorer.count([an_event(f"e{n}", at=NOON) for n in range(3)], reach=ALL_WORKSPACES)
     ((due,),) = await bench.rows("SELECT due_at FROM scorer.shadow_lead")
 
     bench.clock.move_to(due)
@@ -233,13 +238,13 @@ async def test_time_that_changes_only_the_shadow_is_seen_when_it_comes(bench: Be
 
 async def test_a_state_that_cannot_be_read_any_more_is_computed_again_when_it_is_needed(bench: Bench) -> None:
     await bench.start()
-    await bench.scorer.count([an_event("e1")])
-    async with bench.database.transaction() as connection:
+    await bench.scorer.count([an_event("e1")], reach=ALL_WORKSPACES)
+    async with bench.database.transaction(ALL_WORKSPACES) as connection:
         await connection.execute(text("UPDATE scorer.shadow_lead SET state = '[0]'"))
     clock, book = bench.clock, ModelBook()
     without = await report(bench.database, clock, book, "default", 2, movers=10)
 
-    await bench.scorer.count([an_event("e2")])
+    await bench.scorer.count([an_event("e2")], reach=ALL_WORKSPACES)
 
     found = await report(bench.database, clock, book, "default", 2, movers=10)
     assert (without.compared, len(without.movers), len(found.movers)) == (1, 0, 1)
@@ -248,7 +253,7 @@ async def test_a_state_that_cannot_be_read_any_more_is_computed_again_when_it_is
 
 async def test_comparisons_follow_when_another_version_becomes_active(bench: Bench) -> None:
     await bench.start()
-    await bench.scorer.count([an_event(), an_event("e2", anonymous_id="v")])
+    await bench.scorer.count([an_event(), an_event("e2", anonymous_id="v")], reach=ALL_WORKSPACES)
     await bench.publish(changed_model(points=9), activate=False)
     await bench.publish(changed_model(points=1), activate=True)
     await bench.work()
@@ -258,16 +263,16 @@ async def test_comparisons_follow_when_another_version_becomes_active(bench: Ben
 
 async def test_an_activated_shadow_hands_its_states_over_and_ends(bench: Bench) -> None:
     events = traffic(6, 120)
-    await bench.scorer.count(events[:80])
+    await bench.scorer.count(events[:80], reach=ALL_WORKSPACES)
     await bench.start()
     await bench.work()
-    await bench.scorer.count(events[80:])
+    await bench.scorer.count(events[80:], reach=ALL_WORKSPACES)
     await bench.told()
     recomputed = metrics.RECOMPUTES.labels("model")._value.get()
 
     await bench.activate(2)
     # One of them happens between the activation and its following.
-    await bench.scorer.count([an_event("after", email="p1@acme.example")])
+    await bench.scorer.count([an_event("after", email="p1@acme.example")], reach=ALL_WORKSPACES)
     await bench.work()
 
     assert metrics.RECOMPUTES.labels("model")._value.get() == recomputed
@@ -279,8 +284,10 @@ async def test_an_activated_shadow_hands_its_states_over_and_ends(bench: Bench) 
 
 async def test_a_merge_taken_back_after_the_promotion_takes_over_no_state_of_both(bench: Bench) -> None:
     await bench.start()
-    await bench.scorer.count([an_event("a", anonymous_id="v"), an_event("b", email="bo@acme.example")])
-    await bench.scorer.count([an_event("c", anonymous_id="v", email="bo@acme.example")])
+    await bench.scorer.count(
+        [an_event("a", anonymous_id="v"), an_event("b", email="bo@acme.example")], reach=ALL_WORKSPACES
+    )
+    await bench.scorer.count([an_event("c", anonymous_id="v", email="bo@acme.example")], reach=ALL_WORKSPACES)
     ((survivor, absorbed),) = await bench.rows("SELECT survivor, absorbed FROM scorer.merge")
 
     await bench.activate(2)
@@ -291,12 +298,12 @@ async def test_a_merge_taken_back_after_the_promotion_takes_over_no_state_of_bot
 
 
 async def test_states_of_a_shadow_that_ended_are_not_taken_over_later(bench: Bench) -> None:
-    await bench.scorer.count([an_event("e1")])
+    await bench.scorer.count([an_event("e1")], reach=ALL_WORKSPACES)
     await bench.start()
     await bench.work()
     await bench.activate(2)
     await bench.activate(1)
-    await bench.scorer.count([an_event("e2")])
+    await bench.scorer.count([an_event("e2")], reach=ALL_WORKSPACES)
 
     await bench.activate(2)
     await bench.work()
@@ -306,12 +313,12 @@ async def test_states_of_a_shadow_that_ended_are_not_taken_over_later(bench: Ben
 
 async def test_a_shadow_that_starts_again_knows_nothing_of_its_first_time(bench: Bench) -> None:
     await bench.start()
-    await bench.scorer.count([an_event("e1")])
+    await bench.scorer.count([an_event("e1")], reach=ALL_WORKSPACES)
     await models.stop_shadow(bench.database, bench.clock, "default", 2, by="test")
-    await bench.scorer.count([an_event("e2")])
+    await bench.scorer.count([an_event("e2")], reach=ALL_WORKSPACES)
 
     await bench.start()
-    await bench.scorer.count([an_event("e3")])
+    await bench.scorer.count([an_event("e3")], reach=ALL_WORKSPACES)
     await bench.work()
 
     assert await bench.check_against_history(changed_model()) == 1
@@ -352,7 +359,7 @@ async def test_a_shadow_that_starts_in_the_middle_of_traffic_misses_nothing(benc
 async def counted(scorer: Scorer, events: Sequence[EngagementAccepted]) -> None:
     while True:
         try:
-            await scorer.count(events)
+            await scorer.count(events, reach=ALL_WORKSPACES)
             return
         except TransientError:
             await asyncio.sleep(0)
@@ -362,7 +369,7 @@ async def same_as_from_scratch(bench: Bench, document: Json) -> None:
     model = parse_model(document)
     active = ActiveModel(2, model)
     now = bench.clock.now()
-    async with bench.database.transaction() as connection:
+    async with bench.database.transaction(ALL_WORKSPACES) as connection:
         rows = await connection.execute(text("SELECT id FROM scorer.lead WHERE merged_into IS NULL"))
         ids = [row.id for row in rows]
         leads = await stored_leads.lock(connection, ids)

@@ -22,6 +22,7 @@ from shared.access import KeyRepository, KeyRing, Scope
 from shared.clock import ManualClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput
 from shared.log.embedded import EmbeddedLog
 from shared.process import create_app
@@ -84,7 +85,7 @@ class Bench:
         return await self.simulations.work_once(self.stop)
 
     async def rows(self, query: str, **parameters: object) -> Sequence[tuple[object, ...]]:
-        async with self.database.transaction() as connection:
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
             found = await connection.execute(text(query), parameters)
             return [tuple(row) for row in found] if found.returns_rows else []
 
@@ -111,7 +112,7 @@ async def test_a_draft_that_doubles_one_rule_changes_exactly_the_leads_that_a_re
     by_others = await simulate(bench.database, "default", wanted, now=now, tuning=Tuning(2, chunk_leads=5))
 
     expected: set[UUID] = set()
-    async with history.snapshot(bench.database) as taken:
+    async with history.snapshot(bench.database, "default") as taken:
         async for lead_id, events in history.histories(taken.connection, "default"):
             wire = [event.model_dump(mode="json") for event in events]
             if standing_from_scratch(MODEL_DOCUMENT, wire, now) != standing_from_scratch(DRAFT, wire, now):
@@ -123,7 +124,7 @@ async def test_a_draft_that_doubles_one_rule_changes_exactly_the_leads_that_a_re
 
 
 async def test_a_simulation_writes_nothing_and_tells_nobody(bench: Bench) -> None:
-    await bench.scorer.count([an_event()])
+    await bench.scorer.count([an_event()], reach=ALL_WORKSPACES)
     before = await bench.rows("SELECT xmin::text, state::text FROM scorer.lead")
     told = await bench.rows("SELECT count(*) FROM scorer.outbox")
 
@@ -135,7 +136,7 @@ async def test_a_simulation_writes_nothing_and_tells_nobody(bench: Bench) -> Non
 
 
 async def test_by_api_a_simulation_is_asked_for_done_in_the_background_and_fetched(bench: Bench) -> None:
-    await bench.scorer.count([an_event("e", properties={"path": "/pricing"})])
+    await bench.scorer.count([an_event("e", properties={"path": "/pricing"})], reach=ALL_WORKSPACES)
 
     asked = await bench.ask(document=DRAFT, weeks=2, movers=1)
     waiting = await bench.look(asked)
@@ -201,7 +202,7 @@ async def test_another_workspace_and_a_lesser_key_see_nothing(bench: Bench) -> N
 async def test_as_of_a_moment_what_happened_later_does_not_count(bench: Bench) -> None:
     early, late = NOON - timedelta(days=40), NOON - timedelta(days=1)
     events = [an_event(f"e{n}", at=at, properties={"path": "/pricing"}) for n, at in ((1, early), (2, late))]
-    await bench.scorer.count(events)
+    await bench.scorer.count(events, reach=ALL_WORKSPACES)
     then = early + timedelta(days=1)
 
     asked = await bench.ask(document=DRAFT, at=then.isoformat(), score="total", weeks=1)

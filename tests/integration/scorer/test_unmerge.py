@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from services.scorer.stored_leads import Contended
 from shared.db.outbox import Outbox
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import DatabaseUnavailable, Refused
 from shared.events.engagement import EngagementAccepted
 from shared.events.json import Json
@@ -194,14 +195,14 @@ async def test_events_that_are_counted_meanwhile_end_at_the_lead_they_name(bench
     async def count(number: int) -> None:
         while True:
             try:
-                return await other.count([an_event(f"late{number}", **BO)])
+                return await other.count([an_event(f"late{number}", **BO)], reach=ALL_WORKSPACES)
             except (Contended, DatabaseUnavailable):
                 continue
 
     await asyncio.gather(*(count(number) for number in range(12)), separate(bench, visitor, bo))
 
     assert (await total(bench, visitor), await total(bench, bo)) == (2, 14)
-    async with bench.database.transaction() as connection:
+    async with bench.database.transaction(ALL_WORKSPACES) as connection:
         owners = await connection.scalars(
             text("SELECT DISTINCT lead_id FROM scorer.event WHERE event_id LIKE 'late%'")
         )

@@ -10,12 +10,13 @@ from sqlalchemy import text
 
 from shared.clock import ManualClock
 from shared.db.engine import Database
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import Misconfigured
 from shared.events.topics import TopicSpec
 from shared.log.embedded import EmbeddedLog
 from shared.log.protocol import Consumer, Record
 from tests.support.log_engines import a_topic
-from tests.support.postgres import PostgresServer
+from tests.support.postgres import PostgresServer, as_owner
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
@@ -128,7 +129,7 @@ async def test_a_member_that_was_expelled_joins_again_by_itself(
 ) -> None:
     async with log.consume([topic.name], group="g", member="m") as consumer:
         await consumer.poll(max_records=1, timeout_seconds=0)
-        async with database.transaction() as connection:
+        async with database.transaction(ALL_WORKSPACES) as connection:
             await connection.execute(text("DELETE FROM log.members"))
             await connection.execute(text("UPDATE log.groups SET generation = generation + 1"))
 
@@ -146,7 +147,7 @@ async def test_a_reader_waits_for_an_offset_that_is_given_but_not_committed(
     held, release = asyncio.Event(), asyncio.Event()
 
     async def hold_the_head() -> None:
-        async with database.transaction() as connection:
+        async with database.transaction(ALL_WORKSPACES) as connection:
             await connection.execute(text("SELECT head FROM log.partitions FOR UPDATE"))
             held.set()
             await release.wait()
@@ -178,7 +179,7 @@ async def test_a_lost_listener_comes_back(log: EmbeddedLog, topic: TopicSpec, da
     async with log.consume([topic.name], group="g", member="m"):
         await wait_until(lambda: listens_beside(database, set()), "listening")
         lost = await listeners(database)
-        async with database.transaction() as connection:
+        async with as_owner(database) as connection:
             await connection.execute(
                 text("SELECT pg_terminate_backend(pid) FROM unnest(CAST(:pids AS integer[])) AS pid"),
                 {"pids": sorted(lost)},
@@ -193,7 +194,7 @@ async def listens_beside(database: Database, others: set[int]) -> bool:
 
 async def listeners(database: Database) -> set[int]:
     """Server processes of this test's database that listen."""
-    async with database.transaction() as connection:
+    async with as_owner(database) as connection:
         pids = await connection.scalars(
             text("SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()")
         )
@@ -205,7 +206,7 @@ async def test_it_publishes_while_everybody_else_holds_all_connections(database_
     log = EmbeddedLog(small)
     await log.start()
 
-    async with small.transaction():
+    async with small.transaction(ALL_WORKSPACES):
         await log.publish(topic.name, records(1))
 
     await log.stop()

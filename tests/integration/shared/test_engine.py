@@ -7,25 +7,28 @@ import pytest
 from sqlalchemy import text
 
 from shared.db.engine import Database, async_url, is_transient
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import DatabaseUnavailable, Misconfigured
+from tests.support.postgres import as_owner
 
 pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
 async def notes(database: Database) -> Database:
-    async with database.transaction() as connection:
+    async with as_owner(database) as connection:
         await connection.execute(text("CREATE TABLE notes (id int PRIMARY KEY)"))
+        await connection.execute(text("GRANT ALL ON notes TO leadflow_worker"))
     return database
 
 
 async def count(database: Database) -> int:
-    async with database.transaction() as connection:
+    async with database.transaction(ALL_WORKSPACES) as connection:
         return int(await connection.scalar(text("SELECT count(*) FROM notes")) or 0)
 
 
 async def test_a_transaction_that_ends_is_committed(notes: Database) -> None:
-    async with notes.transaction() as connection:
+    async with notes.transaction(ALL_WORKSPACES) as connection:
         await connection.execute(text("INSERT INTO notes VALUES (1)"))
 
     assert await count(notes) == 1
@@ -33,7 +36,7 @@ async def test_a_transaction_that_ends_is_committed(notes: Database) -> None:
 
 async def test_a_transaction_that_raises_leaves_nothing(notes: Database) -> None:
     async def insert_and_fail() -> None:
-        async with notes.transaction() as connection:
+        async with notes.transaction(ALL_WORKSPACES) as connection:
             await connection.execute(text("INSERT INTO notes VALUES (1)"))
             raise KeyError
 
@@ -44,16 +47,21 @@ async def test_a_transaction_that_raises_leaves_nothing(notes: Database) -> None
 
 
 async def test_a_connection_that_the_server_ends_is_transient_and_the_pool_heals(notes: Database) -> None:
+    async def lose_the_connection() -> None:
+        async with notes.transaction(ALL_WORKSPACES) as connection, as_owner(notes) as owner:
+            pid = await connection.scalar(text("SELECT pg_backend_pid()"))
+            await owner.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+            await connection.execute(text("SELECT 1"))
+
     with pytest.raises(DatabaseUnavailable):
-        async with notes.transaction() as connection:
-            await connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        await lose_the_connection()
 
     assert await count(notes) == 0
 
 
 async def test_an_error_of_the_work_itself_is_not_transient(notes: Database) -> None:
     with pytest.raises(Exception, match="duplicate key") as raised:
-        async with notes.transaction() as connection:
+        async with notes.transaction(ALL_WORKSPACES) as connection:
             await connection.execute(text("INSERT INTO notes VALUES (1), (1)"))
 
     assert not is_transient(raised.value)
@@ -63,7 +71,7 @@ async def test_a_statement_longer_than_the_timeout_is_ended(database_url: str) -
     hasty = Database(database_url, timeout_seconds=0.2)
 
     with pytest.raises(DatabaseUnavailable):
-        async with hasty.transaction() as connection:
+        async with hasty.transaction(ALL_WORKSPACES) as connection:
             await connection.execute(text("SELECT pg_sleep(5)"))
 
     await hasty.close()
@@ -82,9 +90,9 @@ async def test_check_answers_for_a_live_server_and_refuses_for_a_missing_one(dat
 async def test_a_pool_with_no_connection_left_is_transient(database_url: str) -> None:
     small = Database(database_url, pool_size=1, timeout_seconds=0.3)
 
-    async with small.transaction():
+    async with small.transaction(ALL_WORKSPACES):
         with pytest.raises(DatabaseUnavailable):
-            async with small.transaction():
+            async with small.transaction(ALL_WORKSPACES):
                 pass
 
     await small.close()
@@ -103,7 +111,7 @@ def test_bare_network_errors_are_transient(error: Exception) -> None:
 
 async def test_two_units_of_work_run_side_by_side(notes: Database) -> None:
     async def insert(number: int) -> None:
-        async with notes.transaction() as connection:
+        async with notes.transaction(ALL_WORKSPACES) as connection:
             await connection.execute(text("INSERT INTO notes VALUES (:number)"), {"number": number})
 
     await asyncio.gather(*(insert(number) for number in range(20)))

@@ -28,13 +28,13 @@ async def empty(postgres_server: PostgresServer) -> AsyncIterator[Database]:
 
 
 async def schemas(database: Database) -> set[str]:
-    async with database.transaction() as connection:
+    async with database.as_login() as connection:
         names = await connection.scalars(text("SELECT nspname FROM pg_namespace"))
         return set(names) & SCHEMAS
 
 
 async def tables(database: Database) -> list[tuple[str, str, str, str]]:
-    async with database.transaction() as connection:
+    async with database.as_login() as connection:
         rows = await connection.execute(
             text(
                 "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns"

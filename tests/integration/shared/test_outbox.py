@@ -8,6 +8,7 @@ import pytest
 
 from shared.db.engine import Database
 from shared.db.outbox import Outbox, Outgoing
+from shared.db.reach import ALL_WORKSPACES
 from shared.errors import LogUnavailable
 from shared.events.codec import encode
 from shared.events.envelope import LeadReference, message_id
@@ -55,7 +56,7 @@ async def log(database: Database) -> AsyncIterator[EmbeddedLog]:
 
 
 async def write(database: Database, outbox: Outbox, *items: Outgoing) -> None:
-    async with database.transaction() as connection:
+    async with database.transaction(ALL_WORKSPACES) as connection:
         await outbox.append(connection, items)
 
 
@@ -77,7 +78,7 @@ async def test_messages_of_a_lead_leave_in_the_order_of_writing(database: Databa
         pass
 
     assert await published(log, 1200) == [encode(item.message) for item in items]
-    async with database.transaction() as connection:
+    async with database.transaction(ALL_WORKSPACES) as connection:
         assert (await outbox.backlog(connection)).messages == 0
 
 
@@ -85,7 +86,7 @@ async def test_what_a_transaction_took_back_is_never_told(database: Database, lo
     outbox = Outbox("scorer")
 
     async def write_and_fail() -> None:
-        async with database.transaction() as connection:
+        async with database.transaction(ALL_WORKSPACES) as connection:
             await outbox.append(connection, [outgoing("ann", 1)])
             raise RuntimeError("after all, no")
 
@@ -129,7 +130,7 @@ async def test_the_relay_task_waits_out_trouble_and_ends_when_told(database: Dat
     outbox.wake()
 
     async def is_empty() -> bool:
-        async with database.transaction() as connection:
+        async with database.transaction(ALL_WORKSPACES) as connection:
             return (await outbox.backlog(connection)).messages == 0
 
     await wait_until(is_empty, "the outbox is empty")

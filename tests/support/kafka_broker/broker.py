@@ -10,13 +10,17 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
+
+if TYPE_CHECKING:
+    from tests.support.kafka_broker.locks import Locks
 
 _HERE = Path(__file__).resolve().parent
 _JARS = _HERE.parents[2] / ".cache" / "kafka-jars"
@@ -88,19 +92,22 @@ class KafkaBroker:
 
 
 class LocalBroker(KafkaBroker):
-    """Broker and controller in one JVM, in a directory and on ports of its own."""
+    """Broker and controller in one JVM, in a directory and on ports of its own.
 
-    def __init__(self, jars: Path, directory: Path) -> None:
-        port, controller_port = _free_ports(2)
+    `locks` are further listeners, for clients that have to prove themselves.
+    """
+
+    def __init__(self, jars: Path, directory: Path, locks: "Locks | None" = None) -> None:
+        port, controller_port = free_ports(2)
         super().__init__(f"127.0.0.1:{port}", controllable=True)
         self._directory = directory
         self._classpath = f"{directory}:{jars}/*"
         self._properties = directory / "server.properties"
         self._process: subprocess.Popen[bytes] | None = None
         settings = _PROPERTIES.format(port=port, controller_port=controller_port, directory=directory)
-        self._properties.write_text(settings)
+        self._properties.write_text(locks.added_to(settings) if locks else settings)
         (directory / "simplelogger.properties").write_text(_LOGGING.format(directory=directory))
-        self._format()
+        self._format(locks.users() if locks else ())
 
     @property
     def pid(self) -> int:
@@ -148,9 +155,9 @@ class LocalBroker(KafkaBroker):
             self._process.wait(_STOP_SECONDS)
         self._process = None
 
-    def _format(self) -> None:
+    def _format(self, options: Sequence[str]) -> None:
         command = ["java", "-cp", self._classpath, "kafka.tools.StorageTool", "format", "--standalone"]
-        _run([*command, "-t", _CLUSTER_ID, "-c", str(self._properties)], timeout_seconds=_FORMAT_SECONDS)
+        _run([*command, "-t", _CLUSTER_ID, "-c", str(self._properties), *options], timeout_seconds=_FORMAT_SECONDS)
 
 
 @contextmanager
@@ -162,7 +169,7 @@ def running_broker(named: str | None) -> Iterator[KafkaBroker]:
         with _broker_in_docker() as broker:
             yield broker
     else:
-        with _broker_on_this_machine() as broker:
+        with broker_on_this_machine() as broker:
             yield broker
 
 
@@ -175,11 +182,12 @@ def _broker_in_docker() -> Iterator[KafkaBroker]:
 
 
 @contextmanager
-def _broker_on_this_machine() -> Iterator[KafkaBroker]:
+def broker_on_this_machine(locks: "Locks | None" = None) -> Iterator[KafkaBroker]:
+    """One that only the caller knows, in a JVM; raises KafkaUnavailable where that cannot be."""
     jars = _jars()
     directory = Path(tempfile.mkdtemp(prefix="leadflow-kafka-"))
     try:
-        broker = LocalBroker(jars, directory)
+        broker = LocalBroker(jars, directory, locks)
         try:
             broker.start()
             yield broker
@@ -225,7 +233,7 @@ def _docker_answers() -> bool:
         return False
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     sockets = [socket.socket() for _ in range(count)]
     try:
         for held in sockets:

@@ -1,0 +1,1 @@
+"""The documentation as a site: pages staged, links set right, built by Sphinx."""

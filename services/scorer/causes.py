@@ -1,0 +1,47 @@
+"""Where the changes of a batch come from: the traces of its events, lead by lead."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from uuid import UUID
+
+from services.scorer.repository import EventKey
+from shared.events.engagement import EngagementAccepted
+from shared.events.topics import LEAD_SCORES
+from shared.observability import tracing
+from shared.observability.tracing import TraceContext
+
+Traces = Mapping[EventKey, TraceContext]
+"""Where events come from."""
+
+UNTRACED: Traces = MappingProxyType({})
+
+
+class Causes:
+    """For each lead of a batch the traces of the events that changed it, in their order."""
+
+    def __init__(self, traces: Traces = UNTRACED) -> None:
+        self._traces = traces
+        self._by_lead: dict[UUID, list[TraceContext]] = {}
+
+    def add(self, lead_id: UUID, message: EngagementAccepted) -> None:
+        """The lead changed because of `message`."""
+        if (trace := self._traces.get(event_key(message))) is not None:
+            self._by_lead.setdefault(lead_id, []).append(trace)
+
+    def follow(self, lead_id: UUID) -> TraceContext:
+        """Go on in the trace of the last event, with links to the others. Without any: in that of the request in
+        hand if a person made one, else in a new one, because only time has passed.
+        """
+        found = self._by_lead.get(lead_id, ())
+        return tracing.follow(
+            "score lead",
+            "producer",
+            parent=found[-1] if found else tracing.request(),
+            links=found[:-1],
+            attributes={"leadflow.lead": str(lead_id), "messaging.destination.name": LEAD_SCORES.name},
+        )
+
+
+def event_key(message: EngagementAccepted) -> EventKey:
+    """What makes the event of `message` the same event."""
+    return EventKey(message.workspace, message.data.source, message.data.id)

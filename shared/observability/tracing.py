@@ -1,0 +1,219 @@
+"""Where work comes from: W3C trace context, handed on so that one id finds a lead's whole way.
+
+Ids are made and handed on always; spans are kept only by a recorder, which `shared.observability.otlp` brings when
+export is configured. Nothing here imports OpenTelemetry.
+
+A batch is handled in a trace of its own, whose span links to each record. What comes of a record goes on in the
+record's trace: `follow` begins a span there that ends with the batch.
+"""
+
+import logging
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias
+
+from shared.log.protocol import ReceivedRecord
+
+logger = logging.getLogger(__name__)
+
+HEADER = "traceparent"
+
+Kind = Literal["internal", "server", "client", "producer", "consumer"]
+Attributes: TypeAlias = Mapping[str, str | int | bool]
+
+_LONGEST = 512
+# https://www.w3.org/TR/trace-context/#traceparent-header: a later version may say more, after another dash.
+_FORM = re.compile(
+    r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII
+)
+_SAMPLED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TraceContext:
+    """A place in a trace: 32 and 16 hexadecimal digits. `sampled`: whoever was here kept a record of it."""
+
+    trace_id: str
+    span_id: str
+    sampled: bool = False
+
+    def __str__(self) -> str:
+        return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
+
+    def encode(self) -> bytes:
+        """The same as a header of a record."""
+        return str(self).encode()
+
+
+def read(value: str | bytes | None) -> TraceContext | None:
+    """What a `traceparent` says; None for none, and for one that is not as W3C has it."""
+    if value is None or len(value) > _LONGEST:
+        return None
+    text = value.decode("latin-1") if isinstance(value, bytes) else value
+    match = _FORM.fullmatch(text)
+    if match is None or (match[1] == "00" and match[5] is not None):
+        return None
+    return TraceContext(match[2], match[3], sampled=bool(int(match[4], 16) & _SAMPLED))
+
+
+def read_record(record: ReceivedRecord) -> TraceContext | None:
+    """Where a record comes from, as far as its headers say."""
+    return read(record.headers.get(HEADER))
+
+
+class Recorded(Protocol):
+    """A span that is kept. `end` is called once."""
+
+    context: TraceContext
+
+    def end(self, *, name: str, attributes: Attributes, error: str | None) -> None: ...
+
+
+class Recorder(Protocol):
+    """Keeps spans, and exports them."""
+
+    def begin(
+        self, name: str, kind: Kind, *, parent: TraceContext | None, links: Iterable[TraceContext]
+    ) -> Recorded: ...
+
+
+@dataclass(slots=True, eq=False)
+class Span:
+    """Work under way. Attributes are ids, codes and counts: never personal data."""
+
+    name: str
+    kind: Kind
+    context: TraceContext
+    parent: TraceContext | None
+    attributes: dict[str, str | int | bool]
+    error: str | None = None
+    _recorded: Recorded | None = None
+    _began: float = field(default_factory=time.monotonic)
+    _followers: list["Span"] = field(default_factory=list)
+
+    def _end(self, error: str | None) -> None:
+        self.error = self.error or error
+        for follower in self._followers:
+            follower._end(self.error)  # noqa: SLF001 - of the same kind
+        if self._recorded is not None:
+            self._recorded.end(name=self.name, attributes=self.attributes, error=self.error)
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("span ended", extra=self._line())
+
+    def _line(self) -> dict[str, object]:
+        return {
+            "span": self.name,
+            "kind": self.kind,
+            "trace_id": self.context.trace_id,
+            "span_id": self.context.span_id,
+            "parent_span_id": self.parent.span_id if self.parent else None,
+            "duration_seconds": round(time.monotonic() - self._began, 6),
+            "error": self.error,
+            **{name.replace(".", "_"): value for name, value in self.attributes.items()},
+        }
+
+
+_current: ContextVar[Span | None] = ContextVar("span", default=None)
+_recorder: Recorder | None = None
+
+
+@contextmanager
+def recording(recorder: Recorder) -> Iterator[None]:
+    """Let `recorder` keep the spans of this process."""
+    global _recorder  # noqa: PLW0603 - one process, one way out
+    before, _recorder = _recorder, recorder
+    try:
+        yield
+    finally:
+        _recorder = before
+
+
+def is_recording() -> bool:
+    """Whether anybody keeps spans: else links need not be looked for."""
+    return _recorder is not None
+
+
+def current() -> TraceContext | None:
+    """Where the work of this task stands."""
+    span = _current.get()
+    return None if span is None else span.context
+
+
+def request() -> TraceContext | None:
+    """Where the work of this task stands if somebody asked for it over HTTP; batches and time are nobody's trace."""
+    around = _current.get()
+    return around.context if around is not None and around.kind == "server" else None
+
+
+@contextmanager
+def span(
+    name: str,
+    kind: Kind,
+    *,
+    parent: TraceContext | None = None,
+    links: Iterable[TraceContext] = (),
+    attributes: Attributes | None = None,
+) -> Iterator[Span]:
+    """Work from here to the end of the block, in the trace of `parent`, or in a new one."""
+    begun = _begin(name, kind, parent, links, attributes)
+    token = _current.set(begun)
+    try:
+        yield begun
+    except BaseException as error:
+        begun._end(type(error).__name__)  # noqa: SLF001
+        raise
+    else:
+        begun._end(None)  # noqa: SLF001
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def batch(topic: str, records: Sequence[ReceivedRecord]) -> Iterator[Span]:
+    """The span of a batch: a trace of its own, with a link to where each record comes from."""
+    links = dict.fromkeys(trace for record in records if (trace := read_record(record))) if is_recording() else ()
+    attributes: Attributes = {"messaging.destination.name": topic, "messaging.batch.message_count": len(records)}
+    with span(f"process {topic}", "consumer", links=links, attributes=attributes) as begun:
+        yield begun
+
+
+def follow(
+    name: str,
+    kind: Kind,
+    *,
+    parent: TraceContext | None,
+    links: Iterable[TraceContext] = (),
+    attributes: Attributes | None = None,
+) -> TraceContext:
+    """A span in the trace of `parent`, or in a new one, that ends with the current span, to which it links."""
+    around = _current.get()
+    if around is None:
+        begun = _begin(name, kind, parent, links, attributes)
+        begun._end(None)  # noqa: SLF001
+        return begun.context
+    begun = _begin(name, kind, parent, (*links, around.context), attributes)
+    around._followers.append(begun)  # noqa: SLF001
+    return begun.context
+
+
+def _begin(
+    name: str,
+    kind: Kind,
+    parent: TraceContext | None,
+    links: Iterable[TraceContext],
+    attributes: Attributes | None,
+) -> Span:
+    recorded = None if _recorder is None else _recorder.begin(name, kind, parent=parent, links=links)
+    context = _child_of(parent) if recorded is None else recorded.context
+    return Span(name, kind, context, parent, dict(attributes) if attributes else {}, _recorded=recorded)
+
+
+def _child_of(parent: TraceContext | None) -> TraceContext:
+    if parent is None:
+        return TraceContext(os.urandom(16).hex(), os.urandom(8).hex())
+    return TraceContext(parent.trace_id, os.urandom(8).hex(), parent.sampled)

@@ -1,0 +1,197 @@
+"""Data keys as PostgreSQL holds them, and content in and out by them, in the transaction of the caller."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from hmac import digest as hmac_digest
+from secrets import token_bytes
+from typing import Final
+from uuid import UUID, uuid5
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.errors import Misconfigured
+from shared.sealing.envelope import KEY_BYTES, DataKey, data_key, is_sealed, key_id_of, master_keys, seal, unseal
+
+_OPTION: Final = "leadflow_sealing"
+_REMEMBERED: Final = 20_000
+_NAMES: Final = UUID("0c7f6a0e-0a0f-5a54-9b1e-6f0d3c8a7f21")
+
+_SELECT = text("""
+    SELECT id, key, wrapped_by, created_at < now() AS stands FROM sealing.data_key
+    WHERE id = ANY(CAST(:ids AS uuid[]))
+""")
+_INSERT = text("""
+    INSERT INTO sealing.data_key (id, workspace, key, wrapped_by, expires_at)
+    SELECT id, workspace, key, :wrapped_by, :expires_at
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:workspaces AS text[]), CAST(:keys AS bytea[]))
+         AS item (id, workspace, key)
+    ORDER BY id ON CONFLICT DO NOTHING
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Content of `owner`, a lead or what else has a key, in `workspace`."""
+
+    owner: UUID
+    workspace: str
+    content: bytes
+
+
+class Sealing:
+    """What a process seals with: master keys as `master_keys` reads them, the first of which is for new data keys.
+
+    Without any, data keys are stored as they are. `on` is whether to seal at all; what is sealed is always opened.
+
+    A key is remembered only if it stood before the transaction that reads it: one that is rolled back is no key.
+    """
+
+    def __init__(self, keys: str = "", *, on: bool = True) -> None:
+        self._text = keys
+        self.masters = master_keys(keys)
+        self.on = on
+        self._known: OrderedDict[UUID, DataKey] = OrderedDict()
+
+    def __reduce__(self) -> tuple[Callable[..., "Sealing"], tuple[str, bool]]:
+        """For processes that help this one."""
+        return _again, (self._text, self.on)
+
+    async def find(self, connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, DataKey]:
+        """Those of these keys that there are. Raises Misconfigured for one whose master key this process lacks."""
+        wanted = set(ids)
+        found = {id_: self._known[id_] for id_ in wanted if id_ in self._known}
+        missing = [id_ for id_ in wanted if id_ not in found]
+        if missing:
+            for row in await connection.execute(_SELECT, {"ids": missing}):
+                found[row.id] = data_key(row.id, self._unwrapped(row.id, bytes(row.key), row.wrapped_by))
+                if row.stands:
+                    self._remember(found[row.id])
+        return found
+
+    async def keys_for(
+        self, connection: AsyncConnection, owners: Mapping[UUID, str], *, expires_at: datetime | None = None
+    ) -> dict[UUID, DataKey]:
+        """The keys of these owners, each with its workspace; those that are missing are made."""
+        found = await self.find(connection, owners)
+        missing = {owner: workspace for owner, workspace in owners.items() if owner not in found}
+        if not missing:
+            return found
+        await self.make(connection, missing, expires_at=expires_at)
+        return found | await self.find(connection, missing)
+
+    async def make(
+        self, connection: AsyncConnection, owners: Mapping[UUID, str], *, expires_at: datetime | None = None
+    ) -> None:
+        """New keys for owners that have none."""
+        if not owners:
+            return
+        await connection.execute(
+            _INSERT,
+            {
+                "ids": list(owners),
+                "workspaces": list(owners.values()),
+                "keys": [self._wrapped(owner, token_bytes(KEY_BYTES)) for owner in owners],
+                "wrapped_by": self.masters[0].name if self.masters else None,
+                "expires_at": expires_at,
+            },
+        )
+
+    async def seal(
+        self, connection: AsyncConnection, items: Sequence[Item], about: bytes, *, expires_at: datetime | None = None
+    ) -> list[bytes]:
+        """The contents, sealed, in the order given; as they are while sealing is off."""
+        if not self.on:
+            return [item.content for item in items]
+        owners = {item.owner: item.workspace for item in items}
+        keys = await self.keys_for(connection, owners, expires_at=expires_at)
+        return [seal(keys[item.owner], item.content, about) for item in items]
+
+    async def open(self, connection: AsyncConnection, stored: Sequence[bytes], about: bytes) -> list[bytes | None]:
+        """The contents of what is sealed; the rest as it is. None for what nobody can read any more."""
+        keys = await self.find(connection, {key_id_of(one) for one in stored if is_sealed(one)})
+        return [_opened(one, keys, about) for one in stored]
+
+    def forget(self, ids: Collection[UUID]) -> None:
+        """Keep these keys in memory no longer."""
+        for id_ in ids:
+            self._known.pop(id_, None)
+
+    def rewrapped(self, key_id: UUID, key: bytes, wrapped_by: str | None) -> tuple[bytes, str | None]:
+        """A stored key under the first master key."""
+        plain = self._unwrapped(key_id, key, wrapped_by)
+        return self._wrapped(key_id, plain), self.masters[0].name if self.masters else None
+
+    async def names_key(self, connection: AsyncConnection, workspace: str) -> bytes:
+        """With what digests of names are made in a workspace, so that nobody else can guess them."""
+        id_ = uuid5(_NAMES, workspace)
+        keys = await self.keys_for(connection, {id_: workspace})
+        return hmac_digest(keys[id_].secret, b"leadflow names", sha256)
+
+    def _wrapped(self, key_id: UUID, key: bytes) -> bytes:
+        return self.masters[0].wrap(key_id, key) if self.masters else key
+
+    def _unwrapped(self, key_id: UUID, key: bytes, wrapped_by: str | None) -> bytes:
+        if wrapped_by is None:
+            return key
+        for master in self.masters:
+            if master.name == wrapped_by:
+                return master.unwrap(key_id, key)
+        raise Misconfigured(f"LEADFLOW_SEALING_KEYS lacks the master key {wrapped_by}, which sealed content needs")
+
+    def _remember(self, key: DataKey) -> None:
+        self._known[key.id] = key
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+
+
+def _again(keys: str, on: bool) -> Sealing:
+    return Sealing(keys, on=on)
+
+
+def sealing_of(connection: AsyncConnection) -> Sealing:
+    """What the process of this connection seals with."""
+    assert connection.sync_connection is not None, "the connection is open"
+    found: Sealing = connection.sync_connection.get_execution_options()[_OPTION]
+    return found
+
+
+def execution_options(sealing: Sealing) -> dict[str, object]:
+    """By which the connections of an engine know their Sealing."""
+    return {_OPTION: sealing}
+
+
+async def delete_keys(connection: AsyncConnection, workspace: str, ids: Collection[UUID]) -> None:
+    """Whatever was sealed with these keys is erased."""
+    await connection.execute(
+        text("DELETE FROM sealing.data_key WHERE workspace = :workspace AND id = ANY(CAST(:ids AS uuid[]))"),
+        {"workspace": workspace, "ids": list(ids)},
+    )
+    sealing_of(connection).forget(ids)
+
+
+async def delete_expired_keys(connection: AsyncConnection, now: datetime, limit: int) -> int:
+    """Let go of up to `limit` keys whose end has come; returns how many."""
+    gone = await connection.execute(
+        text("""
+            DELETE FROM sealing.data_key WHERE id IN (
+                SELECT id FROM sealing.data_key WHERE expires_at <= :now LIMIT :limit FOR UPDATE SKIP LOCKED)
+        """),
+        {"now": now, "limit": limit},
+    )
+    return gone.rowcount
+
+
+def mark(names_key: bytes, *parts: str) -> bytes:
+    """A keyed digest of some text: what it is of can be recognised again, and not guessed."""
+    return hmac_digest(names_key, "\n".join(parts).encode(), sha256)
+
+
+def _opened(stored: bytes, keys: Mapping[UUID, DataKey], about: bytes) -> bytes | None:
+    if not is_sealed(stored):
+        return stored
+    key = keys.get(key_id_of(stored))
+    return None if key is None else unseal(key, stored, about)
