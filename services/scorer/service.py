@@ -39,6 +39,7 @@ from shared.db.outbox import Outbox, Outgoing
 from shared.events.engagement import EVENT_VOIDED, EngagementAccepted, EngagementEvent
 from shared.events.scores import LeadMerged, LeadScoreChanged
 from shared.events.topics import LEAD_SCORES
+from shared.failpoints import reach
 from shared.observability.metrics import END_TO_END
 
 
@@ -154,6 +155,7 @@ class Scorer:
         survivors = await self._settle_identities(connection, people, now)
         owners = {index: survivors[place] for place, person in enumerate(people) for index in person.mentions}
         await _store(connection, [(message, owners[index]) for index, message in enumerate(fresh)])
+        reach("events-stored-states-not")
         happenings = {survivors[place]: _happening(person, fresh, leads) for place, person in enumerate(people)}
         await self._retract(connection, fresh, happenings)
         touched = await stored_leads.lock(connection, happenings)

@@ -20,6 +20,7 @@ from shared.errors import TransientError
 from shared.events.codec import encode
 from shared.events.envelope import Message
 from shared.events.topics import TopicSpec
+from shared.failpoints import reach
 from shared.log.protocol import Log, Record
 from shared.observability.metrics import OUTBOX_AGE, OUTBOX_MESSAGES
 from shared.periodic import every
@@ -122,6 +123,7 @@ class Outbox:
             for topic, records in _by_topic(rows).items():
                 await log.publish(topic, records)
             if rows:
+                reach("published-not-marked")
                 await connection.execute(
                     text(f"DELETE FROM {self._schema}.outbox WHERE id = ANY(CAST(:ids AS bigint[]))"),  # noqa: S608
                     {"ids": [row[0] for row in rows]},

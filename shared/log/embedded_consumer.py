@@ -21,6 +21,7 @@ from shared.clock import Clock
 from shared.db.engine import Database
 from shared.errors import CommitRejected, DatabaseUnavailable, LogUnavailable, Misconfigured
 from shared.events.json import parse_json
+from shared.failpoints import reach
 from shared.log.assignment import assign
 from shared.log.protocol import Lag, Partition, ReceivedRecord
 
@@ -282,6 +283,8 @@ class EmbeddedConsumer:
         if mine is not None and mine.token == self._token and generation == held:
             self._generation = held
             return True
+        if self._ids:
+            reach("partitions-revoked")
         self._give_up_share()
         if mine is None:
             return False

@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
 
 from shared.errors import CommitRejected, LogUnavailable
+from shared.failpoints import reach
 from shared.log.kafka_ending import ended
 from shared.log.protocol import Lag, Partition, ReceivedRecord
 
@@ -151,7 +152,9 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             for partition, offset in committed.items()
         }
 
-    def on_partitions_revoked(self, _revoked: Iterable[TopicPartition]) -> None:
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        if tuple(revoked):
+            reach("partitions-revoked")
         self._places.clear()
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:

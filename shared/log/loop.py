@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from shared.errors import CommitRejected, TransientError
+from shared.failpoints import reach
 from shared.log.protocol import Consumer, Lag, Log, Partition, ReceivedRecord
 from shared.retry import RetryPolicy
 
@@ -97,6 +98,7 @@ async def _work(
             records = await _poll(consumer, stop, max_records)
             if records:
                 await handle(records)
+                reach("effects-committed-offsets-not")
                 await consumer.commit(_next_offsets(records))
             progress.advance(len(records))
             progress.assignment = consumer.assignment()

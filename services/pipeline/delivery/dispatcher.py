@@ -29,6 +29,7 @@ from shared.db.engine import Database
 from shared.errors import TransientError
 from shared.events.envelope import rfc3339
 from shared.events.json import Json
+from shared.failpoints import reach
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +132,8 @@ class Dispatcher:
         alive = [secret.text for secret in delivery.secrets if secret.is_good(at)]
         headers = signed_headers(delivery.message_id, delivery.body, at=at, secrets=alive)
         answer = await self._sender.send(delivery.url, headers, delivery.body)
+        if outcome_of(answer.status) == "delivered":
+            reach("delivered-not-recorded")
         try:
             await self._settle(delivery, at, answer)
         except TransientError as error:
