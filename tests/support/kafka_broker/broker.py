@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -32,10 +33,11 @@ _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{link_listeners}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised_links}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT{link_protocols}
+inter.broker.listener.name=PLAINTEXT
 log.dirs={directory}/data
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
@@ -59,6 +61,14 @@ org.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS
 
 class KafkaUnavailable(Exception):
     """Why no broker can be had here."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerLink:
+    """A way to the broker past a proxy: clients are told `advertised_port`, the broker listens on `port`."""
+
+    port: int
+    advertised_port: int
 
 
 class KafkaBroker:
@@ -90,14 +100,23 @@ class KafkaBroker:
 class LocalBroker(KafkaBroker):
     """Broker and controller in one JVM, in a directory and on ports of its own."""
 
-    def __init__(self, jars: Path, directory: Path) -> None:
-        port, controller_port = _free_ports(2)
+    def __init__(self, jars: Path, directory: Path, *, links: int = 0) -> None:
+        port, controller_port, *link_ports = _free_ports(2 + 2 * links)
+        self.links = [BrokerLink(*pair) for pair in zip(link_ports[::2], link_ports[1::2], strict=True)]
         super().__init__(f"127.0.0.1:{port}", controllable=True)
         self._directory = directory
         self._classpath = f"{directory}:{jars}/*"
         self._properties = directory / "server.properties"
         self._process: subprocess.Popen[bytes] | None = None
-        settings = _PROPERTIES.format(port=port, controller_port=controller_port, directory=directory)
+        named = [(f"LINK{number}", link) for number, link in enumerate(self.links)]
+        settings = _PROPERTIES.format(
+            port=port,
+            controller_port=controller_port,
+            directory=directory,
+            link_listeners="".join(f",{name}://127.0.0.1:{link.port}" for name, link in named),
+            advertised_links="".join(f",{name}://127.0.0.1:{link.advertised_port}" for name, link in named),
+            link_protocols="".join(f",{name}:PLAINTEXT" for name, _ in named),
+        )
         self._properties.write_text(settings)
         (directory / "simplelogger.properties").write_text(_LOGGING.format(directory=directory))
         self._format()
@@ -162,7 +181,7 @@ def running_broker(named: str | None) -> Iterator[KafkaBroker]:
         with _broker_in_docker() as broker:
             yield broker
     else:
-        with _broker_on_this_machine() as broker:
+        with local_broker() as broker:
             yield broker
 
 
@@ -175,11 +194,12 @@ def _broker_in_docker() -> Iterator[KafkaBroker]:
 
 
 @contextmanager
-def _broker_on_this_machine() -> Iterator[KafkaBroker]:
+def local_broker(*, links: int = 0) -> Iterator[LocalBroker]:
+    """A broker on a JVM of this machine, which can be stopped and killed, reached past `links` proxies, too."""
     jars = _jars()
     directory = Path(tempfile.mkdtemp(prefix="leadflow-kafka-"))
     try:
-        broker = LocalBroker(jars, directory)
+        broker = LocalBroker(jars, directory, links=links)
         try:
             broker.start()
             yield broker
