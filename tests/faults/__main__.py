@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.faults import scenarios
 from tests.faults.ledger import Outcome
+from tests.faults.mutants import MUTANTS, Mutant, tree_of
 from tests.faults.scenarios import CannotRun, Run, Scenario
 from tests.faults.servers import Servers, servers
 from tests.faults.story import Size
@@ -29,6 +30,7 @@ class Entry:
     long: tuple[Size, int]
 
 
+_SHOWN = 5
 _BOTH = ("embedded", "kafka")
 SCENARIOS = {
     "F1": Entry(scenarios.f1_kills, _BOTH, (Size(1500, 150), 6), (Size(50_000, 2000), 100)),
@@ -70,7 +72,11 @@ HEAD = "| | log | fault | load | what happened | outcome | time |\n| --- | --- |
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
-    return asyncio.run(_run_all(options))
+    try:
+        return asyncio.run(_mutants(options) if options.mutants else _scenarios(options))
+    except KafkaUnavailable as reason:
+        _say(f"no Kafka broker: {reason}")
+        return 2
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -78,40 +84,70 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="only this one; may be repeated")
     parser.add_argument("--log", choices=_BOTH, help="only on this log")
     parser.add_argument("--seed", type=int, help="replay: what is random comes from this number")
+    parser.add_argument("--long", action="store_true", help="the long run, for a machine that has nothing else to do")
     parser.add_argument(
-        "--long", action="store_true", help="the long run: hours, for a machine that has nothing else"
+        "--mutants", action="store_true", help="run leadflow with known mistakes instead: each must be caught"
     )
-    return parser.parse_args(arguments)
+    parser.add_argument("--mutant", action="append", choices=MUTANTS, help="with --mutants only this one")
+    options = parser.parse_args(arguments)
+    options.seed = options.seed if options.seed is not None else secrets.randbelow(10**6)
+    return options
 
 
-async def _run_all(options: argparse.Namespace) -> int:
+async def _scenarios(options: argparse.Namespace) -> int:
     jobs = [
         (name, log)
         for name in options.scenario or SCENARIOS
         for log in SCENARIOS[name].logs
         if options.log in {None, log}
     ]
-    seed = options.seed if options.seed is not None else secrets.randbelow(10**6)
-    _say(f"seed {seed}")
+    started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="lf-", ignore_cleanup_errors=True) as directory:
-        try:
-            async with servers(Path(directory) / "pg", kafka=any(log == "kafka" for _, log in jobs)) as running:
-                lines = [
-                    await _one(name, log, seed, options=options, running=running, directory=Path(directory))
-                    for name, log in jobs
-                ]
-        except KafkaUnavailable as reason:
-            _say(f"no Kafka broker: {reason}")
-            return 2
+        async with servers(Path(directory) / "pg", kafka=any(log == "kafka" for _, log in jobs)) as running:
+            lines = [
+                await _one(name, log, options=options, running=running, directory=Path(directory))
+                for name, log in jobs
+            ]
     _say("\n".join(("", HEAD, *map(str, lines))))
     failed = [line for line in lines if line.outcome not in {"held", "skipped"}]
-    _say(f"\n{len(lines) - len(failed)} of {len(lines)} held" + (" or were skipped" if not failed else ""))
+    _say(f"\nseed {options.seed}: {len(failed)} of {len(lines)} failed, {time.monotonic() - started:.0f} s")
     return 1 if failed else 0
 
 
-async def _one(
-    name: str, log: str, seed: int, *, options: argparse.Namespace, running: Servers, directory: Path
-) -> Line:
+async def _mutants(options: argparse.Namespace) -> int:
+    chosen = [MUTANTS[name] for name in options.mutant or MUTANTS]
+    lines: list[str] = []
+    escaped = 0
+    with tempfile.TemporaryDirectory(prefix="lf-", ignore_cleanup_errors=True) as directory:
+        async with servers(Path(directory) / "pg", kafka=any(one.log == "kafka" for one in chosen)) as running:
+            for mutant in chosen:
+                caught = await _caught(mutant, options.seed, running, Path(directory))
+                escaped += not caught
+                outcome = caught[0] if caught else "**escaped**"
+                lines.append(f"| {mutant.name} | {mutant.what} | {mutant.scenario} on {mutant.log} | {outcome} |")
+    _say("\n".join(("", "| mutant | mistake | caught by | because |", "| --- | --- | --- | --- |", *lines)))
+    _say(f"\nseed {options.seed}: {len(chosen) - escaped} of {len(chosen)} mutants caught")
+    return 1 if escaped else 0
+
+
+async def _caught(mutant: Mutant, seed: int, running: Servers, directory: Path) -> Sequence[str]:
+    """What the mutant's scenario says against it; empty when it escapes."""
+    _say(f"{mutant.name} in {mutant.scenario} on {mutant.log}, seed {seed}")
+    entry = SCENARIOS[mutant.scenario]
+    size, faults = entry.short
+    with tree_of(mutant, directory) as tree:
+        run = Run(Plan(mutant.log, seed, tree=tree), running, directory / f"run-{mutant.name}", size, faults)
+        try:
+            violations = (await entry.scenario(run)).violations
+        except (AssertionError, TimeoutError) as error:
+            violations = [f"{type(error).__name__}: {error}"]
+    for violation in violations[:_SHOWN]:
+        _say(f"  ! {violation[:200]}")
+    return violations
+
+
+async def _one(name: str, log: str, *, options: argparse.Namespace, running: Servers, directory: Path) -> Line:
+    seed: int = options.seed
     entry = SCENARIOS[name]
     size, faults = entry.long if options.long else entry.short
     run = Run(Plan(log, seed), running, directory / f"{name}-{log}", size, faults, 45.0 if options.long else 8.0)

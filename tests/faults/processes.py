@@ -135,9 +135,8 @@ class Process:
         if self.alive:
             self.kill()
             await wait_until(lambda: not self.alive, f"{self.name} is dead")
-        assert self._process is not None
-        self.exits.append(self._process.wait())
-        self._process = None
+        # Whichever of the two looks first notes the end.
+        self.watch()
 
     def resident_bytes(self) -> int:
         """The memory it holds now."""

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -26,6 +26,7 @@ from tests.faults.proxy import Link, Mode, tcp_link, unix_link
 from tests.faults.servers import Servers, servers
 from tests.faults.story import Size, events
 from tests.faults.world import SESSION_SECONDS, Plan, World, world
+from tests.support.kafka_broker import LocalBroker
 from tests.support.waiting import wait_until
 
 PATIENCE_SECONDS = 150.0
@@ -165,6 +166,7 @@ async def _reads(here: World, process: Process) -> bool:
 async def f3_frozen_scorer(run: Run) -> World:
     """SIGSTOP of a scorer past its session, a second one running, then SIGCONT"""
     async with _built(run, replace(run.plan, static_members=False)) as here:
+        await here.slow_commits()
         await here.start_services("scorer-2")
         async with _while_sending(here, here.send(events(here.random, run.size))):
             for share in _shares(run.faults):
@@ -242,9 +244,7 @@ async def f6_links(run: Run) -> World:
         here.plan = replace(here.plan, environment={"LEADFLOW_DATABASE_TIMEOUT_SECONDS": "3"})
         here.environments.update(environments)
         await here.start_services()
-        faults = [(link, mode) for link in links for mode in (Mode.BLACKHOLE, Mode.HALF_OPEN, Mode.DELAY)]
-        here.random.shuffle(faults)
-        faults = faults[: run.faults]
+        faults = _breakdowns(here, links)[: run.faults]
         async with _while_sending(here, here.send(events(here.random, run.size), per_second=_pace(run))):
             for share, (link, mode) in zip(_shares(len(faults)), faults, strict=True):
                 await _reached(here, run, share)
@@ -259,10 +259,18 @@ async def f6_links(run: Run) -> World:
     return here
 
 
+def _breakdowns(here: World, links: Sequence[Link]) -> list[tuple[Link, Mode]]:
+    """Every mode on every link, each link held up completely first; what follows is in any order."""
+    first = [(link, Mode.BLACKHOLE) for link in links]
+    rest = [(link, mode) for link in links for mode in (Mode.HALF_OPEN, Mode.DELAY)]
+    here.random.shuffle(rest)
+    return first + rest
+
+
 async def _links(stack: AsyncExitStack, here: World) -> tuple[list[Link], dict[str, dict[str, str]]]:
     """A proxy for each way: ingest and scorer to the log, scorer to PostgreSQL, pipeline to the subscriber."""
     broker = here.servers.broker
-    assert broker is not None
+    assert isinstance(broker, LocalBroker)
     links: list[Link] = []
     environments: dict[str, dict[str, str]] = {}
     for name, way in zip(("ingest-1", "scorer-1"), broker.links, strict=True):
@@ -484,6 +492,7 @@ def _at_odd_times(here: World, usual: Iterable[Event]) -> Iterator[Event]:
 async def f15_scaling(run: Run) -> World:
     """1, 4 and 1 scorers again"""
     async with _built(run) as here:
+        await here.slow_commits()
         await here.start_services()
         sending = here.send(events(here.random, run.size), per_second=_pace(run))
         async with _while_sending(here, sending):

@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 
 from shared.db.embedded_postgres import EmbeddedPostgres
-from tests.support.kafka_broker import LocalBroker, local_broker
+from tests.support.kafka_broker import KafkaBroker, local_broker
 from tests.support.postgres import PostgresServer
 from tests.support.waiting import wait_until
 
@@ -80,7 +80,7 @@ class Servers:
 
     postgres: Postgres
     databases: PostgresServer
-    broker: LocalBroker | None
+    broker: KafkaBroker | None
 
 
 @asynccontextmanager

@@ -213,6 +213,19 @@ class World:
         self.ledger.note(ids, outcome)
         return outcome
 
+    async def slow_commits(self) -> None:
+        """Let every now and then a commit of the scorer take a while, so that ids commit out of their order."""
+        connection = await self.connect()
+        try:
+            await connection.execute("""
+                CREATE FUNCTION scorer.dawdle() RETURNS trigger LANGUAGE plpgsql AS
+                    'BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END';
+                CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON scorer.outbox DEFERRABLE INITIALLY DEFERRED
+                    FOR EACH ROW WHEN (NEW.id % 97 = 0) EXECUTE FUNCTION scorer.dawdle();
+            """)
+        finally:
+            await connection.close()
+
     async def connect(self) -> "asyncpg.Connection[Any]":
         """A connection of the harness's own to the database of this world."""
         return await asyncpg.connect(self.database_url)
