@@ -146,17 +146,27 @@ async def _stored_scores_are_exact(world: World, story: Story) -> Sequence[str]:
 
 
 def metrics_add_up(world: World, story: Story) -> Iterator[str]:
-    """Counters die with a killed process; where none was killed they must agree with the log to the last event."""
+    """From /metrics alone: what was accepted was scored, was there already, or is dead; nothing is left over.
+
+    The last counts of a process that has ended are gone with it; then they may be too low, and never too high.
+    """
     count = world.counters.total
-    scored = count("leadflow_scoring_events", outcome="scored")
-    taken = sum(count("leadflow_scoring_events", outcome=outcome) for outcome in ("scored", "duplicate", "conflict"))
-    dead = count("leadflow_scoring_events", outcome="dead_lettered")
-    if any(code < 0 or code == 86 for process in world.supervisor.processes for code in process.exits):
+    accepted = count("leadflow_ingest_events", outcome="accepted")
+    scored, duplicate, conflict = (
+        count("leadflow_scoring_events", outcome=outcome) for outcome in ("scored", "duplicate", "conflict")
+    )
+    if scored > len(story.stored):
+        yield f"metrics: {scored} events scored, {len(story.stored)} are stored"
+    if any(process.exits for process in world.supervisor.processes) or world.supervisor.retired:
         return
     if scored != len(story.stored):
         yield f"metrics: {scored} events scored, {len(story.stored)} are stored"
-    if taken + dead < story.published:
-        yield f"metrics: {taken + dead} events accounted for, {story.published} were published"
+    left_over = accepted - (scored + duplicate + conflict)
+    doubtful = world.ledger.attempts(Outcome.UNKNOWN)
+    # What was given back after its transaction comes again as a duplicate; what nobody heard of was not accepted.
+    repeated = sum(process.said("commit rejected") + process.said("waits") for process in world.supervisor.processes)
+    if left_over > 0 or (left_over < 0 and not doubtful and not repeated):
+        yield f"metrics: {accepted} accepted, {scored} scored, {duplicate} duplicate, {conflict} in conflict"
 
 
 def _recorded(story: Story) -> Iterable[tuple[str, Mapping[str, Any]]]:

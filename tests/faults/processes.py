@@ -183,6 +183,7 @@ class Supervisor:
     directory: Path
     tree: Tree = field(default_factory=Tree)
     processes: list[Process] = field(default_factory=list)
+    retired: int = 0
 
     def start(
         self, name: str, command: str, environment: Mapping[str, str], *, failpoints: Sequence[str] = ()
@@ -210,6 +211,7 @@ class Supervisor:
         """End a process for good."""
         await process.stopped()
         self.processes.remove(process)
+        self.retired += 1
 
     async def watch(self) -> None:
         while True:

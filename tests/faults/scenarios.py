@@ -9,13 +9,14 @@ import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pydantic_core import to_json
 
+from shared.errors import LeadflowError
 from shared.failpoints import Failpoint
 from shared.log.connect import open_log
 from shared.log.protocol import Record
@@ -23,7 +24,7 @@ from tests.faults.judgement import judge
 from tests.faults.ledger import Event, Outcome
 from tests.faults.processes import Process
 from tests.faults.proxy import Link, Mode, tcp_link, unix_link
-from tests.faults.servers import Servers, servers
+from tests.faults.servers import Postgres, Servers, servers
 from tests.faults.story import Size, events
 from tests.faults.world import SESSION_SECONDS, Plan, World, world
 from tests.support.kafka_broker import LocalBroker
@@ -304,11 +305,18 @@ async def f8_disk_full(run: Run) -> World:
                 await asyncio.to_thread(_fill, ballast)
                 await _comes(lambda: _refusals(here) > refused, "a sender is refused")  # noqa: B023
                 ballast.unlink()
-                if not own.postgres.alive:
-                    await own.postgres.start()
+                await _comes(lambda: _back(own.postgres), "PostgreSQL is back")
         here.notes.append(f"{run.faults} times without a byte of room")
         await judge(here)
     return here
+
+
+async def _back(postgres: Postgres) -> bool:
+    """Whether it answers; it is started again where it could not recover while the disk was full."""
+    if not postgres.alive:
+        with suppress(LeadflowError):
+            await postgres.start()
+    return await postgres.answers()
 
 
 def _refusals(here: World) -> int:
@@ -328,13 +336,12 @@ def _small_disk(path: Path) -> Iterator[Path]:
 
 
 def _fill(ballast: Path) -> None:
-    with ballast.open("wb") as file:
-        try:
-            while True:
-                file.write(b"\0" * 65536)
-                file.flush()
-        except OSError:
-            return
+    """Write until there is no room for another byte."""
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        for size in (65536, 1):
+            with suppress(OSError):
+                while file.write(b"\0" * size):
+                    pass
 
 
 async def f9_duplicates(run: Run) -> World:
@@ -467,6 +474,7 @@ async def f13_clocks(run: Run) -> World:
     async with _built(run) as here:
         here.environments["ingest-1"] = skewed("+1h")
         here.environments["scorer-1"] = skewed("-1h")
+        here.scorer_ahead = timedelta(hours=-1)
         await here.start_services()
         async with _while_sending(here, here.send(_at_odd_times(here, events(here.random, run.size)))):
             pass

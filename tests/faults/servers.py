@@ -27,6 +27,7 @@ class Postgres:
         self.url = ""
 
     async def start(self) -> None:
+        await self._server.stop()
         self._server = EmbeddedPostgres(self._directory)
         self.url = await self._server.start()
 
@@ -47,6 +48,18 @@ class Postgres:
             return len(ended)
         finally:
             await connection.close()
+
+    async def answers(self) -> bool:
+        """Whether it takes connections, and can write."""
+        try:
+            connection = await asyncpg.connect(self.url, timeout=5)
+            try:
+                await connection.execute("CREATE TEMPORARY TABLE room (for_it integer)")
+            finally:
+                await connection.close(timeout=5)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+        return True
 
     @property
     def alive(self) -> bool:

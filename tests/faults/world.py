@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -36,6 +36,7 @@ _AGAIN_SECONDS = 0.1
 _SCRAPE_SECONDS = 0.5
 _SENDING_SECONDS = 240.0
 _MOST_TRIES = 10_000
+_SOON = timedelta(seconds=20)
 # Small batches, so that there are many commits to die between.
 _SERVICES = {
     "LEADFLOW_SCORER_BATCH_SIZE": "50",
@@ -75,6 +76,7 @@ class World:
     ledger: Ledger = field(default_factory=Ledger)
     counters: Counters = field(default_factory=Counters)
     kafka_prefix: str = ""
+    scorer_ahead: timedelta = timedelta(0)
     environments: dict[str, dict[str, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
@@ -268,11 +270,12 @@ class World:
     async def unrest(self) -> list[str]:
         """What is on its way, in words; empty when all is quiet."""
         try:
-            waiting = await self.query("""
+            soon = datetime.now(UTC) + self.scorer_ahead + _SOON
+            waiting = await self.query(f"""
                 SELECT (SELECT count(*) FROM scorer.outbox) AS scorer_outbox,
                        (SELECT count(*) FROM pipeline.outbox) AS pipeline_outbox,
                        (SELECT count(*) FROM pipeline.delivery WHERE state = 'pending') AS deliveries,
-                       (SELECT count(*) FROM scorer.due WHERE due_at < now() + interval '20 seconds') AS due
+                       (SELECT count(*) FROM scorer.due WHERE due_at < '{soon}') AS due
             """)
             found = [f"{name} {number}" for name, number in waiting[0].items() if number]
             return found + await self._lags()
