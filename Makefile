@@ -5,7 +5,7 @@ BIN    := .venv/bin
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check fmt lock docs site released clean
+.PHONY: help setup demo up test faults bench check fmt lock docs site released clean
 
 help: ## Print the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ up: setup ## Run all services in one process on 127.0.0.1:8080
 
 test: setup ## All tests, with a real PostgreSQL and a real Kafka broker (ARGS="-k name")
 	@$(BIN)/pytest $(ARGS)
+
+faults: setup ## Break real processes in every way of docs/faults.md (ARGS="--scenario F3 --seed 42", --mutants, --long)
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 check: setup ## Lint, format, types, import contracts, generated files
 	@$(BIN)/ruff check --quiet .

@@ -11,6 +11,7 @@ from fastapi import APIRouter
 
 from shared.clock import Clock
 from shared.db.engine import Database
+from shared.http.direct import DirectRoute
 from shared.log.protocol import Log
 from shared.settings import Settings
 
@@ -36,6 +37,7 @@ class Service:
     `tasks` run until their event is set and then finish what is in hand; one that dies stops the process.
     `ready` raises (TransientError) for what keeps the service from doing its work now, by name of the dependency.
     `live` returns, by name of the task, why it makes no progress although it should, or None.
+    `direct` are those of the routes that are served past FastAPI, because they are called by the thousand.
     `drain` is called once the process is about to end, for answers that would go on for ever.
     """
 
@@ -44,4 +46,5 @@ class Service:
     tasks: Mapping[str, Task] = field(default_factory=dict)
     ready: Mapping[str, Check] = field(default_factory=dict)
     live: Mapping[str, Progress] = field(default_factory=dict)
+    direct: tuple[DirectRoute, ...] = ()
     drain: Callable[[], None] = lambda: None

@@ -60,11 +60,13 @@ def build(context: Context, settings: IngestSettings, keys: KeyRing) -> Service:
     async def erase() -> int:
         return await do_parts(context.database, clock, "ingest", erasing)
 
+    events, send_events = events_router(ingest, keys=keys, sources=sources, settings=settings, clock=clock)
+    webhooks, send_webhook = webhooks_router(ingest, sources=sources, settings=settings, clock=clock)
     return Service(
         name="ingest",
         routers=(
-            events_router(ingest, keys=keys, sources=sources, settings=settings, clock=clock),
-            webhooks_router(ingest, sources=sources, settings=settings, clock=clock),
+            events,
+            webhooks,
             sources_router(SourceRepository(context.database), keys=keys, sources=sources, clock=clock),
             parked_router(parked, replay_of(context, settings, ingest), keys=keys, clock=clock),
         ),
@@ -75,6 +77,7 @@ def build(context: Context, settings: IngestSettings, keys: KeyRing) -> Service:
             "erasures": every(_ERASE_SECONDS, erase, name="erasures of ingest"),
             "old parked elements": every(_FORGET_EVERY_SECONDS, forget, name="old parked elements"),
         },
+        direct=(send_events, send_webhook),
         ready={"log": context.log.check, "keys": keys.loaded, "sources": sources.loaded},
         live={"parked elements": consumer.stuck},
     )

@@ -24,6 +24,7 @@ from shared.events.codec import encode
 from shared.events.engagement import EngagementAccepted, EngagementEvent, identity_digest
 from shared.events.json import Json, JsonLimits, parse_json
 from shared.events.topics import ENGAGEMENT_EVENTS
+from shared.failpoints import reach
 from shared.log.protocol import Record
 from shared.observability import tracing
 from shared.observability.tracing import TraceContext
@@ -274,6 +275,7 @@ class Ingest:
         try:
             async with _in_time(traits.patience_seconds):
                 await self._publish(records, aside, again=traits.comes_once)
+            reach("log-acknowledged-sender-not-told")
         except TransientError:
             EVENTS.labels(source_label, Fate.UNAVAILABLE).inc(elements)
             raise

@@ -42,6 +42,7 @@ from shared.db.reach import ALL_WORKSPACES, Reach
 from shared.events.engagement import EVENT_VOIDED, EngagementAccepted, EngagementEvent
 from shared.events.scores import LeadMerged, LeadScoreChanged
 from shared.events.topics import LEAD_SCORES
+from shared.failpoints import reach
 from shared.observability.metrics import END_TO_END
 from shared.observability.tracing import TraceContext
 from shared.sealing.erasures import Erasure
@@ -195,6 +196,7 @@ class Scorer:
         survivors = await self._settle_identities(connection, people, now)
         owners = {index: survivors[place] for place, person in enumerate(people) for index in person.mentions}
         await _store(connection, [(message, owners[index]) for index, message in enumerate(counted)], traces)
+        reach("events-stored-states-not")
         happenings = {survivors[place]: _happening(person, counted, leads) for place, person in enumerate(people)}
         causes = Causes(traces)
         for index, message in enumerate(counted):

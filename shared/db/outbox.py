@@ -24,6 +24,7 @@ from shared.events.codec import encode
 from shared.events.envelope import Message
 from shared.events.scores import LeadErased
 from shared.events.topics import TopicSpec
+from shared.failpoints import reach
 from shared.log.protocol import Log, Record
 from shared.observability import tracing
 from shared.observability.metrics import OUTBOX_AGE, OUTBOX_MESSAGES
@@ -140,6 +141,7 @@ class Outbox:
                 with _sending(topic, records):
                     await log.publish(topic, records)
             if rows:
+                reach("published-not-marked")
                 await connection.execute(
                     text(f"DELETE FROM {self._schema}.outbox WHERE id = ANY(CAST(:ids AS bigint[]))"),  # noqa: S608
                     {"ids": [row.id for row in rows]},

@@ -127,6 +127,16 @@ def problem_response(error: LeadflowError, *, method: str = "POST") -> Response:
     return _response(_answer(error, method))
 
 
+def disconnect_response() -> Response:
+    """The answer, which hardly anybody hears, to a body that broke off."""
+    return _response(_Answer(400, "disconnected", "the body did not arrive in full"))
+
+
+def unexpected_response() -> Response:
+    """The answer to what nobody thought of."""
+    return _response(_Answer(500, "internal", "leadflow failed; repeat the request with the same ids"))
+
+
 async def _on_leadflow_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, LeadflowError)
     return problem_response(error, method=request.method)
@@ -157,12 +167,12 @@ def _allowed(request: Request) -> dict[str, str]:
 
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    return _response(_Answer(400, "disconnected", "the body did not arrive in full"))
+    return disconnect_response()
 
 
 async def _on_unexpected(request: Request, error: Exception) -> Response:
     _log.error("request failed", extra={"http_route": _route(request), "error": type(error).__name__})
-    return _response(_Answer(500, "internal", "leadflow failed; repeat the request with the same ids"))
+    return unexpected_response()
 
 
 def _route(request: Request) -> str:

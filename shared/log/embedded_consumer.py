@@ -22,6 +22,7 @@ from shared.db.engine import Database
 from shared.db.reach import ALL_WORKSPACES
 from shared.errors import CommitRejected, DatabaseUnavailable, LogUnavailable, Misconfigured
 from shared.events.json import parse_json
+from shared.failpoints import reach
 from shared.log.assignment import assign
 from shared.log.protocol import Lag, Partition, Rebalances, ReceivedRecord
 
@@ -287,6 +288,8 @@ class EmbeddedConsumer:
         if mine is not None and mine.token == self._token and generation == held:
             self._generation = held
             return True
+        if self._ids:
+            reach("partitions-revoked")
         self._give_up_share()
         if mine is None:
             return False

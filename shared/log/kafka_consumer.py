@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
 
 from shared.errors import CommitRejected, LogUnavailable
+from shared.failpoints import reach
 from shared.log.kafka_ending import ended
 from shared.log.kafka_security import KafkaSecurity
 from shared.log.protocol import Lag, Partition, Rebalances, ReceivedRecord
@@ -159,7 +160,9 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             for partition, offset in committed.items()
         }
 
-    def on_partitions_revoked(self, _revoked: Iterable[TopicPartition]) -> None:
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        if tuple(revoked):
+            reach("partitions-revoked")
         self._places.clear()
         self._without_partitions_since = time.monotonic()
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.errors import CommitRejected, TransientError
+from shared.failpoints import reach
 from shared.log.protocol import Consumer, Lag, Log, Partition, Rebalances, ReceivedRecord
 from shared.retry import RetryPolicy
 
@@ -114,6 +115,7 @@ async def _work(
             if records:
                 progress.in_hand = records
                 await handle(records)
+                reach("effects-committed-offsets-not")
                 await _commit(consumer, records, progress)
             progress.advance(len(records))
             progress.assignment = consumer.assignment()

@@ -30,6 +30,7 @@ from shared.db.reach import ALL_WORKSPACES
 from shared.errors import TransientError
 from shared.events.envelope import rfc3339
 from shared.events.json import Json
+from shared.failpoints import reach
 from shared.observability import tracing
 from shared.observability.tracing import Attributes, Span
 
@@ -139,6 +140,8 @@ class Dispatcher:
             headers[tracing.HEADER] = str(span.context)
             answer = await self._sender.send(delivery.url, headers, delivery.body)
             _describe(span, answer)
+        if outcome_of(answer.status) == "delivered":
+            reach("delivered-not-recorded")
         try:
             await self._settle(delivery, at, answer)
         except TransientError as error:

@@ -125,8 +125,7 @@ async def test_what_became_of_every_element_adds_up_to_what_came_in(ingest: Inge
     sent = [segment(calls), sendgrid(mails, NOON), examples(NOON)["typeform"]]
     for signed in sent:
         await ingest.add_source(signed.kind, [signed.secret], **signed.source_options())
-    metrics = application(ingest.service)
-    metrics.include_router(health_router(Health([ingest.service])))
+    metrics = application(ingest.service, health_router(Health([ingest.service])))
 
     async def pages() -> tuple[Counter[tuple[str, ...]], Counter[tuple[str, ...]]]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(metrics), base_url="http://test") as client:

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,10 +37,11 @@ _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{link_listeners}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised_links}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT{link_protocols}
+inter.broker.listener.name=PLAINTEXT
 log.dirs={directory}/data
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
@@ -63,6 +65,14 @@ org.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS
 
 class KafkaUnavailable(Exception):
     """Why no broker can be had here."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerLink:
+    """A way to the broker past a proxy: clients are told `advertised_port`, the broker listens on `port`."""
+
+    port: int
+    advertised_port: int
 
 
 class KafkaBroker:
@@ -94,17 +104,26 @@ class KafkaBroker:
 class LocalBroker(KafkaBroker):
     """Broker and controller in one JVM, in a directory and on ports of its own.
 
-    `locks` are further listeners, for clients that have to prove themselves.
+    `locks` are further listeners, for clients that have to prove themselves; `links` are proxies before it.
     """
 
-    def __init__(self, jars: Path, directory: Path, locks: "Locks | None" = None) -> None:
-        port, controller_port = free_ports(2)
+    def __init__(self, jars: Path, directory: Path, locks: "Locks | None" = None, *, links: int = 0) -> None:
+        port, controller_port, *link_ports = free_ports(2 + 2 * links)
+        self.links = [BrokerLink(*pair) for pair in zip(link_ports[::2], link_ports[1::2], strict=True)]
         super().__init__(f"127.0.0.1:{port}", controllable=True)
         self._directory = directory
         self._classpath = f"{directory}:{jars}/*"
         self._properties = directory / "server.properties"
         self._process: subprocess.Popen[bytes] | None = None
-        settings = _PROPERTIES.format(port=port, controller_port=controller_port, directory=directory)
+        named = [(f"LINK{number}", link) for number, link in enumerate(self.links)]
+        settings = _PROPERTIES.format(
+            port=port,
+            controller_port=controller_port,
+            directory=directory,
+            link_listeners="".join(f",{name}://127.0.0.1:{link.port}" for name, link in named),
+            advertised_links="".join(f",{name}://127.0.0.1:{link.advertised_port}" for name, link in named),
+            link_protocols="".join(f",{name}:PLAINTEXT" for name, _ in named),
+        )
         self._properties.write_text(locks.added_to(settings) if locks else settings)
         (directory / "simplelogger.properties").write_text(_LOGGING.format(directory=directory))
         self._format(locks.users() if locks else ())
@@ -182,12 +201,15 @@ def _broker_in_docker() -> Iterator[KafkaBroker]:
 
 
 @contextmanager
-def broker_on_this_machine(locks: "Locks | None" = None) -> Iterator[KafkaBroker]:
-    """One that only the caller knows, in a JVM; raises KafkaUnavailable where that cannot be."""
+def broker_on_this_machine(locks: "Locks | None" = None, *, links: int = 0) -> Iterator[LocalBroker]:
+    """One that only the caller knows, in a JVM; raises KafkaUnavailable where that cannot be.
+
+    It can be stopped and killed, and is reached past `links` proxies, too.
+    """
     jars = _jars()
     directory = Path(tempfile.mkdtemp(prefix="leadflow-kafka-"))
     try:
-        broker = LocalBroker(jars, directory, locks)
+        broker = LocalBroker(jars, directory, locks, links=links)
         try:
             broker.start()
             yield broker

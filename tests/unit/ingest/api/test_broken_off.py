@@ -77,7 +77,7 @@ async def test_its_head_says_what_is_the_matter_to_whoever_watches(protocol: str
 async def test_before_the_sources_are_read_nobody_is_answered_in_full() -> None:
     sources = SourceBook(cast("Database", None))
     app = FastAPI()
-    router = webhooks_router(
+    router, _ = webhooks_router(
         cast("Ingest", None), sources=sources, settings=IngestSettings(), clock=ManualClock(NOON)
     )
     app.include_router(router)

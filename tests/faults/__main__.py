@@ -1,0 +1,199 @@
+"""`make faults`: runs the scenarios one after the other, prints the table of docs/faults.md, fails if one did."""
+
+import argparse
+import asyncio
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.faults import scenarios
+from tests.faults.ledger import Outcome
+from tests.faults.mutants import MUTANTS, Mutant, tree_of
+from tests.faults.scenarios import CannotRun, Run, Scenario
+from tests.faults.servers import Servers, servers
+from tests.faults.story import Size
+from tests.faults.world import Plan, World
+from tests.support.kafka_broker import KafkaUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A scenario as the command knows it: on which logs it runs, how much of it in the short and in the long run."""
+
+    scenario: Scenario
+    logs: tuple[str, ...]
+    short: tuple[Size, int]
+    long: tuple[Size, int]
+
+
+_SHOWN = 5
+_BOTH = ("embedded", "kafka")
+SCENARIOS = {
+    "F1": Entry(scenarios.f1_kills, _BOTH, (Size(1500, 150), 6), (Size(50_000, 2000), 100)),
+    "F2": Entry(scenarios.f2_failpoints, _BOTH, (Size(300, 50), 1), (Size(2000, 100), 3)),
+    "F3": Entry(scenarios.f3_frozen_scorer, _BOTH, (Size(1000, 50), 1), (Size(10_000, 50), 10)),
+    "F4": Entry(scenarios.f4_broker, ("kafka",), (Size(600, 100), 2), (Size(12_000, 500), 6)),
+    "F5": Entry(scenarios.f5_postgres, _BOTH, (Size(600, 100), 2), (Size(12_000, 500), 6)),
+    "F6": Entry(scenarios.f6_links, ("kafka",), (Size(900, 100), 4), (Size(6000, 500), 9)),
+    "F8": Entry(scenarios.f8_disk_full, ("embedded",), (Size(600, 100), 1), (Size(6000, 500), 4)),
+    "F9": Entry(scenarios.f9_duplicates, _BOTH, (Size(600, 60), 1), (Size(20_000, 1000), 5)),
+    "F10": Entry(scenarios.f10_burst, ("kafka",), (Size(2000, 100), 0), (Size(100_000, 5000), 0)),
+    "F11": Entry(scenarios.f11_poison, _BOTH, (Size(600, 100), 2), (Size(20_000, 1000), 20)),
+    "F12": Entry(scenarios.f12_rolling_restart, ("kafka",), (Size(900, 100), 3), (Size(6000, 500), 12)),
+    "F13": Entry(scenarios.f13_clocks, ("embedded",), (Size(600, 100), 0), (Size(2000, 200), 0)),
+    "F15": Entry(scenarios.f15_scaling, ("kafka",), (Size(900, 150), 3), (Size(12_000, 500), 6)),
+}
+# The long run, and whoever asks for a log, has each scenario on both; ten minutes have room for these.
+_SHORT_ON = {"F3": ("embedded",), "F5": ("kafka",), "F9": ("embedded",), "F11": ("embedded",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the table."""
+
+    name: str
+    log: str
+    what: str
+    seed: int
+    load: str
+    outcome: str
+    seconds: float
+    notes: str
+
+    def __str__(self) -> str:
+        cells = (self.name, self.log, self.what, self.load, self.notes, self.outcome, f"{self.seconds:.0f} s")
+        return f"| {' | '.join(cells)} |"
+
+
+HEAD = "| | log | fault | load | what happened | outcome | time |\n| --- | --- | --- | --- | --- | --- | --- |"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _options(arguments)
+    try:
+        return asyncio.run(_mutants(options) if options.mutants else _scenarios(options))
+    except KafkaUnavailable as reason:
+        _say(f"no Kafka broker: {reason}")
+        return 2
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
+    parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="only this one; may be repeated")
+    parser.add_argument("--log", choices=_BOTH, help="only on this log")
+    parser.add_argument("--seed", type=int, help="replay: what is random comes from this number")
+    parser.add_argument("--long", action="store_true", help="the long run, for a machine that has nothing else to do")
+    parser.add_argument(
+        "--mutants", action="store_true", help="run leadflow with known mistakes instead: each must be caught"
+    )
+    parser.add_argument("--mutant", action="append", choices=MUTANTS, help="with --mutants only this one")
+    options = parser.parse_args(arguments)
+    options.seed = options.seed if options.seed is not None else secrets.randbelow(10**6)
+    return options
+
+
+async def _scenarios(options: argparse.Namespace) -> int:
+    jobs = [(name, log) for name in options.scenario or SCENARIOS for log in _logs(name, options)]
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="lf-", ignore_cleanup_errors=True) as directory:
+        async with servers(Path(directory) / "pg", kafka=any(log == "kafka" for _, log in jobs)) as running:
+            lines = [
+                await _one(name, log, options=options, running=running, directory=Path(directory))
+                for name, log in jobs
+            ]
+    _say("\n".join(("", HEAD, *map(str, lines))))
+    failed = [line for line in lines if line.outcome not in {"held", "skipped"}]
+    _say(f"\nseed {options.seed}: {len(failed)} of {len(lines)} failed, {time.monotonic() - started:.0f} s")
+    return 1 if failed else 0
+
+
+def _logs(name: str, options: argparse.Namespace) -> Sequence[str]:
+    if options.log is not None:
+        return [log for log in SCENARIOS[name].logs if log == options.log]
+    whole = options.long or options.scenario
+    return SCENARIOS[name].logs if whole else _SHORT_ON.get(name, SCENARIOS[name].logs)
+
+
+async def _mutants(options: argparse.Namespace) -> int:
+    chosen = [MUTANTS[name] for name in options.mutant or MUTANTS]
+    lines: list[str] = []
+    escaped = 0
+    with tempfile.TemporaryDirectory(prefix="lf-", ignore_cleanup_errors=True) as directory:
+        async with servers(Path(directory) / "pg", kafka=any(one.log == "kafka" for one in chosen)) as running:
+            for mutant in chosen:
+                caught = await _caught(mutant, options.seed, running, Path(directory))
+                escaped += not caught
+                outcome = caught[0] if caught else "**escaped**"
+                lines.append(f"| {mutant.name} | {mutant.what} | {mutant.scenario} on {mutant.log} | {outcome} |")
+    _say("\n".join(("", "| mutant | mistake | caught by | because |", "| --- | --- | --- | --- |", *lines)))
+    _say(f"\nseed {options.seed}: {len(chosen) - escaped} of {len(chosen)} mutants caught")
+    return 1 if escaped else 0
+
+
+async def _caught(mutant: Mutant, seed: int, running: Servers, directory: Path) -> Sequence[str]:
+    """What the mutant's scenario says against it; empty when it escapes."""
+    _say(f"{mutant.name} in {mutant.scenario} on {mutant.log}, seed {seed}")
+    entry = SCENARIOS[mutant.scenario]
+    size, faults = entry.short
+    with tree_of(mutant, directory) as tree:
+        run = Run(Plan(mutant.log, seed, tree=tree), running, directory / f"run-{mutant.name}", size, faults)
+        try:
+            violations = (await entry.scenario(run)).violations
+        except (AssertionError, TimeoutError) as error:
+            violations = [f"{type(error).__name__}: {error}"]
+    for violation in violations[:_SHOWN]:
+        _say(f"  ! {violation[:200]}")
+    return violations
+
+
+async def _one(name: str, log: str, *, options: argparse.Namespace, running: Servers, directory: Path) -> Line:
+    seed: int = options.seed
+    entry = SCENARIOS[name]
+    size, faults = entry.long if options.long else entry.short
+    run = Run(Plan(log, seed), running, directory / f"{name}-{log}", size, faults, 45.0 if options.long else 8.0)
+    _say(f"{name} on {log}, seed {seed}: {entry.scenario.__doc__}")
+    started = time.monotonic()
+    outcome, notes, load = await _outcome(entry.scenario, run)
+    _say(f"  {outcome}: {notes}")
+    return Line(name, log, str(entry.scenario.__doc__), seed, load, outcome, time.monotonic() - started, notes)
+
+
+async def _outcome(scenario: Scenario, run: Run) -> tuple[str, str, str]:
+    try:
+        here = await scenario(run)
+    except CannotRun as reason:
+        return "skipped", str(reason), ""
+    except (AssertionError, TimeoutError, OSError) as error:
+        _say(_last_words(run.directory))
+        return "**failed**", f"{type(error).__name__}: {error}", f"{run.size.events} events"
+    for violation in here.violations:
+        _say(f"  ! {violation}")
+    if here.violations:
+        _say(_last_words(run.directory))
+    return ("**missed**" if here.violations else "held"), ", ".join(here.notes), _load(here)
+
+
+def _load(here: World) -> str:
+    ledger = here.ledger
+    ok, unknown, failed = (len(ledger.ids(outcome)) for outcome in (Outcome.OK, Outcome.UNKNOWN, Outcome.FAILED))
+    return f"{ok} acknowledged, {unknown} unknown, {failed} refused"
+
+
+def _last_words(directory: Path) -> str:
+    return "\n".join(
+        f"--- {path.name}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-12:])
+        for path in sorted(directory.glob("*.log"))
+    )
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""What must be true once all is quiet again, whatever was broken. Every function tells what is not, in words."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from tests.faults.ledger import Ledger, Outcome
+from tests.faults.reading import SCORES, STAGES, THRESHOLDS, Said, Story, read
+from tests.faults.story import MODEL
+from tests.faults.world import World
+from tests.support.oracle import scores_from_scratch
+
+_SHOWN = 3
+_DELIVERED = frozenset({
+    "lead.score_changed",
+    "lead.merged",
+    "lead.threshold_entered",
+    "lead.threshold_left",
+    "lead.stage_changed",
+})  # fmt: skip
+
+
+async def judge(world: World, *, poison: int = 0) -> Story:
+    """Add every broken promise to the violations of `world`; `poison` records were put on the log by the scenario."""
+    story = await read(world)
+    world.violations += [
+        *counted_once(world.ledger, story),
+        *_of_each_topic(story),
+        *scores_are_exact(world.ledger, story),
+        *crossings_follow_scores(story),
+        *delivered_to_subscribers(story),
+        *dead_letters(world, story, poison),
+        *await _stored_scores_are_exact(world, story),
+        *metrics_add_up(world, story),
+    ]
+    return story
+
+
+def counted_once(ledger: Ledger, story: Story) -> Iterator[str]:
+    """Acknowledged within counted, counted within acknowledged and unknown, each recorded once."""
+    ok = ledger.ids(Outcome.OK)
+    recorded = Counter(event["id"] for _, event in _recorded(story))
+    yield from _some("acknowledged and not counted", ok - story.stored)
+    yield from _some("counted though refused", story.stored - ledger.ids(Outcome.OK, Outcome.UNKNOWN))
+    yield from _some("stored and not told", story.stored - recorded.keys())
+    yield from _some("told and not stored", recorded.keys() - story.stored)
+    yield from _some("told twice", {id_ for id_, times in recorded.items() if times > 1})
+
+
+def _of_each_topic(story: Story) -> Iterator[str]:
+    for topic, said in story.topics.items():
+        yield from _some(f"{topic}: other bytes under the same id", said.changed)
+        for lead, messages in said.by_lead().items():
+            sequence = [message["data"]["sequence"] for message in messages]
+            if sequence != list(range(1, len(sequence) + 1)):
+                yield f"{topic}: the sequence of lead {lead} is {sequence[:12]}..."
+
+
+def scores_are_exact(ledger: Ledger, story: Story) -> Iterator[str]:
+    """Every published number is that of the events told of up to it, at its own moment."""
+    for messages in story.topics[SCORES].by_lead().values():
+        history: list[Mapping[str, Any]] = []
+        for message in sorted(messages, key=lambda message: int(message["data"]["sequence"])):
+            data = message["data"]
+            if message["type"] == "lead.events_recorded":
+                history += [_as_sent(ledger, event) for event in data["events"]]
+            elif message["type"] == "lead.score_changed":
+                at = datetime.fromisoformat(data["at"])
+                yield from _differences(data["current"]["scores"], history, at, f"lead {message['subject']}")
+
+
+def crossings_follow_scores(story: Story) -> Iterator[str]:
+    """The thresholds entered and left are those that the published scores cross, each once and in order."""
+    told: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for lead, messages in story.topics[THRESHOLDS].by_lead().items():
+        for message in messages:
+            told[lead, message["data"]["threshold"]].append(message["type"].removeprefix("lead.threshold_"))
+    for lead, messages in story.topics[SCORES].by_lead().items():
+        changes = sorted(
+            (message["data"] for message in messages if message["type"] == "lead.score_changed"),
+            key=lambda data: int(data["sequence"]),
+        )
+        for name, threshold in MODEL["thresholds"].items():
+            due = list(_crossings(threshold, [data["current"]["scores"][threshold["score"]] for data in changes]))
+            if due != told[lead, name]:
+                yield f"lead {lead}, threshold {name}: {told[lead, name]} was told, {due} was due"
+
+
+def _crossings(threshold: Mapping[str, Any], scores: Sequence[float]) -> Iterator[str]:
+    inside = False
+    for score in scores:
+        if not inside and score >= threshold["enter"]:
+            inside = True
+            yield "entered"
+        elif inside and score < threshold.get("exit", threshold["enter"]):
+            inside = False
+            yield "left"
+
+
+def delivered_to_subscribers(story: Story) -> Iterator[str]:
+    """The subscriber has every message at least once, with the bytes that the log has, each lead's in order."""
+    yield from _some("webhooks: other bytes under the same id", story.delivered.changed)
+    on_log: dict[str, bytes] = {}
+    for said in story.topics.values():
+        on_log |= {id_: body for id_, body in said.bodies.items() if said.messages[id_]["type"] in _DELIVERED}
+    yield from _some("on the log and not at the subscriber", on_log.keys() - story.delivered.bodies.keys())
+    yield from _some("at the subscriber and not on the log", story.delivered.bodies.keys() - on_log.keys())
+    same = on_log.keys() & story.delivered.bodies.keys()
+    yield from _some(
+        "other bytes at the subscriber", {id_ for id_ in same if on_log[id_] != story.delivered.bodies[id_]}
+    )
+    for topic in (SCORES, THRESHOLDS, STAGES):
+        yield from _in_order(topic, story.delivered, story.topics[topic])
+
+
+def _in_order(topic: str, delivered: Said, said: Said) -> Iterator[str]:
+    for lead, messages in delivered.by_lead().items():
+        sequence = [message["data"]["sequence"] for message in messages if message["id"] in said.messages]
+        if sequence != sorted(sequence):
+            yield f"webhooks of {topic}: lead {lead} came in the order {sequence[:12]}..."
+
+
+def dead_letters(world: World, story: Story, poison: int) -> Iterator[str]:
+    """What nobody can read is kept aside, at least once; exactly once where nobody died; and nothing else is."""
+    calm = not any(process.exits for process in world.supervisor.processes)
+    if story.dead < poison or (story.dead > poison and (calm or not poison)):
+        yield f"{story.dead} dead letters, {poison} records of poison"
+
+
+async def _stored_scores_are_exact(world: World, story: Story) -> Sequence[str]:
+    """What the API answers about a lead now is what its whole history says."""
+    found: list[str] = []
+    leads = list(story.topics[SCORES].by_lead())
+    async with world.client(world.supervisor.of("scorer")[0]) as client:
+        for lead in leads[:: max(1, len(leads) // 25)]:
+            answer = await client.get(f"/v1/scores/{lead}")
+            if answer.status_code != 200:
+                found.append(f"GET /v1/scores/{lead} answered {answer.status_code}")
+                continue
+            told = answer.json()
+            history = [_as_sent(world.ledger, event) for owner, event in _recorded(story) if owner == lead]
+            at = datetime.fromisoformat(told["at"])
+            found += _differences(told["scores"], history, at, f"the API about lead {lead}")
+    return found
+
+
+def metrics_add_up(world: World, story: Story) -> Iterator[str]:
+    """From /metrics alone: what was accepted was scored, was there already, or is dead; nothing is left over.
+
+    The last counts of a process that has ended are gone with it; then they may be too low, and never too high.
+    """
+    count = world.counters.total
+    accepted = count("leadflow_ingest_events", outcome="accepted")
+    scored, duplicate, conflict = (
+        count("leadflow_scoring_events", outcome=outcome) for outcome in ("scored", "duplicate", "conflict")
+    )
+    if scored > len(story.stored):
+        yield f"metrics: {scored} events scored, {len(story.stored)} are stored"
+    if any(process.exits for process in world.supervisor.processes) or world.supervisor.retired:
+        return
+    if scored != len(story.stored):
+        yield f"metrics: {scored} events scored, {len(story.stored)} are stored"
+    left_over = accepted - (scored + duplicate + conflict)
+    doubtful = world.ledger.attempts(Outcome.UNKNOWN)
+    # What was given back after its transaction comes again as a duplicate; what nobody heard of was not accepted.
+    repeated = sum(process.said("commit rejected") + process.said("waits") for process in world.supervisor.processes)
+    if left_over > 0 or (left_over < 0 and not doubtful and not repeated):
+        yield f"metrics: {accepted} accepted, {scored} scored, {duplicate} duplicate, {conflict} in conflict"
+
+
+def _recorded(story: Story) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """Every event that was told of, with its lead, once per message that tells of it."""
+    for message in story.topics[SCORES].messages.values():
+        if message["type"] == "lead.events_recorded":
+            for event in message["data"]["events"]:
+                yield message["subject"], event
+
+
+def _as_sent(ledger: Ledger, told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The event as its sender knows it, with the moment of receipt that only leadflow knows."""
+    entry = ledger.entries.get(told["id"])
+    sent = entry.event if entry is not None else told
+    return {"attributes": {}, **sent, "received_at": told["received_at"]}
+
+
+def _differences(
+    scores: Mapping[str, float], history: Sequence[Mapping[str, Any]], at: datetime, whose: str
+) -> Iterator[str]:
+    wanted = {name: round(worth, 2) for name, worth in scores_from_scratch(MODEL, history, at).items()}
+    if wanted != dict(scores):
+        wrong = {name: (scores.get(name), wanted[name]) for name in wanted if scores.get(name) != wanted[name]}
+        yield f"{whose} at {at}: (is, should be) {wrong}"
+
+
+def _some(what: str, ids: Iterable[str]) -> Iterator[str]:
+    found = sorted(ids)
+    if found:
+        yield f"{len(found)} {what}: {', '.join(found[:_SHOWN])}{' ...' if len(found) > _SHOWN else ''}"

@@ -1,0 +1,113 @@
+"""The judge finds what is wrong: events lost or counted twice, and messages that are not what they were."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import to_json
+
+from tests.faults.judgement import counted_once, crossings_follow_scores, delivered_to_subscribers, scores_are_exact
+from tests.faults.ledger import Event, Ledger, Outcome
+from tests.faults.reading import SCORES, STAGES, THRESHOLDS, Said, Story
+
+AT = "2026-03-01T12:00:00+00:00"
+
+
+def an_event(id_: str) -> Event:
+    return {
+        "id": id_,
+        "source": "web",
+        "type": "form_submitted",
+        "occurred_at": AT,
+        "received_at": AT,
+        "properties": {},
+    }
+
+
+def a_ledger(**outcomes: Outcome) -> Ledger:
+    ledger = Ledger()
+    for id_, outcome in outcomes.items():
+        ledger.add(an_event(id_))
+        ledger.note([id_], outcome)
+    return ledger
+
+
+def recorded(sequence: int, *ids: str) -> dict[str, Any]:
+    events = [an_event(id_) for id_ in ids]
+    return _message("lead.events_recorded", sequence, events=events)
+
+
+def scored(sequence: int, count: int) -> dict[str, Any]:
+    scores = {"count": count, "engagement": 0.0, "buzz": 0.0, "fit": 0.0, "total": 0.0}
+    return _message("lead.score_changed", sequence, at=AT, current={"scores": scores})
+
+
+def entered(sequence: int, threshold: str) -> dict[str, Any]:
+    return _message("lead.threshold_entered", sequence, threshold=threshold)
+
+
+def _message(type_: str, sequence: int, **data: Any) -> dict[str, Any]:
+    return {"id": f"{type_}-{sequence}", "type": type_, "subject": "lead", "data": {"sequence": sequence, **data}}
+
+
+def a_story(*messages: Mapping[str, Any], stored: set[str], delivered: bool = True) -> Story:
+    story = Story({SCORES: Said(), THRESHOLDS: Said(), STAGES: Said()}, Said(), stored, dead=0, published=len(stored))
+    for message in messages:
+        topic = THRESHOLDS if "threshold" in message["type"] else SCORES
+        story.topics[topic].hear(message["id"], to_json(message))
+        if delivered and message["type"] != "lead.events_recorded":
+            story.delivered.hear(message["id"], to_json(message))
+    return story
+
+
+def test_all_is_well_when_the_acknowledged_are_counted_and_some_of_the_unknown() -> None:
+    ledger = a_ledger(a=Outcome.OK, b=Outcome.UNKNOWN, c=Outcome.UNKNOWN)
+    story = a_story(recorded(1, "a", "b"), scored(2, 2), stored={"a", "b"})
+
+    assert [*counted_once(ledger, story), *scores_are_exact(ledger, story)] == []
+
+
+def test_an_acknowledged_event_that_is_not_counted_is_found() -> None:
+    assert list(counted_once(a_ledger(a=Outcome.OK), a_story(stored=set()))) == ["1 acknowledged and not counted: a"]
+
+
+def test_an_event_that_counts_though_it_was_refused_is_found() -> None:
+    story = a_story(recorded(1, "a"), stored={"a"})
+
+    assert list(counted_once(a_ledger(a=Outcome.FAILED), story)) == ["1 counted though refused: a"]
+
+
+def test_an_event_that_is_told_twice_is_found() -> None:
+    story = a_story(recorded(1, "a"), recorded(2, "a"), stored={"a"})
+
+    assert list(counted_once(a_ledger(a=Outcome.OK), story)) == ["1 told twice: a"]
+
+
+def test_an_event_that_is_stored_and_never_told_is_found() -> None:
+    assert list(counted_once(a_ledger(a=Outcome.OK), a_story(stored={"a"}))) == ["1 stored and not told: a"]
+
+
+def test_a_score_that_counts_an_event_twice_is_found() -> None:
+    (found,) = scores_are_exact(a_ledger(a=Outcome.OK), a_story(recorded(1, "a"), scored(2, 2), stored={"a"}))
+
+    assert "'count': (2, 1.0)" in found
+
+
+def test_a_crossing_that_nobody_was_told_of_is_found_and_one_that_was_is_none() -> None:
+    told = a_story(scored(1, 3), entered(1, "regular"), stored=set())
+    untold = a_story(scored(1, 3), stored=set())
+
+    assert list(crossings_follow_scores(told)) == []
+    assert list(crossings_follow_scores(untold)) == ["lead lead, threshold regular: [] was told, ['entered'] was due"]
+
+
+def test_a_message_that_the_subscriber_never_got_is_found() -> None:
+    story = a_story(scored(1, 1), stored=set(), delivered=False)
+
+    assert list(delivered_to_subscribers(story)) == ["1 on the log and not at the subscriber: lead.score_changed-1"]
+
+
+def test_a_message_that_comes_again_with_other_bytes_is_found() -> None:
+    story = a_story(scored(1, 1), stored=set())
+    story.delivered.hear("lead.score_changed-1", b"{}")
+
+    assert "webhooks: other bytes under the same id" in next(delivered_to_subscribers(story))

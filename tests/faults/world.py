@@ -1,0 +1,351 @@
+"""One installation for one scenario: a database, a log, services, a subscriber, a load, and the way back to quiet."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import asyncpg
+import httpx
+from sqlalchemy.engine import make_url
+
+from shared.access.keys import NewKey
+from shared.access.principal import Scope
+from shared.access.repository import KeyRepository
+from shared.db.engine import Database
+from shared.errors import LeadflowError
+from shared.log.connect import open_log
+from shared.settings import Settings
+from tests.faults.counters import Counters
+from tests.faults.ledger import Event, Ledger, Outcome
+from tests.faults.processes import Process, Supervisor, Tree
+from tests.faults.servers import Servers
+from tests.faults.story import MODEL, PIPELINE
+from tests.support.receiver import Receiver, receiving
+from tests.support.waiting import wait_until
+
+SESSION_SECONDS = 6.0
+QUIET_SECONDS = 180.0
+_REQUEST_SECONDS = 20.0
+_AGAIN_SECONDS = 0.1
+_SCRAPE_SECONDS = 0.5
+_SENDING_SECONDS = 240.0
+_MOST_TRIES = 10_000
+_SOON = timedelta(seconds=20)
+# Small batches, so that there are many commits to die between.
+_SERVICES = {
+    "LEADFLOW_SCORER_BATCH_SIZE": "50",
+    "LEADFLOW_PIPELINE_BATCH_RECORDS": "50",
+    "LEADFLOW_LOG_SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS),
+    "LEADFLOW_PIPELINE_WEBHOOK_ALLOW_HTTP": "true",
+    "LEADFLOW_PIPELINE_WEBHOOK_ALLOW_PRIVATE_ADDRESSES": "true",
+    # Short leases, so that what a killed process held is soon sent again; not so short that a slow machine fails.
+    "LEADFLOW_PIPELINE_WEBHOOK_TIMEOUT_SECONDS": "8",
+    "LEADFLOW_PIPELINE_WEBHOOK_LEASE_SECONDS": "9",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a scenario asks of its world. Links are names of services whose ways to log and database have a proxy."""
+
+    log: str
+    seed: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+    tree: Tree = field(default_factory=Tree)
+    static_members: bool = True
+
+
+@dataclass
+class World:
+    """What a scenario has in hand. `ingests` are the base URLs that the load is spread over."""
+
+    plan: Plan
+    random: Random
+    servers: Servers
+    directory: Path
+    database_url: str
+    key: NewKey
+    supervisor: Supervisor
+    sink: Receiver
+    ledger: Ledger = field(default_factory=Ledger)
+    counters: Counters = field(default_factory=Counters)
+    kafka_prefix: str = ""
+    scorer_ahead: timedelta = timedelta(0)
+    environments: dict[str, dict[str, str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+
+    @property
+    def database_name(self) -> str:
+        return str(make_url(self.database_url).database)
+
+    def environment(self, name: str) -> dict[str, str]:
+        """What a process of this world is started with."""
+        settings = {"LEADFLOW_DATABASE_URL": self.database_url, **_SERVICES}
+        if self.plan.log == "kafka":
+            assert self.servers.broker is not None
+            settings["LEADFLOW_KAFKA_BOOTSTRAP_SERVERS"] = self.servers.broker.bootstrap
+            settings["LEADFLOW_KAFKA_PREFIX"] = self.kafka_prefix
+        if self.plan.static_members:
+            settings["LEADFLOW_INSTANCE"] = name
+        return {**settings, **self.plan.environment, **self.environments.get(name, {})}
+
+    def start(self, name: str, *, failpoints: Sequence[str] = ()) -> Process:
+        """Start a process called `<service>-<number>`; not ready yet."""
+        command = name.partition("-")[0]
+        return self.supervisor.start(name, command, self.environment(name), failpoints=failpoints)
+
+    async def start_services(self, *more: str, failpoints: Mapping[str, Sequence[str]] | None = None) -> None:
+        """One of each service, and those named besides; then the model, the pipeline and the subscription."""
+        for name in ("ingest-1", "scorer-1", "pipeline-1", *more):
+            self.start(name, failpoints=(failpoints or {}).get(name, ()))
+        await self.supervisor.all_ready()
+        await self._post("scorer", "/v1/models", {"document": MODEL})
+        await self._post("pipeline", "/v1/pipelines", {"document": PIPELINE})
+        await self._post("pipeline", "/v1/subscriptions", {"url": self.sink.url})
+
+    async def _post(self, service: str, path: str, body: Mapping[str, Any]) -> None:
+        async def is_created() -> bool:
+            with suppress(httpx.TransportError):
+                async with self.client(self.supervisor.of(service)[0]) as client:
+                    return (await client.post(path, json=body)).status_code == 201
+            return False
+
+        await wait_until(is_created, f"POST {path}", timeout_seconds=60, every_seconds=0.1)
+
+    def client(self, process: Process) -> httpx.AsyncClient:
+        """An HTTP client that calls a process."""
+        headers = {"Authorization": f"Bearer {self.key.text}"}
+        return httpx.AsyncClient(
+            base_url=process.base_url, headers=headers, trust_env=False, timeout=_REQUEST_SECONDS
+        )
+
+    async def send(
+        self,
+        events: Iterable[Event],
+        *,
+        workers: int = 8,
+        batch: tuple[int, int] = (1, 20),
+        per_second: float | None = None,
+        copies: int = 1,
+        most_tries: int | None = None,
+    ) -> None:
+        """Send through HTTP until each event has an outcome.
+
+        A refusal or an unknown outcome is tried again with the same ids, but for one unknown in five, which stays
+        unknown. With `most_tries` nothing is left unknown before that many. Each event is sent up to `copies` times.
+        """
+        queue = iter(self._batches(events, batch, copies))
+        started, sent = time.monotonic(), 0
+
+        async def work(number: int) -> None:
+            nonlocal sent
+            ingests = self.supervisor.of("ingest")
+            async with AsyncExitStack() as stack:
+                clients = [await stack.enter_async_context(self.client(process)) for process in ingests]
+                for items in queue:
+                    sent += len(items)
+                    if per_second is not None:
+                        await asyncio.sleep(max(0.0, started + sent / per_second - time.monotonic()))
+                    await self._send_until_known(
+                        clients[number % len(clients) :] + clients, items, most_tries=most_tries
+                    )
+
+        async with asyncio.timeout(_SENDING_SECONDS if per_second is None else None):
+            await asyncio.gather(*(work(number) for number in range(workers)))
+
+    def _batches(self, events: Iterable[Event], batch: tuple[int, int], copies: int) -> Iterable[list[Event]]:
+        held: list[Event] = []
+        wanted = self.random.randint(*batch)
+        for event in self._repeated(events, copies):
+            self.ledger.add(event)
+            held.append(event)
+            if len(held) >= wanted:
+                yield held
+                held, wanted = [], self.random.randint(*batch)
+        if held:
+            yield held
+
+    def _repeated(self, events: Iterable[Event], copies: int) -> Iterable[Event]:
+        """Each event, and up to `copies` - 1 further times anywhere within the next hundred."""
+        late: list[Event] = []
+        for event in events:
+            yield event
+            late += [event] * self.random.randint(0, copies - 1)
+            if len(late) > 100:
+                self.random.shuffle(late)
+                while len(late) > 20:
+                    yield late.pop()
+        yield from late
+
+    async def _send_until_known(
+        self, clients: Sequence[httpx.AsyncClient], items: Sequence[Event], *, most_tries: int | None
+    ) -> None:
+        for attempt in range(most_tries or _MOST_TRIES):
+            outcome = await self._send_once(clients[attempt % len(clients)], items)
+            if outcome is Outcome.OK:
+                return
+            if outcome is Outcome.UNKNOWN and most_tries is None and self.random.random() < 0.2:
+                return
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _send_once(self, client: httpx.AsyncClient, items: Sequence[Event]) -> Outcome:
+        began = time.monotonic()
+        ids = [str(item["id"]) for item in items]
+        try:
+            answer = await client.post("/v1/events", json=list(items))
+        except httpx.TransportError as error:
+            self.ledger.answered(type(error).__name__, time.monotonic() - began)
+            # Nobody listens: nothing of the request was read.
+            outcome = Outcome.FAILED if isinstance(error, httpx.ConnectError) else Outcome.UNKNOWN
+            self.ledger.note(ids, outcome)
+            return outcome
+        self.ledger.answered(str(answer.status_code), time.monotonic() - began)
+        if answer.status_code == 202:
+            for id_, item in zip(ids, answer.json()["items"], strict=True):
+                self.ledger.note([id_], Outcome.OK if item["status"] == "accepted" else Outcome.FAILED)
+            return Outcome.OK
+        outcome = _outcome_of(answer)
+        self.ledger.note(ids, outcome)
+        return outcome
+
+    async def slow_commits(self) -> None:
+        """Let every now and then a commit of the scorer take a while, so that ids commit out of their order."""
+        connection = await self.connect()
+        try:
+            await connection.execute("""
+                CREATE FUNCTION scorer.dawdle() RETURNS trigger LANGUAGE plpgsql AS
+                    'BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END';
+                CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON scorer.outbox DEFERRABLE INITIALLY DEFERRED
+                    FOR EACH ROW WHEN (NEW.id % 97 = 0) EXECUTE FUNCTION scorer.dawdle();
+            """)
+        finally:
+            await connection.close()
+
+    async def connect(self) -> "asyncpg.Connection[Any]":
+        """A connection of the harness's own to the database of this world."""
+        return await asyncpg.connect(self.database_url)
+
+    async def query(self, statement: str) -> list[Any]:
+        """Rows, read past all services."""
+        connection = await self.connect()
+        try:
+            return list(await connection.fetch(statement))
+        finally:
+            await connection.close()
+
+    def settings(self) -> Settings:
+        """What a process of this world would read from its environment."""
+        broker = self.servers.broker if self.plan.log == "kafka" else None
+        return Settings(
+            database_url=self.database_url,
+            kafka_bootstrap_servers=broker.bootstrap if broker else None,
+            kafka_prefix=self.kafka_prefix,
+        )
+
+    async def until_quiet(self) -> None:
+        """Return when nothing is on its way any more, and nothing will come by itself right away."""
+        started = time.monotonic()
+        await self.supervisor.all_ready()
+        last: list[str] = []
+
+        async def is_quiet() -> bool:
+            last[:] = await self.unrest()
+            return not last
+
+        try:
+            await wait_until(is_quiet, "quiet", timeout_seconds=QUIET_SECONDS, every_seconds=0.5)
+        except AssertionError:
+            self.violations.append(f"not quiet within {QUIET_SECONDS:.0f} s: {', '.join(last)}")
+            return
+        self.notes.append(f"quiet {time.monotonic() - started:.0f} s after the last fault")
+        await self.counters.settle(self.supervisor.processes)
+
+    async def unrest(self) -> list[str]:
+        """What is on its way, in words; empty when all is quiet."""
+        try:
+            soon = datetime.now(UTC) + self.scorer_ahead + _SOON
+            waiting = await self.query(f"""
+                SELECT (SELECT count(*) FROM scorer.outbox) AS scorer_outbox,
+                       (SELECT count(*) FROM pipeline.outbox) AS pipeline_outbox,
+                       (SELECT count(*) FROM pipeline.delivery WHERE state = 'pending') AS deliveries,
+                       (SELECT count(*) FROM scorer.due WHERE due_at < '{soon}') AS due
+            """)
+            found = [f"{name} {number}" for name, number in waiting[0].items() if number]
+            return found + await self._lags()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, LeadflowError) as error:
+            return [f"{type(error).__name__}: {error}"]
+
+    async def _lags(self) -> list[str]:
+        async with self.opened_database() as database:
+            log = open_log(self.settings(), database)
+            await log.start()
+            try:
+                found = []
+                for group, topic in (("scorer", "engagement-events"), ("pipeline", "lead-scores")):
+                    state = await log.group(group, [topic])
+                    lag = sum(part.records for part in state.lag.values())
+                    found += [f"lag of {group} {lag}"] if lag else []
+                return found
+            finally:
+                await log.stop()
+
+    @asynccontextmanager
+    async def opened_database(self) -> AsyncIterator[Database]:
+        database = Database(self.database_url, pool_size=2, timeout_seconds=5)
+        try:
+            yield database
+        finally:
+            await database.close()
+
+    async def scrape(self) -> None:
+        while True:
+            await self.counters.look(self.supervisor.processes)
+            await asyncio.sleep(_SCRAPE_SECONDS)
+
+
+def _outcome_of(answer: httpx.Response) -> Outcome:
+    """429 and other refusals, and a 503 that says so, had no effect; any other trouble may have had one."""
+    if answer.status_code < 500:
+        return Outcome.FAILED
+    code = answer.json().get("code") if answer.status_code == 503 else None
+    return Outcome.FAILED if code == "not_accepted" else Outcome.UNKNOWN
+
+
+@asynccontextmanager
+async def world(plan: Plan, servers: Servers, directory: Path) -> AsyncIterator[World]:
+    """A fresh installation; no process of it runs yet."""
+    await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(servers.databases.fresh_url())
+        database = Database(url, pool_size=2)
+        key = await KeyRepository(database).create(
+            "default", name="faults", scopes=list(Scope), now=datetime.now(UTC)
+        )
+        await database.close()
+        sink = await stack.enter_async_context(receiving(204))
+        supervisor = Supervisor(directory, plan.tree)
+        made = World(
+            plan,
+            Random(plan.seed),
+            servers,
+            directory,
+            url,
+            key,
+            supervisor,
+            sink,
+            kafka_prefix=f"faults-{time.time_ns()}-",
+        )
+        await stack.enter_async_context(supervisor.watching())
+        scraping = asyncio.create_task(made.scrape(), name="scrape")
+        try:
+            yield made
+        finally:
+            scraping.cancel()
+            await asyncio.gather(scraping, return_exceptions=True)
