@@ -34,6 +34,9 @@ test: setup ## All tests, with a real PostgreSQL and a real Kafka broker (ARGS="
 faults: setup ## Break real processes in every way of docs/faults.md (ARGS="--scenario F3 --seed 42", --mutants, --long)
 	@$(BIN)/python -m tests.faults $(ARGS)
 
+bench: setup ## What this machine can do, each figure beside a limit of it; about ten minutes (ARGS=--quick)
+	@$(BIN)/python -m benchmarks.bench $(ARGS)
+
 check: setup ## Lint, format, types, import contracts, generated files
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .

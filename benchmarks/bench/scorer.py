@@ -22,6 +22,7 @@ from services.scorer.service import Scorer
 from shared.clock import SystemClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
+from shared.db.reach import ALL_WORKSPACES
 from shared.events.codec import encode
 from shared.events.engagement import EngagementAccepted, EngagementEvent, identity_digest
 from shared.events.topics import ALL_TOPICS, ENGAGEMENT_EVENTS
@@ -63,7 +64,7 @@ class Bench:
         await models.publish(
             self.database, SystemClock(), "default", dict(workload.MODEL), by="benchmark", reason="benchmark"
         )
-        async with self.database.transaction() as connection:
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
             await connection.execute(text("CREATE SCHEMA bench"))
             await connection.execute(
                 text(
@@ -86,7 +87,7 @@ class Bench:
 
     async def score(self, messages: Sequence[EngagementAccepted]) -> None:
         """Count one batch, and take away what nobody relays here."""
-        await self._scorer.count(messages)
+        await self._scorer.count(messages, reach=ALL_WORKSPACES)
 
     async def upsert(self, numbers: Sequence[int]) -> None:
         """What the probe writes of a batch."""
@@ -94,7 +95,7 @@ class Bench:
         for number in numbers:
             folded[number] = folded.get(number, 0) + 1
         ordered = sorted(folded)
-        async with self.database.transaction() as connection:
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
             await connection.execute(
                 text(_UPSERT),
                 {
@@ -107,12 +108,12 @@ class Bench:
 
     async def forget_what_was_told(self) -> None:
         """Empty the outbox: its relay is not what is measured, and its table must not grow by the round."""
-        async with self.database.transaction() as connection:
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
             await connection.execute(text("TRUNCATE scorer.outbox"))
 
     async def know(self, known: int) -> None:
         """Have that many events of other leads in the table already."""
-        async with self.database.transaction() as connection:
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
             await connection.execute(text("SET LOCAL statement_timeout = 0"))
             found = (await connection.execute(text("SELECT count(*) FROM scorer.event"))).scalar_one()
             await connection.execute(
