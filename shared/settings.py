@@ -89,13 +89,13 @@ class Settings(EnvironmentSettings):
     )
     sealing_keys: SecretStr | None = Field(
         None,
-        description="Master keys, base64 of 32 random bytes each, separated by commas: the first seals the data keys of "
-        "leads, all of them open. Unset: data keys stand in their table as they are.",
+        description="Master keys, base64 of 32 random bytes each, separated by commas: the first seals the data keys "
+        "of leads, all of them open. Unset: data keys stand in their table as they are.",
     )
     sealing: bool = Field(
         True,
-        description="Whether new content about leads is sealed with their data keys. Off while processes of a release "
-        "that cannot open it are still running; what is sealed stays so.",
+        description="Whether new content about leads is sealed with their data keys. Off while processes of a "
+        "release that cannot open it are still running; what is sealed stays so.",
     )
     kafka_bootstrap_servers: str | None = Field(
         None,
