@@ -89,13 +89,13 @@ class Settings(EnvironmentSettings):
     )
     sealing_keys: SecretStr | None = Field(
         None,
-        description="Master keys, base64 of 32 random bytes each, separated by commas: the first seals the data keys of "
-        "leads, all of them open. Unset: data keys stand in their table as they are.",
+        description="Master keys, base64 of 32 random bytes each, separated by commas: the first seals the data keys "
+        "of leads, all of them open. Unset: data keys stand in their table as they are.",
     )
     sealing: bool = Field(
         True,
-        description="Whether new content about leads is sealed with their data keys. Off while processes of a release "
-        "that cannot open it are still running; what is sealed stays so.",
+        description="Whether new content about leads is sealed with their data keys. Off while processes of a "
+        "release that cannot open it are still running; what is sealed stays so.",
     )
     kafka_bootstrap_servers: str | None = Field(
         None,
@@ -144,6 +144,16 @@ class Settings(EnvironmentSettings):
     log_session_timeout_seconds: Annotated[float, Field(ge=2)] = Field(
         30.0, description="A consumer silent for this long loses its partitions to the others."
     )
+    key_requests_per_second: Annotated[float, Field(gt=0)] = Field(
+        500.0,
+        description="Requests that one key may make for ever, per process; else 429. Sending events has a pace of "
+        "its own, `LEADFLOW_INGEST_KEY_REQUESTS_PER_SECOND`.",
+    )
+    key_burst_requests: int = Field(5_000, ge=1, description="Requests that one key may make after a rest.")
+    key_dear_requests_per_second: Annotated[float, Field(gt=0)] = Field(
+        5.0, description="Replays, simulations and looks at every lead that one key may ask for, for ever; else 429."
+    )
+    key_dear_burst_requests: int = Field(100, ge=1, description="Those that one key may ask for after a rest.")
     host: str = Field("127.0.0.1", description="Address that the HTTP server binds.")
     port: int = Field(8080, ge=0, le=65535, description="Port that the HTTP server binds; 0 picks a free one.")
     shutdown_timeout_seconds: PositiveSeconds = Field(

@@ -32,6 +32,11 @@ def rates(metric: str, by: str, where: str = "") -> tuple[Query, ...]:
     return (Query(summed(rate(metric, where), by), _legend(by)),)
 
 
+def busy(metric: str, by: str, where: str = "") -> tuple[Query, ...]:
+    """The same without those that do nothing, where `by` has many values."""
+    return (Query(f"{summed(rate(metric, where), by)} > 0", _legend(by)),)
+
+
 def increases(metric: str, by: str, where: str = "") -> tuple[Query, ...]:
     """The same as a number within each step, for what happens seldom."""
     return (Query(summed(f"increase({of(metric, where)}{_WINDOW})", by), _legend(by)),)

@@ -35,7 +35,10 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
         else:
             url = settings.database_url.get_secret_value()
         opened = Database(
-            url, pool_size=settings.database_pool_size, timeout_seconds=settings.database_timeout_seconds
+            url,
+            pool_size=settings.database_pool_size,
+            timeout_seconds=settings.database_timeout_seconds,
+            sealing=_sealing(settings),
         )
         stack.push_async_callback(opened.close)
         yield opened

@@ -14,6 +14,8 @@ from services.pipeline.settings import PipelineSettings
 from services.scorer import app as scorer
 from services.scorer.settings import ScorerSettings
 from shared.access.keyring import KeyRing
+from shared.access.pacing import Paces
+from shared.access.token_bucket import Pace
 from shared.clock import Clock, SystemClock
 from shared.db.migrations import check_migrated
 from shared.db.server_watch import server_watch_task
@@ -50,7 +52,7 @@ async def assembled(
         try:
             await log.ensure_topics(ALL_TOPICS)
             context = Context(settings=settings, database=opened, log=log, clock=clock)
-            keys = KeyRing(opened, clock)
+            keys = KeyRing(opened, clock, _paces(settings))
             tasks: dict[str, Task] = {
                 "keys": keys.snapshot.run,
                 "PostgreSQL": server_watch_task(opened, every_seconds=settings.metrics_seconds),
@@ -59,6 +61,13 @@ async def assembled(
             yield [access, *(builds[name](context, keys) for name in names)]
         finally:
             await log.stop()
+
+
+def _paces(settings: Settings) -> Paces:
+    return Paces(
+        cheap=Pace(settings.key_requests_per_second, settings.key_burst_requests),
+        dear=Pace(settings.key_dear_requests_per_second, settings.key_dear_burst_requests),
+    )
 
 
 async def serve(

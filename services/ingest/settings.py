@@ -6,7 +6,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from services.ingest.domain.identity import SHARED_MAILBOXES
-from services.ingest.domain.token_bucket import Pace
+from shared.access.token_bucket import Pace
 from shared.events.json import JsonLimits
 from shared.settings import EnvironmentSettings
 

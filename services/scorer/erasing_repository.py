@@ -61,9 +61,11 @@ async def remember(
     await connection.execute(
         text("""
             INSERT INTO scorer.forgotten AS known (workspace, mark, received_until)
-            SELECT CAST(:workspace AS text), mark, CAST('infinity' AS timestamptz) FROM unnest(CAST(:events AS bytea[])) AS mark
+            SELECT CAST(:workspace AS text), mark, CAST('infinity' AS timestamptz)
+            FROM unnest(CAST(:events AS bytea[])) AS mark
             UNION ALL
-            SELECT CAST(:workspace AS text), mark, CAST(:until AS timestamptz) FROM unnest(CAST(:names AS bytea[])) AS mark
+            SELECT CAST(:workspace AS text), mark, CAST(:until AS timestamptz)
+            FROM unnest(CAST(:names AS bytea[])) AS mark
             ON CONFLICT (workspace, mark)
                 DO UPDATE SET received_until = greatest(known.received_until, excluded.received_until)
         """),

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from shared.access import keys
 from shared.access.errors import Unauthenticated
+from shared.access.pacing import UNHURRIED, Cost, Pacer, Paces
 from shared.access.principal import Principal
 from shared.access.repository import KeyRepository, StoredKey
 from shared.clock import Clock
@@ -23,8 +24,9 @@ _LASTING = timedelta(weeks=4)
 class KeyRing:
     """Tells who a key is. `snapshot.run` must run as a task of the process: it brings revocations within 2 s."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, paces: Paces = UNHURRIED) -> None:
         self._clock = clock
+        self._pacers = {"cheap": Pacer(paces.cheap, clock), "dear": Pacer(paces.dear, clock)}
         self._keys = KeyRepository(database)
         self.snapshot: Snapshot[dict[str, StoredKey]] = Snapshot(self._load, name="API keys")
 
@@ -51,6 +53,11 @@ class KeyRing:
         if stored is None or not same or not stored.is_good(self._clock.now()):
             raise Unauthenticated
         return Principal(stored.workspace, stored.key_id, stored.scopes)
+
+    def admit(self, principal: Principal, cost: Cost) -> None:
+        """Return if the key may make a call of this cost now. Raises RateLimited, saying when."""
+        if cost != "free":
+            self._pacers[cost].admit(principal.key_id)
 
     def still_good(self, principal: Principal) -> bool:
         """Whether the key that let `principal` in would do so now: for answers that last long."""

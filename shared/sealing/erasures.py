@@ -103,8 +103,10 @@ async def finish(connection: AsyncConnection, erasure: Erasure, part: Part, now:
         text(f"""
             UPDATE sealing.erasure SET done = added.done,
                 names = CASE WHEN added.done @> CAST(:parts AS text[]) THEN NULL ELSE names END,
-                completed_at = CASE WHEN added.done @> CAST(:parts AS text[]) THEN coalesce(completed_at, CAST(:now AS timestamptz)) END
-            FROM (SELECT id, CASE WHEN CAST(:part AS text) = ANY(done) THEN done ELSE done || CAST(:part AS text) END AS done
+                completed_at = CASE WHEN added.done @> CAST(:parts AS text[])
+                                    THEN coalesce(completed_at, CAST(:now AS timestamptz)) END
+            FROM (SELECT id, CASE WHEN CAST(:part AS text) = ANY(done) THEN done
+                                  ELSE done || CAST(:part AS text) END AS done
                   FROM sealing.erasure WHERE id = :id FOR UPDATE) AS added
             WHERE erasure.id = added.id
             RETURNING {_qualified()}

@@ -288,6 +288,18 @@ class TestGroups:
             await wait_until(lambda: holds(stays, 4), "all for the first", timeout_seconds=MARGIN_SECONDS)
             assert values(await read(stays, 40)) == values(numbered(40))
 
+    async def test_joining_is_a_rebalance_and_so_is_a_neighbour_that_joins(self, log: Log, topic: TopicSpec) -> None:
+        async with log.consume([topic.name], group=topic.name, member="first") as first:
+            await wait_until(lambda: holds(first, 4), "all for the first")
+            alone = first.rebalances()
+            async with log.consume([topic.name], group=topic.name, member="second") as second:
+                await wait_until(lambda: holds(second, 2), "half for the second")
+                await wait_until(lambda: holds(first, 2), "half for the first")
+
+                assert alone.number >= 1
+                assert first.rebalances().number > alone.number
+                assert first.rebalances().seconds >= alone.seconds >= 0
+
     async def test_a_batch_polled_before_a_rebalance_cannot_be_committed(self, log: Log, topic: TopicSpec) -> None:
         await log.publish(topic.name, numbered(40))
         async with log.consume([topic.name], group=topic.name, member="first") as first:

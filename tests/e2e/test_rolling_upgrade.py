@@ -45,12 +45,12 @@ class Traffic:
     @asynccontextmanager
     async def flowing(self) -> AsyncIterator[None]:
         stop = asyncio.Event()
-        posting = [asyncio.create_task(self._post_until(stop)) for _ in range(2)]
+        posting = asyncio.create_task(self._post_until(stop))
         try:
             yield
         finally:
             stop.set()
-            await asyncio.gather(*posting)
+            await posting
 
     async def goes_on(self) -> None:
         """Return when some more events were accepted since."""

@@ -1,6 +1,6 @@
 """From the transaction to the log and to subscribers: outboxes, webhooks, streams."""
 
-from deploy.grafana.asking import gauges, greatest, increases, of, rate, rates, share, spread, summed
+from deploy.grafana.asking import gauges, greatest, increases, mean, of, rate, rates, share, spread, summed
 from deploy.grafana.layout import Board, Panel, Query, Row
 
 _DELIVERIES = "leadflow_webhook_deliveries_total"
@@ -108,9 +108,9 @@ DELIVERY = Board(
                 ),
                 Panel(
                     "Attempts per message",
-                    "That a delivered message took.",
+                    "That a delivered message took, on average.",
                     "none",
-                    spread("leadflow_webhook_attempts"),
+                    (Query(mean("leadflow_webhook_attempts"), "attempts"),),
                     width=6,
                 ),
                 Panel(

@@ -1,6 +1,6 @@
 """What comes in: rate, errors and duration by source, and the way to the log."""
 
-from deploy.grafana.asking import greatest, quantile, rate, rates, share, spread, summed
+from deploy.grafana.asking import busy, greatest, quantile, rate, rates, share, spread, summed
 from deploy.grafana.layout import Board, Panel, Query, Row
 
 _OUTCOMES = "leadflow_ingest_events_total"
@@ -18,7 +18,7 @@ INGEST = Board(
                     "Accepted, by source",
                     "Elements that became events, by the kind of source; `api` are events sent by one's own code.",
                     "eps",
-                    rates(_OUTCOMES, "source", 'outcome="accepted"'),
+                    busy(_OUTCOMES, "source", 'outcome="accepted"'),
                     stacked=True,
                 ),
                 Panel(
@@ -30,9 +30,9 @@ INGEST = Board(
                 ),
                 Panel(
                     "Not accepted, by source",
-                    "Elements that were parked or refused; a source that rises alone has changed format or key.",
+                    "Parked or refused elements; a source that rises alone has changed its format or its key.",
                     "eps",
-                    rates(_OUTCOMES, "source", _BAD),
+                    busy(_OUTCOMES, "source", _BAD),
                     alerts=("IngestErrorBudgetBurn",),
                 ),
                 Panel(
@@ -70,14 +70,14 @@ INGEST = Board(
                     "Requests, by route",
                     "By the template of the route.",
                     "reqps",
-                    rates("leadflow_http_requests_total", "route"),
+                    busy("leadflow_http_requests_total", "route"),
                     width=6,
                 ),
                 Panel(
                     "Answers, by status",
                     "By exact status; 429 and 503 ask the sender to come again.",
                     "reqps",
-                    rates("leadflow_http_requests_total", "code"),
+                    busy("leadflow_http_requests_total", "code"),
                     width=6,
                     stacked=True,
                 ),
@@ -85,15 +85,17 @@ INGEST = Board(
                     "Duration, by route",
                     "What one request in a hundred exceeds.",
                     "s",
-                    (Query(quantile(0.99, "leadflow_http_request_duration_seconds", "route"), "{{route}}"),),
+                    (Query(f"{quantile(0.99, 'leadflow_http_request_duration_seconds', 'route')} > 0", "{{route}}"),),
                     width=6,
                 ),
                 Panel(
-                    "Size of bodies",
-                    "Of requests with events.",
-                    "bytes",
-                    spread("leadflow_ingest_body_bytes"),
+                    "Failed requests, by route",
+                    "Routes that answered with a 5xx.",
+                    "reqps",
+                    busy("leadflow_http_requests_total", "route", 'code=~"5.."'),
                     width=6,
+                    alerts=("IngestErrorBudgetBurn",),
+                    healthy_when_empty="No request failed.",
                 ),
             ),
         ),
@@ -101,24 +103,34 @@ INGEST = Board(
             "To the log",
             (
                 Panel(
+                    "Size of bodies",
+                    "Of requests with events.",
+                    "bytes",
+                    spread("leadflow_ingest_body_bytes"),
+                    width=6,
+                ),
+                Panel(
                     "Append",
                     "From handing events to the log until it confirmed them.",
                     "s",
                     spread("leadflow_ingest_append_duration_seconds"),
                     warn=1,
                     bad=5,
+                    width=6,
                 ),
                 Panel(
                     "Waiting for the log",
                     "Events handed to the log and not yet confirmed; at the limit, requests get 503.",
                     "none",
                     (Query(greatest("leadflow_ingest_waiting_events", "instance"), "{{instance}}"),),
+                    width=6,
                 ),
                 Panel(
                     "Writes that failed",
                     "Writes to the log that it did not confirm, of all services, by kind.",
                     "ops",
                     rates("leadflow_producer_errors_total", "error"),
+                    width=6,
                 ),
             ),
         ),

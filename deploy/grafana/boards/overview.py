@@ -191,9 +191,9 @@ OVERVIEW = Board(
                 ),
                 Panel(
                     "Failed requests",
-                    "Answers with a 5xx, by route.",
+                    "Answers with a 5xx, by status; the dashboard of ingest has them by route.",
                     "reqps",
-                    rates("leadflow_http_requests_total", "route", 'code=~"5.."'),
+                    rates("leadflow_http_requests_total", "code", 'code=~"5.."'),
                     width=6,
                     alerts=("IngestErrorBudgetBurn",),
                 ),

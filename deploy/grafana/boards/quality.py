@@ -105,9 +105,9 @@ QUALITY = Board(
                 ),
                 Panel(
                     "Moves refused",
-                    "Moves that the pipeline document forbids, by reason and by who asked.",
+                    "Moves that the pipeline document forbids, by reason.",
                     "ops",
-                    rates("leadflow_pipeline_moves_refused_total", "code, by"),
+                    rates("leadflow_pipeline_moves_refused_total", "code"),
                     width=6,
                 ),
             ),

@@ -9,11 +9,11 @@ from services.ingest.api.documentation import EVENTS_DESCRIPTION, REQUEST_BODY
 from services.ingest.api.schemas import EventsResult, count, result_json
 from services.ingest.domain.outcome import Outcome, Status
 from services.ingest.metrics import API, BODY_BYTES, EVENTS, Fate
-from services.ingest.pacing import Pacer
 from services.ingest.service import Ingest
 from services.ingest.settings import IngestSettings
 from services.ingest.source_book import SourceBook
 from shared.access import KeyRing, Principal, Scope, require
+from shared.access.pacing import Pacer
 from shared.clock import Clock
 from shared.errors import InvalidInput, RateLimited
 from shared.http import problem_responses, read_body
@@ -28,7 +28,7 @@ def events_router(
 ) -> tuple[APIRouter, DirectRoute]:
     """The route by which anybody with a key sends events, and the short way to it."""
     router = APIRouter(tags=["events"])
-    guard = require(Scope.EVENTS_WRITE, keys)
+    guard = require(Scope.EVENTS_WRITE, keys, cost="free")
     pacer = Pacer(settings.key_pace(), clock)
 
     @router.post(

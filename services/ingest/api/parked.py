@@ -121,7 +121,8 @@ class ReplayResult(BaseModel):
 
 def parked_router(repository: ParkedRepository, replay: Replay, *, keys: KeyRing, clock: Clock) -> APIRouter:
     """The routes by which a workspace looks after what could not be placed."""
-    router = APIRouter(prefix="/v1/parked", tags=["parked"], responses=problem_responses(401, 403, 422, 503))
+    router = APIRouter(prefix="/v1/parked", tags=["parked"], responses=problem_responses(401, 403, 422, 429, 503))
+    replayer = Annotated[Principal, Depends(require(Scope.SOURCES_WRITE, keys, cost="dear"))]
     caller_of = Annotated[Principal, Depends(require(Scope.SOURCES_WRITE, keys))]
 
     @router.get("", summary="List elements that became no event")
@@ -148,7 +149,7 @@ def parked_router(repository: ParkedRepository, replay: Replay, *, keys: KeyRing
         " that it would have had: trying twice counts once. What still cannot be placed stays, with the new reason.",
         responses=problem_responses(400, 404),
     )
-    async def try_again(body: ReplayRequest, caller: caller_of) -> ReplayResult:
+    async def try_again(body: ReplayRequest, caller: replayer) -> ReplayResult:
         if body.ids is not None:
             return _result(await replay.by_ids(caller.workspace, body.ids))
         which = ParkedFilter(body.source, body.code)

@@ -81,7 +81,7 @@ def sources_router(repository: SourceRepository, *, keys: KeyRing, sources: Sour
     @router.get(
         "/v1/sources",
         summary="List the webhook sources",
-        responses=problem_responses(401, 403, 503),
+        responses=problem_responses(401, 403, 429, 503),
     )
     async def listed(caller: Annotated[Principal, Depends(guard)]) -> SourceList:
         return SourceList(sources=[_shown(one) for one in await repository.of_workspace(caller.workspace)])

@@ -105,7 +105,7 @@ class Feed(BaseModel):
 
 def feed_router(context: Context, keys: KeyRing, watch: FeedWatch) -> APIRouter:
     """Routes /v1/feed and /v1/stream."""
-    router = APIRouter(prefix="/v1", tags=["feed"], responses=problem_responses(401, 403, 410, 422, 503))
+    router = APIRouter(prefix="/v1", tags=["feed"], responses=problem_responses(401, 403, 410, 422, 429, 503))
     reader = Annotated[Principal, Depends(require(Scope.LEADS_READ, keys))]
 
     async def begin_at(workspace: str, cursor: str | None, begin: Begin) -> int:

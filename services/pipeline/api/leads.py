@@ -79,7 +79,7 @@ class HotQuery(BaseModel):
 
 def leads_router(context: Context, keys: KeyRing, service: PipelineService) -> APIRouter:
     """Routes under /v1/leads."""
-    router = APIRouter(prefix="/v1/leads", tags=["leads"], responses=problem_responses(401, 403, 422, 503))
+    router = APIRouter(prefix="/v1/leads", tags=["leads"], responses=problem_responses(401, 403, 422, 429, 503))
     reader = Annotated[Principal, Depends(require(Scope.LEADS_READ, keys))]
     writer = Annotated[Principal, Depends(require(Scope.PIPELINES_WRITE, keys))]
     book = PipelineBook()

@@ -219,7 +219,8 @@ class ImpactView(BaseModel):
 
 def pipelines_router(context: Context, keys: KeyRing) -> APIRouter:
     """Routes under /v1/pipelines."""
-    router = APIRouter(prefix="/v1/pipelines", tags=["pipelines"], responses=problem_responses(401, 403, 503))
+    router = APIRouter(prefix="/v1/pipelines", tags=["pipelines"], responses=problem_responses(401, 403, 429, 503))
+    looker = Annotated[Principal, Depends(require(Scope.LEADS_READ, keys, cost="dear"))]
     reader = Annotated[Principal, Depends(require(Scope.LEADS_READ, keys))]
     writer = Annotated[Principal, Depends(require(Scope.PIPELINES_WRITE, keys))]
     database, clock = context.database, context.clock
@@ -259,7 +260,7 @@ def pipelines_router(context: Context, keys: KeyRing) -> APIRouter:
         description="Looks at leads page by page and changes nothing; add the counts of all pages.",
         responses=problem_responses(400, 404, 422),
     )
-    async def get_impact(body: ImpactQuery, caller: reader) -> ImpactView:
+    async def get_impact(body: ImpactQuery, caller: looker) -> ImpactView:
         if (body.document is None) == (body.version is None):
             raise InvalidInput("give either a document or a version", code="invalid_value", field="document")
         document, version = body.document, body.version

@@ -103,7 +103,7 @@ def reports_router(context: Context, keys: KeyRing) -> APIRouter:
     router = APIRouter(
         prefix="/v1/reports",
         tags=["reports"],
-        responses={**problem_responses(400, 401, 403, 422, 503), 200: _TWO_FORMS},
+        responses={**problem_responses(400, 401, 403, 422, 429, 503), 200: _TWO_FORMS},
     )
     reader = Annotated[Principal, Depends(require(Scope.LEADS_READ, keys))]
     reports = Reports(context.database, context.clock)

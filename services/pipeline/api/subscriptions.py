@@ -184,8 +184,9 @@ class TestResult(BaseModel):
 def subscriptions_router(context: Context, keys: KeyRing, guard: AddressGuard, sender: Sender) -> APIRouter:
     """Routes under /v1/subscriptions."""
     router = APIRouter(
-        prefix="/v1/subscriptions", tags=["subscriptions"], responses=problem_responses(401, 403, 422, 503)
+        prefix="/v1/subscriptions", tags=["subscriptions"], responses=problem_responses(401, 403, 422, 429, 503)
     )
+    replayer = Annotated[Principal, Depends(require(Scope.SUBSCRIPTIONS_WRITE, keys, cost="dear"))]
     owner = Annotated[Principal, Depends(require(Scope.SUBSCRIPTIONS_WRITE, keys))]
     database, clock = context.database, context.clock
 
@@ -279,7 +280,7 @@ def subscriptions_router(context: Context, keys: KeyRing, guard: AddressGuard, s
         "(`LEADFLOW_PIPELINE_FEED_RETENTION_SECONDS`). A range comes in pages: repeat with `next_cursor`.",
         responses=problem_responses(400, 404),
     )
-    async def replay(subscription_id: UUID, body: ReplayRequest, caller: owner) -> Replay:
+    async def replay(subscription_id: UUID, body: ReplayRequest, caller: replayer) -> Replay:
         place = place_of(body.cursor, ReplayPlace)
         if place is not None:
             done = await subscriptions.replay_on(database, clock, caller.workspace, subscription_id, place=place)

@@ -88,7 +88,7 @@ class _After:
 
 def drafts_router(context: Context, keys: KeyRing) -> APIRouter:
     """Routes under /v1/models/drafts."""
-    router = APIRouter(prefix="/v1/models/drafts", tags=["models"], responses=problem_responses(401, 403, 503))
+    router = APIRouter(prefix="/v1/models/drafts", tags=["models"], responses=problem_responses(401, 403, 429, 503))
     reader = Annotated[Principal, Depends(require(Scope.LEADS_READ, keys))]
     writer = Annotated[Principal, Depends(require(Scope.MODELS_WRITE, keys))]
     database, clock = context.database, context.clock

@@ -20,7 +20,9 @@ from shared.service import Context
 
 def erasures_router(context: Context, keys: KeyRing, scorer: Scorer) -> APIRouter:
     """Routes under /v1/scores that GDPR asks for."""
-    router = APIRouter(prefix="/v1/scores", tags=["scores"], responses=problem_responses(401, 403, 404, 422, 503))
+    router = APIRouter(
+        prefix="/v1/scores", tags=["scores"], responses=problem_responses(401, 403, 404, 422, 429, 503)
+    )
     reader = Annotated[Principal, Depends(require(Scope.LEADS_READ, keys))]
     eraser = Annotated[Principal, Depends(require(Scope.LEADS_ERASE, keys))]
     explainer = Explainer(context.database, context.clock)

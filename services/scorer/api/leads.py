@@ -102,7 +102,9 @@ class EventsQuery(_Query):
 
 def scores_router(context: Context, keys: KeyRing, scorer: Scorer) -> APIRouter:
     """Routes under /v1/scores."""
-    router = APIRouter(prefix="/v1/scores", tags=["scores"], responses=problem_responses(401, 403, 404, 422, 503))
+    router = APIRouter(
+        prefix="/v1/scores", tags=["scores"], responses=problem_responses(401, 403, 404, 422, 429, 503)
+    )
     reader = Annotated[Principal, Depends(require(Scope.LEADS_READ, keys))]
     writer = Annotated[Principal, Depends(require(Scope.SCORES_WRITE, keys))]
     explainer = Explainer(context.database, context.clock)

@@ -144,7 +144,7 @@ class _BeforeDecision:
 
 def models_router(context: Context, keys: KeyRing) -> APIRouter:
     """Routes under /v1/models about versions."""
-    router = APIRouter(prefix="/v1/models", tags=["models"], responses=problem_responses(401, 403, 503))
+    router = APIRouter(prefix="/v1/models", tags=["models"], responses=problem_responses(401, 403, 429, 503))
     reader = Annotated[Principal, Depends(require(Scope.LEADS_READ, keys))]
     writer = Annotated[Principal, Depends(require(Scope.MODELS_WRITE, keys))]
     database, clock = context.database, context.clock

@@ -110,7 +110,7 @@ def shadows_router(context: Context, keys: KeyRing) -> APIRouter:
     router = APIRouter(
         prefix="/v1/models/{version:int}/shadow",
         tags=["models"],
-        responses=problem_responses(401, 403, 404, 422, 503),
+        responses=problem_responses(401, 403, 404, 422, 429, 503),
     )
     reader = Annotated[Principal, Depends(require(Scope.LEADS_READ, keys))]
     writer = Annotated[Principal, Depends(require(Scope.MODELS_WRITE, keys))]

@@ -84,9 +84,9 @@ class SimulationDetail(SimulationSummary):
 
 def simulations_router(context: Context, keys: KeyRing, simulations: Simulations) -> APIRouter:
     """Routes of simulations under /v1/models."""
-    router = APIRouter(prefix="/v1/models", tags=["models"], responses=problem_responses(401, 403, 503))
+    router = APIRouter(prefix="/v1/models", tags=["models"], responses=problem_responses(401, 403, 429, 503))
     reader = Annotated[Principal, Depends(require(Scope.LEADS_READ, keys))]
-    writer = Annotated[Principal, Depends(require(Scope.MODELS_WRITE, keys))]
+    writer = Annotated[Principal, Depends(require(Scope.MODELS_WRITE, keys, cost="dear"))]
 
     @router.post(
         "/simulate",

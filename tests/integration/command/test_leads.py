@@ -13,6 +13,7 @@ from shared.clock import SystemClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
 from shared.db.reach import ALL_WORKSPACES
+from shared.events.json import Json
 from shared.events.topics import ENGAGEMENT_EVENTS, LEAD_SCORES
 from shared.log.dead_letter import DeadLetter
 from shared.log.letter_sealing import set_aside
@@ -28,7 +29,7 @@ KEY = b64encode(bytes(range(32))).decode()
 
 async def count(database: Database, *ids: str, email: str = EMAIL) -> None:
     clock = SystemClock()
-    document = {"model": "test", "scores": {"engagement": {"rules": [a_rule()]}}}
+    document: Json = {"model": "test", "scores": {"engagement": {"rules": [a_rule()]}}}
     await models.publish(database, clock, "default", document, by="test", reason="test")
     events = [an_event(id_, email=email) for id_ in ids]
     await Scorer(database, Outbox("scorer"), clock).count(events, reach=ALL_WORKSPACES)
@@ -139,4 +140,4 @@ async def test_what_a_backup_brings_back_is_erased_again(
 async def test_whom_to_erase_must_be_clear(invoke: Invoke, arguments: tuple[str, ...], words: str) -> None:
     done = await invoke("leads", "erase", *arguments, "--yes")
 
-    assert (done.exit_code, words in done.output) == (1, True)
+    assert (done.exit_code, words in f"{done.output}{done.exception}") == (1, True)

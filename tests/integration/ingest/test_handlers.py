@@ -11,7 +11,9 @@ from shared.db.engine import Database
 from shared.errors import DatabaseUnavailable
 from shared.events.codec import encode
 from shared.events.topics import ALL_TOPICS, PARKED_ELEMENTS
+from shared.log.dead_letter import stored_letter
 from shared.log.embedded import EmbeddedLog
+from shared.log.letter_sealing import opened_letter
 from shared.log.protocol import Partition, ReceivedRecord
 from tests.support.ingesting import NOON
 from tests.support.messages import an_event
@@ -56,7 +58,7 @@ async def test_what_cannot_be_stored_is_dead_lettered_and_its_neighbours_are_sto
     async with log.consume([f"{PARKED_ELEMENTS.name}-dlq"], group="people", member="me") as consumer:
         (letter,) = await consumer.poll(max_records=10, timeout_seconds=5)
     await log.stop()
-    assert letter.value == poison
+    assert (await opened_letter(database, stored_letter(letter))).record.value == poison
     assert len(await repository.page("default", ParkedFilter(), limit=10)) == 1
 
 

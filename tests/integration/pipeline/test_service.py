@@ -14,6 +14,8 @@ from shared.events.codec import encode
 from shared.events.envelope import Message
 from shared.events.stages import LeadQualificationReopened, LeadStageChanged, LeadStalled
 from shared.events.thresholds import LeadThresholdEntered
+from shared.log.dead_letter import stored_letter
+from shared.log.letter_sealing import opened_letter
 from tests.integration.pipeline.conftest import PipelineHarness
 from tests.support.pipeline import (
     LEAD,
@@ -327,7 +329,8 @@ async def test_poison_is_kept_aside_and_its_neighbours_count(pipeline: PipelineH
     assert "threshold_entered" in await pipeline.emitted_types()
     async with pipeline.log.consume(["lead-scores-dlq"], group="people", member="a person") as reader:
         kept = await reader.poll(max_records=10, timeout_seconds=5)
-    assert [record.value for record in kept] == [poison]
+    letters = [await opened_letter(pipeline.database, stored_letter(record)) for record in kept]
+    assert [letter.record.value for letter in letters] == [poison]
 
 
 async def test_a_verdict_that_lapses_is_told_at_its_moment_even_after_downtime(pipeline: PipelineHarness) -> None:

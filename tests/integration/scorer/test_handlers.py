@@ -14,7 +14,9 @@ from shared.db.outbox import Outbox
 from shared.db.reach import ALL_WORKSPACES
 from shared.events.codec import encode
 from shared.events.topics import ALL_TOPICS, ENGAGEMENT_EVENTS
+from shared.log.dead_letter import stored_letter
 from shared.log.embedded import EmbeddedLog
+from shared.log.letter_sealing import opened_letter
 from shared.log.protocol import Partition, ReceivedRecord
 from tests.support.messages import NOON, an_event
 
@@ -67,6 +69,6 @@ async def test_poison_is_kept_aside_and_its_neighbours_count(
         assert [row.event_id for row in counted] == ["a", "b"]
     async with log.consume([f"{ENGAGEMENT_EVENTS.name}-dlq"], group="people", member="me") as consumer:
         (letter,) = await consumer.poll(max_records=10, timeout_seconds=5)
-    assert letter.value == poison
+    assert (await opened_letter(database, stored_letter(letter))).record.value == poison
     assert letter.headers["dead-letter-offset"] == b"1"
     assert letter.headers["dead-letter-reason"] in {b"invalid_message", b"not_storable"}

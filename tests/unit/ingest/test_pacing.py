@@ -2,10 +2,11 @@
 
 import pytest
 
-from services.ingest import pacing
-from services.ingest.domain.token_bucket import Pace
-from services.ingest.pacing import COMES_AGAIN_AFTER_429, COMES_AGAIN_AFTER_503, COMES_ONCE, Pacer, admit_webhook
+from services.ingest.pacing import COMES_AGAIN_AFTER_429, COMES_AGAIN_AFTER_503, COMES_ONCE, admit_webhook
 from services.ingest.sources.registry import KINDS
+from shared.access import pacing
+from shared.access.pacing import Pacer
+from shared.access.token_bucket import Pace
 from shared.clock import ManualClock
 from shared.errors import RateLimited, TransientError
 from tests.support.ingesting import NOON

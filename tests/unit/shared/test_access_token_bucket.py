@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.domain.token_bucket import Bucket, Pace, is_full, take
+from shared.access.token_bucket import Bucket, Pace, is_full, take
 
 PACES = st.builds(Pace, per_second=st.floats(0.1, 1000), burst=st.integers(1, 50))
 
