@@ -232,7 +232,8 @@ async def test_a_first_attempt_is_timed_only_at_a_receiver_that_has_been_well(ho
         async with hooked.database.transaction(ALL_WORKSPACES) as connection:
             claimed = await repository.claim(connection, lease, Room(10, 10, 10, {}))
             await repository.release(connection, lease.holder)
-        return [item.told_at and hooked.clock.now() - item.told_at for item in claimed]
+        now = hooked.clock.now()
+        return [None if item.told_at is None else now - item.told_at for item in claimed]
 
     subscription = await subscribe(hooked, "https://example.com/hook")
     await tell(hooked, LEADS[:1])
