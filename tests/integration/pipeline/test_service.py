@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import text
 
+from services.pipeline import history_data
 from services.pipeline.domain.stages import Move
 from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput, Refused, TransientError
@@ -37,13 +38,18 @@ HOUR = timedelta(hours=1)
 
 
 async def history(pipeline: PipelineHarness, table: str, lead: str = LEAD) -> list[str]:
-    column = "kind" if table == "timeline" else "data ->> 'to_stage'"
+    """The kinds of a lead's timeline, or the stages that it came to, in order."""
     async with pipeline.database.transaction(ALL_WORKSPACES) as connection:
         rows = await connection.execute(
-            text(f"SELECT {column} AS it FROM pipeline.{table} WHERE lead_id = CAST(:lead AS uuid) ORDER BY at, id"),
+            text(
+                f"SELECT *, data::text AS stored FROM pipeline.{table} WHERE lead_id = CAST(:lead AS uuid) ORDER BY at, id"
+            ),
             {"lead": lead},
         )
-        return [row.it for row in rows]
+        if table == "timeline":
+            return [row.kind for row in rows]
+        opened = await history_data.opened(connection, [row.stored for row in rows])
+        return [str(data["to_stage"]) for data in opened]
 
 
 async def test_a_lead_that_enters_a_threshold_is_told_and_moved(pipeline: PipelineHarness) -> None:
