@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.ledger import Outcome
-from tests.faults.scenarios import Run, f1_kills, f2_failpoints
+from tests.faults.scenarios import Run, f2_failpoints
 from tests.faults.servers import Postgres, Servers
 from tests.faults.story import Size
 from tests.faults.world import Plan
@@ -33,13 +32,3 @@ async def test_death_at_every_failpoint_loses_nothing_and_repeats_nothing(
 
     assert here.violations == []
     assert [process.deaths_at_failpoints for process in here.supervisor.processes] == [1, 4, 3]
-
-
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("log", ["embedded"], indirect=True)
-async def test_kills_at_any_time_lose_nothing_and_repeat_nothing(log: str, servers: Servers, tmp_path: Path) -> None:
-    here = await f1_kills(Run(Plan(log, seed=7), servers, tmp_path / "world", Size(300, 30), faults=4))
-
-    assert here.violations == []
-    assert here.ledger.ids(Outcome.OK)
-    assert sum(process.exits.count(-9) for process in here.supervisor.processes) == 4
