@@ -95,11 +95,18 @@ async def f1_kills(run: Run) -> World:
             for share in _shares(run.faults):
                 await _reached(here, run, share)
                 victim = here.random.choice(here.supervisor.processes)
-                await _comes(lambda: victim.alive, "the victim lives")  # noqa: B023 - awaited right here
-                victim.kill()
+                await _killed(victim)
         here.notes.append(f"{run.faults} kills")
         await judge(here)
     return here
+
+
+async def _killed(victim: Process) -> None:
+    """Return when it has died of it, and was started again."""
+    await _comes(lambda: victim.alive, "the victim lives")
+    deaths = len(victim.exits)
+    victim.kill()
+    await _comes(lambda: len(victim.exits) > deaths, "the victim is dead")
 
 
 # Which process dies where; (e) needs a rebalance, which a second scorer brings.
@@ -351,7 +358,7 @@ async def f9_duplicates(run: Run) -> World:
         async with _while_sending(here, here.send(events(here.random, run.size), copies=4)):
             for share in _shares(run.faults):
                 await _reached(here, run, share)
-                here.random.choice(here.supervisor.of("scorer")).kill()
+                await _killed(here.random.choice(here.supervisor.of("scorer")))
         sent = sum(len(entry.attempts) for entry in here.ledger.entries.values())
         here.notes.append(f"{sent} sent for {len(here.ledger.entries)} events")
         await judge(here)

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.ledger import Outcome
-from tests.faults.scenarios import Run, f1_kills, f2_failpoints
+from tests.faults.scenarios import Run, f2_failpoints
 from tests.faults.servers import Postgres, Servers
 from tests.faults.story import Size
 from tests.faults.world import Plan
@@ -13,28 +12,23 @@ from tests.support.kafka_broker import KafkaBroker
 from tests.support.postgres import PostgresServer
 
 
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("log", ["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
-async def test_death_at_every_failpoint_loses_nothing_and_repeats_nothing(
-    log: str, postgres_server: PostgresServer, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    broker: KafkaBroker | None = request.getfixturevalue("kafka_broker") if log == "kafka" else None
-    servers = Servers(Postgres(tmp_path), postgres_server, broker)
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+def log(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
 
+
+@pytest.fixture
+def servers(log: str, postgres_server: PostgresServer, request: pytest.FixtureRequest, tmp_path: Path) -> Servers:
+    broker: KafkaBroker | None = request.getfixturevalue("kafka_broker") if log == "kafka" else None
+    return Servers(Postgres(tmp_path), postgres_server, broker)
+
+
+@pytest.mark.timeout(900)
+async def test_death_at_every_failpoint_loses_nothing_and_repeats_nothing(
+    log: str, servers: Servers, tmp_path: Path
+) -> None:
     here = await f2_failpoints(Run(Plan(log, seed=2), servers, tmp_path / "world", Size(100, 20), faults=1))
 
     assert here.violations == []
     assert [process.deaths_at_failpoints for process in here.supervisor.processes] == [1, 4, 3]
-
-
-@pytest.mark.timeout(900)
-async def test_kills_at_any_time_lose_nothing_and_repeat_nothing(
-    postgres_server: PostgresServer, tmp_path: Path
-) -> None:
-    servers = Servers(Postgres(tmp_path), postgres_server, None)
-
-    here = await f1_kills(Run(Plan("embedded", seed=7), servers, tmp_path / "world", Size(300, 30), faults=4))
-
-    assert here.violations == []
-    assert here.ledger.ids(Outcome.OK)
-    assert sum(process.exits.count(-9) for process in here.supervisor.processes) == 4
