@@ -42,7 +42,8 @@ async def history(pipeline: PipelineHarness, table: str, lead: str = LEAD) -> li
     async with pipeline.database.transaction(ALL_WORKSPACES) as connection:
         rows = await connection.execute(
             text(
-                f"SELECT *, data::text AS stored FROM pipeline.{table} WHERE lead_id = CAST(:lead AS uuid) ORDER BY at, id"
+                f"""SELECT *, data::text AS stored FROM pipeline.{table}
+                    WHERE lead_id = CAST(:lead AS uuid) ORDER BY at, id"""
             ),
             {"lead": lead},
         )
