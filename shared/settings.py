@@ -154,6 +154,9 @@ class Settings(EnvironmentSettings):
         5.0, description="Replays, simulations and looks at every lead that one key may ask for, for ever; else 429."
     )
     key_dear_burst_requests: int = Field(100, ge=1, description="Those that one key may ask for after a rest.")
+    most_keys: int = Field(
+        1_000, ge=1, description="API keys of a workspace that still open something; `leadflow keys` makes no more."
+    )
     host: str = Field("127.0.0.1", description="Address that the HTTP server binds.")
     port: int = Field(8080, ge=0, le=65535, description="Port that the HTTP server binds; 0 picks a free one.")
     shutdown_timeout_seconds: PositiveSeconds = Field(

@@ -13,6 +13,7 @@ from services.command.runtime import database, run_async
 from services.scorer import model_repository, models
 from services.scorer.domain.document import parse_model
 from services.scorer.model_repository import Draft, PublishedModel
+from services.scorer.settings import ScorerSettings
 from shared.clock import SystemClock
 from shared.documents.reading import NAME
 from shared.documents.yaml_text import write_yaml
@@ -24,7 +25,6 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Drafts of mo
 Name = Annotated[str, typer.Argument(help="Name of the draft.")]
 File = Annotated[Path, typer.Argument(help="Model document, YAML or JSON.", exists=True, dir_okay=False)]
 Workspace = Annotated[str, typer.Option(help="Workspace.")]
-_MOST_LISTED = 100
 
 
 @app.command()
@@ -38,7 +38,10 @@ def save(name: Name, file: File, workspace: Workspace = "default") -> None:
         if not NAME.fullmatch(name):
             raise InvalidInput(f"{name} is no name: up to 64 letters, digits, `_`, `-`, `.`, the first no sign")
         async with database(Settings()) as opened:
-            return await models.save_draft(opened, SystemClock(), workspace, name, document, by=getpass.getuser())
+            most = ScorerSettings().most_drafts
+            return await models.save_draft(
+                opened, SystemClock(), workspace, name, document, by=getpass.getuser(), most=most
+            )
 
     faults = _faults(run_async(work()))
     for fault in faults:
@@ -52,7 +55,7 @@ def list_drafts(workspace: Workspace = "default") -> None:
 
     async def work() -> list[Draft]:
         async with database(Settings()) as opened, opened.transaction(workspace) as connection:
-            return await model_repository.drafts_of(connection, workspace, limit=_MOST_LISTED)
+            return await model_repository.drafts_of(connection, workspace)
 
     table = Table("name", "valid", "changed", "by")
     for draft in run_async(work()):
@@ -84,7 +87,14 @@ def publish(
     async def work() -> PublishedModel:
         async with database(Settings()) as opened:
             return await models.publish_draft(
-                opened, SystemClock(), workspace, name, by=getpass.getuser(), reason=reason, activate=activate
+                opened,
+                SystemClock(),
+                workspace,
+                name,
+                by=getpass.getuser(),
+                reason=reason,
+                activate=activate,
+                most=ScorerSettings().most_model_versions,
             )
 
     published = run_async(work())

@@ -30,9 +30,15 @@ def create(
     async def work() -> NewKey:
         now = SystemClock().now()
         expires_at = now + timedelta(days=expires_in_days) if expires_in_days else None
-        async with database(Settings()) as opened:
+        settings = Settings()
+        async with database(settings) as opened:
             return await KeyRepository(opened).create(
-                workspace, name=name, scopes=scope or [Scope.EVENTS_WRITE], now=now, expires_at=expires_at
+                workspace,
+                name=name,
+                scopes=scope or [Scope.EVENTS_WRITE],
+                now=now,
+                expires_at=expires_at,
+                most=settings.most_keys,
             )
 
     key = run_async(work())

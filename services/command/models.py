@@ -25,6 +25,7 @@ from services.scorer.domain.document import parse_model
 from services.scorer.domain.model_diff import differences
 from services.scorer.domain.model_schema import model_schema
 from services.scorer.model_repository import Activation, Choice, PublishedModel
+from services.scorer.settings import ScorerSettings
 from shared.clock import SystemClock
 from shared.documents.yaml_text import write_yaml
 from shared.errors import InvalidInput, LeadflowError
@@ -84,6 +85,7 @@ def publish(
                 by=getpass.getuser(),
                 reason=reason,
                 activate=activate,
+                most=ScorerSettings().most_model_versions,
             )
 
     published = run_async(work())

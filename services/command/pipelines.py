@@ -20,6 +20,7 @@ from services.pipeline.domain.impact import Impact, Summary
 from services.pipeline.domain.mermaid import mermaid
 from services.pipeline.domain.svg import svg
 from services.pipeline.impacts import impact_page
+from services.pipeline.settings import PipelineSettings
 from shared.clock import SystemClock
 from shared.db.engine import Database
 from shared.documents.yaml_text import read_yaml
@@ -70,6 +71,7 @@ def publish(
                 by=getpass.getuser(),
                 reason=reason,
                 activate=activate,
+                most=PipelineSettings().most_pipeline_versions,
             )
 
     published = run_async(work())

@@ -11,6 +11,7 @@ from rich.table import Table
 from services.command.runtime import database, run_async
 from services.ingest.new_source import SourceChange, SourceRequest, changed_source, new_source, with_new_secret
 from services.ingest.repository import SourceRepository
+from services.ingest.settings import IngestSettings
 from services.ingest.source_file import applied, parse_source_file
 from services.ingest.sources.kind import Source
 from services.ingest.sources.registry import KINDS
@@ -61,7 +62,7 @@ def create(  # noqa: PLR0917 - typer reads options from parameters
         now = SystemClock().now()
         source = new_source(request, workspace=workspace, now=now)
         async with database(Settings()) as opened:
-            await SourceRepository(opened).create(source, now=now)
+            await SourceRepository(opened).create(source, now=now, most=IngestSettings().most_sources)
         return source
 
     source = run_async(work())
@@ -159,7 +160,7 @@ async def _apply(sources: SourceRepository, request: SourceRequest, workspace: s
     known = {source.id: source for source in await sources.of_workspace(workspace)}.get(request.id)
     wanted = applied(request, known, workspace=workspace, now=now)
     if known is None:
-        await sources.create(wanted, now=now)
+        await sources.create(wanted, now=now, most=IngestSettings().most_sources)
         return f"{wanted.id} is new: /v1/webhooks/{wanted.id}"
     if wanted == known:
         return f"{wanted.id} is as it was"

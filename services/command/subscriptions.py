@@ -50,7 +50,8 @@ def create(
     async def work() -> Subscription:
         wish = Wish(url, event_type or (), _filter(where or []), description)
         async with database(Settings()) as opened:
-            return await subscriptions.create(opened, SystemClock(), _guard(), workspace, wish)
+            most = PipelineSettings().most_subscriptions
+            return await subscriptions.create(opened, SystemClock(), _guard(), workspace, wish, most=most)
 
     created = run_async(work())
     print(f"{created.id}\n{created.secrets[0].text}")

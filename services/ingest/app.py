@@ -67,7 +67,13 @@ def build(context: Context, settings: IngestSettings, keys: KeyRing) -> Service:
         routers=(
             events,
             webhooks,
-            sources_router(SourceRepository(context.database), keys=keys, sources=sources, clock=clock),
+            sources_router(
+                SourceRepository(context.database),
+                keys=keys,
+                sources=sources,
+                clock=clock,
+                most=settings.most_sources,
+            ),
             parked_router(parked, replay_of(context, settings, ingest), keys=keys, clock=clock),
         ),
         tasks={

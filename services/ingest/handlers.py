@@ -6,12 +6,12 @@ from services.ingest.parked_repository import ParkedRepository
 from shared.clock import Clock
 from shared.db.engine import Database
 from shared.errors import InvalidInput
-from shared.events.codec import decode
 from shared.events.json import JsonLimits, json_faults
 from shared.events.parked import ElementParked
 from shared.events.topics import PARKED_ELEMENTS
 from shared.log.dead_letter import sort_out
 from shared.log.letter_sealing import set_aside
+from shared.log.messages import message_of
 from shared.log.protocol import Log, ReceivedRecord
 from shared.observability import tracing
 from shared.observability.tracing import TraceContext
@@ -39,7 +39,7 @@ class Handlers:
 
 def read(record: ReceivedRecord) -> ElementParked:
     """The element in a record. Raises InvalidInput for what is none, or could not be stored."""
-    message = decode(record.value)
+    message = message_of(record)
     if not isinstance(message, ElementParked):
         raise InvalidInput(f"{message.type} does not belong here", code="wrong_type", field="type")
     for path, reason in json_faults(message.model_dump(mode="json", exclude={"data": {"body"}}), _STORABLE):

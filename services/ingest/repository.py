@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ingest.sources.kind import Secret, Source
 from shared.db.engine import Database
+from shared.db.quota import Quota
 from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput
 
@@ -31,6 +32,12 @@ _UPDATE_MEANING = text(
     "UPDATE ingest.source SET event_names = CAST(:event_names AS jsonb), public_url = :public_url,"
     " time_zone = :time_zone WHERE id = :id"
 )
+_QUOTA = Quota(
+    things="webhook sources",
+    code="too_many_sources",
+    count="SELECT count(*) FROM ingest.source WHERE workspace = :workspace",
+    remedy="they stay for good, so raise LEADFLOW_INGEST_MOST_SOURCES",
+)
 
 
 class SourceRepository:
@@ -39,8 +46,10 @@ class SourceRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, source: Source, *, now: datetime) -> None:
-        """Store a new source. Raises InvalidInput(conflict) when the id is taken, in whatever workspace."""
+    async def create(self, source: Source, *, now: datetime, most: int | None = None) -> None:
+        """Store a new source. Raises Refused when its workspace has `most`, and InvalidInput(conflict) when the id
+        is taken, in whatever workspace.
+        """
         row = {
             "id": source.id,
             "workspace": source.workspace,
@@ -54,6 +63,7 @@ class SourceRepository:
         }
         try:
             async with self._database.transaction(source.workspace) as connection:
+                await _QUOTA.admit_one(connection, source.workspace, most=most)
                 await connection.execute(_INSERT, row)
         except IntegrityError as error:
             raise InvalidInput("this id is taken", code="conflict", field="id") from error

@@ -25,6 +25,7 @@ from shared.events.engagement import EngagementAccepted, EngagementEvent, identi
 from shared.events.json import Json, JsonLimits, parse_json
 from shared.events.topics import ENGAGEMENT_EVENTS
 from shared.failpoints import reach
+from shared.log.messages import WORKSPACE_HEADER
 from shared.log.protocol import Record
 from shared.observability import tracing
 from shared.observability.tracing import TraceContext
@@ -314,7 +315,7 @@ def _sending(source_label: str) -> Iterator[TraceContext]:
 
 
 def _headers(workspace: str, trace: TraceContext) -> dict[str, bytes]:
-    return {"content-type": _CONTENT_TYPE, "workspace": workspace.encode(), tracing.HEADER: trace.encode()}
+    return {"content-type": _CONTENT_TYPE, WORKSPACE_HEADER: workspace.encode(), tracing.HEADER: trace.encode()}
 
 
 def _drafts_by(names_of: NamesOf) -> DraftOf:

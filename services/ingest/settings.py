@@ -48,6 +48,9 @@ class IngestSettings(EnvironmentSettings):
     source_burst_requests: _Count = Field(
         10_000, description="Webhooks that one source may send at once after a rest."
     )
+    most_sources: _Count = Field(
+        1_000, description="Webhook sources of a workspace; one more is refused with `too_many_sources`."
+    )
     json_depth: _Count = Field(32, description="Deepest nesting within one event.")
     json_keys: _Count = Field(256, description="Most keys of one object within an event.")
     json_items: _Count = Field(500, description="Most items of one list within an event.")

@@ -83,8 +83,8 @@ def build(context: Context, settings: PipelineSettings, keys: KeyRing) -> Servic
         name="pipeline",
         routers=(
             leads_router(context, keys, service),
-            pipelines_router(context, keys),
-            subscriptions_router(context, keys, guard, sender),
+            pipelines_router(context, keys, most_versions=settings.most_pipeline_versions),
+            subscriptions_router(context, keys, guard, sender, most=settings.most_subscriptions),
             feed_router(context, keys, watch),
             reports_router(context, keys),
         ),

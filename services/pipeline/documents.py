@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Final
 
 from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,8 +13,16 @@ from services.pipeline.document_repository import Activation, PublishedDocument
 from services.pipeline.domain.document import Pipeline, parse_pipeline
 from shared.clock import Clock
 from shared.db.engine import Database
+from shared.db.quota import Quota
 from shared.errors import InvalidInput, Refused
 from shared.events.json import Json
+
+_PIPELINES: Final = Quota(
+    things="published pipelines",
+    code="too_many_pipelines",
+    count="SELECT count(*) FROM pipeline.document WHERE workspace = :workspace",
+    remedy="they stay for good, so raise LEADFLOW_PIPELINE_MOST_PIPELINE_VERSIONS",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +59,20 @@ class PipelineBook:
 
 
 async def publish(
-    database: Database, clock: Clock, workspace: str, document: Json, *, by: str, reason: str, activate: bool = True
+    database: Database,
+    clock: Clock,
+    workspace: str,
+    document: Json,
+    *,
+    by: str,
+    reason: str,
+    activate: bool = True,
+    most: int | None = None,
 ) -> PublishedDocument:
     """Publish `document` as the workspace's next version, and let it count unless told otherwise.
 
     It moves nobody by itself. The same document as the newest version is that version again. Raises
-    InvalidDocument with every fault.
+    InvalidDocument with every fault, Refused when there are `most` versions.
     """
     pipeline = parse_pipeline(document)
     digest = sha256(to_json(document)).digest()
@@ -64,6 +81,7 @@ async def publish(
         newest = await document_repository.newest(connection, workspace)
         version = newest[0] if newest else 0
         if newest is None or newest[1] != digest:
+            await _PIPELINES.admit_one(connection, workspace, most=most)
             version += 1
             draft = PublishedDocument(
                 workspace=workspace,

@@ -8,12 +8,12 @@ from services.pipeline.service import PipelineService, Received, ScorerMessage
 from shared.clock import Clock
 from shared.db.engine import Database
 from shared.errors import InvalidInput
-from shared.events.codec import decode
 from shared.events.json import STORABLE, json_faults, parse_json
 from shared.events.scores import LeadErased, LeadEventsRecorded, LeadMerged, LeadScoreChanged, LeadUnmerged
 from shared.events.topics import LEAD_SCORES
 from shared.log.dead_letter import sort_out
 from shared.log.letter_sealing import set_aside
+from shared.log.messages import message_of
 from shared.log.protocol import Log, ReceivedRecord
 from shared.observability import tracing
 
@@ -38,7 +38,7 @@ class Handlers:
 
 def read(record: ReceivedRecord) -> Received:
     """The message in a record. Raises InvalidInput for what is none of the scorer's, or cannot be stored."""
-    message = decode(record.value)
+    message = message_of(record)
     if not isinstance(message, LeadEventsRecorded | LeadScoreChanged | LeadMerged | LeadUnmerged | LeadErased):
         raise InvalidInput(f"{message.type} does not belong here", code="wrong_type", field="type")
     _check_ids(message)

@@ -50,6 +50,12 @@ class PipelineSettings(EnvironmentSettings):
         default=False,
         description="Deliver to private, loopback and other non-public addresses, on any port: for demos and tests.",
     )
+    most_pipeline_versions: int = Field(
+        10_000, ge=1, description="Published pipelines of a workspace; one more is refused with `too_many_pipelines`."
+    )
+    most_subscriptions: int = Field(
+        200, ge=1, description="Subscriptions of a workspace; one more is refused with `too_many_subscriptions`."
+    )
     webhook_allow_http: bool = Field(default=False, description="Deliver to http:// URLs: for demos and tests.")
 
     @model_validator(mode="after")

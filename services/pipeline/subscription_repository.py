@@ -138,12 +138,6 @@ async def insert(connection: AsyncConnection, subscription: Subscription) -> Non
     )
 
 
-async def count(connection: AsyncConnection, workspace: str) -> int:
-    """How many subscriptions a workspace has."""
-    query = text("SELECT count(*) FROM pipeline.subscription WHERE workspace = :workspace")
-    return int(await connection.scalar(query, {"workspace": workspace}) or 0)
-
-
 async def enabled_of(connection: AsyncConnection, workspaces: Iterable[str]) -> Mapping[str, Sequence[Subscription]]:
     """The enabled subscriptions of each workspace."""
     rows = await connection.execute(

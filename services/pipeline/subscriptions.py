@@ -27,14 +27,20 @@ from services.pipeline.subscription_repository import (
 )
 from shared.clock import Clock
 from shared.db.engine import Database
-from shared.errors import InvalidInput, Refused
+from shared.db.quota import Quota
+from shared.errors import InvalidInput
 from shared.events.json import Json
 from shared.observability import tracing
 
-MOST_SUBSCRIPTIONS: Final = 200
 REPLAY_PAGE: Final = 1_000
 BY_OWNER: Final = "its owner disabled it"
 _DELETED_AT_ONCE: Final = 5_000
+_SUBSCRIPTIONS: Final = Quota(
+    things="subscriptions",
+    code="too_many_subscriptions",
+    count="SELECT count(*) FROM pipeline.subscription WHERE workspace = :workspace",
+    remedy="delete one, or raise LEADFLOW_PIPELINE_MOST_SUBSCRIPTIONS",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +71,13 @@ class Tested:
     answer: Answer
 
 
-async def create(database: Database, clock: Clock, guard: AddressGuard, workspace: str, wish: Wish) -> Subscription:
+async def create(
+    database: Database, clock: Clock, guard: AddressGuard, workspace: str, wish: Wish, *, most: int | None = None
+) -> Subscription:
     """A new subscription with a new secret: the only moment to show it.
 
-    Raises AddressRefused, InvalidDocument (filter), InvalidInput for an unknown event type, Refused for one
-    subscription too many.
+    Raises AddressRefused, InvalidDocument (filter), InvalidInput for an unknown event type, Refused when
+    there are `most` subscriptions.
     """
     guard.check_url(wish.url)
     subscription = Subscription(
@@ -85,10 +93,7 @@ async def create(database: Database, clock: Clock, guard: AddressGuard, workspac
         created_at=clock.now(),
     )
     async with database.transaction(workspace) as connection:
-        if await subscription_repository.count(connection, workspace) >= MOST_SUBSCRIPTIONS:
-            raise Refused(
-                f"a workspace has {MOST_SUBSCRIPTIONS} subscriptions at most", code="too_many_subscriptions"
-            )
+        await _SUBSCRIPTIONS.admit_one(connection, workspace, most=most)
         await subscription_repository.insert(connection, subscription)
     return subscription
 

@@ -34,7 +34,12 @@ def build(context: Context, settings: ScorerSettings, keys: KeyRing) -> Service:
     """The scorer, ready to run. `keys` is the process's: whoever runs the process keeps it fresh."""
     outbox = Outbox("scorer")
     scorer = Scorer(context.database, outbox, context.clock)
-    simulations = Simulations(context.database, context.clock, processes=settings.simulation_processes)
+    simulations = Simulations(
+        context.database,
+        context.clock,
+        processes=settings.simulation_processes,
+        most=settings.most_waiting_simulations,
+    )
     handlers = Handlers(scorer, context.log, context.clock, context.database)
     consumer = ConsumerTask(
         context, (ENGAGEMENT_EVENTS,), group=GROUP, handle=handlers.handle, max_records=settings.batch_size
@@ -60,8 +65,10 @@ def build(context: Context, settings: ScorerSettings, keys: KeyRing) -> Service:
     return Service(
         name="scorer",
         routers=(
-            models_router(context, keys),
-            drafts_router(context, keys),
+            models_router(context, keys, most_versions=settings.most_model_versions),
+            drafts_router(
+                context, keys, most_drafts=settings.most_drafts, most_versions=settings.most_model_versions
+            ),
             shadows_router(context, keys),
             simulations_router(context, keys, simulations),
             scores_router(context, keys, scorer),

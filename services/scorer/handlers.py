@@ -11,7 +11,6 @@ from shared.clock import Clock
 from shared.db.engine import Database
 from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput
-from shared.events.codec import decode
 from shared.events.engagement import EngagementAccepted
 from shared.events.json import STORABLE, json_faults
 from shared.events.topics import ENGAGEMENT_EVENTS
@@ -19,6 +18,7 @@ from shared.log import handled
 from shared.log.dead_letter import DeadLetter, sort_out
 from shared.log.handled import Fate
 from shared.log.letter_sealing import set_aside
+from shared.log.messages import message_of
 from shared.log.protocol import Log, ReceivedRecord
 from shared.observability import tracing
 from shared.observability.tracing import TraceContext
@@ -64,7 +64,7 @@ def _in_the_books(records: Sequence[ReceivedRecord], letters: Sequence[DeadLette
 
 def read(record: ReceivedRecord) -> EngagementAccepted:
     """The event in a record. Raises InvalidInput for what is none, or could not be stored exactly."""
-    message = decode(record.value)
+    message = message_of(record)
     if not isinstance(message, EngagementAccepted):
         raise InvalidInput(f"{message.type} does not belong here", code="wrong_type", field="type")
     event = message.data

@@ -67,20 +67,18 @@ async def lock_choice(connection: AsyncConnection, workspace: str) -> None:
     )
 
 
-async def publish(connection: AsyncConnection, model: PublishedModel, digest: bytes) -> int:
-    """Store a version after the newest; the same document as the newest is that version again."""
-    await lock_choice(connection, model.workspace)
-    newest = (
-        await connection.execute(
-            text(
-                "SELECT version, digest FROM scorer.model WHERE workspace = :workspace ORDER BY version DESC LIMIT 1"
-            ),
-            {"workspace": model.workspace},
-        )
-    ).one_or_none()
-    if newest is not None and newest.digest == digest:
-        return int(newest.version)
-    version = 1 if newest is None else int(newest.version) + 1
+async def newest(connection: AsyncConnection, workspace: str) -> tuple[int, bytes] | None:
+    """Number and digest of the newest version."""
+    rows = await connection.execute(
+        text("SELECT version, digest FROM scorer.model WHERE workspace = :workspace ORDER BY version DESC LIMIT 1"),
+        {"workspace": workspace},
+    )
+    row = rows.one_or_none()
+    return None if row is None else (row.version, bytes(row.digest))
+
+
+async def insert(connection: AsyncConnection, model: PublishedModel, digest: bytes) -> None:
+    """Store a version; the caller holds the lock on the choice."""
     await connection.execute(
         text("""
             INSERT INTO scorer.model (workspace, version, name, document, digest, published_at, published_by, reason)
@@ -88,7 +86,7 @@ async def publish(connection: AsyncConnection, model: PublishedModel, digest: by
         """),
         {
             "workspace": model.workspace,
-            "version": version,
+            "version": model.version,
             "name": model.name,
             "document": to_json(model.document).decode(),
             "digest": digest,
@@ -97,7 +95,6 @@ async def publish(connection: AsyncConnection, model: PublishedModel, digest: by
             "reason": model.reason,
         },
     )
-    return version
 
 
 async def activate(
@@ -175,7 +172,7 @@ async def draft_of(connection: AsyncConnection, workspace: str, name: str) -> Dr
 
 
 async def drafts_of(
-    connection: AsyncConnection, workspace: str, *, after: str | None = None, limit: int
+    connection: AsyncConnection, workspace: str, *, after: str | None = None, limit: int | None = None
 ) -> list[Draft]:
     """Drafts by name; with `after`, those whose names come later than that one."""
     rows = await connection.execute(

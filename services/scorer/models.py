@@ -15,11 +15,23 @@ from services.scorer.model_repository import Choice, Draft, PublishedModel
 from services.scorer.shadow_repository import ShadowRun
 from shared.clock import Clock
 from shared.db.engine import Database
+from shared.db.quota import Quota
 from shared.errors import InvalidInput, Refused
 from shared.events.json import Json
 
+_MODELS: Final = Quota(
+    things="published models",
+    code="too_many_models",
+    count="SELECT count(*) FROM scorer.model WHERE workspace = :workspace",
+    remedy="they stay for good, so raise LEADFLOW_SCORER_MOST_MODEL_VERSIONS",
+)
 # Drafts are work in progress of a few people; what shall last is published, or lies in their repository.
-_MOST_DRAFTS: Final = 100
+_DRAFTS: Final = Quota(
+    things="drafts",
+    code="too_many_drafts",
+    count="SELECT count(*) FROM scorer.draft WHERE workspace = :workspace",
+    remedy="delete one, or raise LEADFLOW_SCORER_MOST_DRAFTS",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,28 +100,48 @@ class Actor(NamedTuple):
 
 
 async def publish(
-    database: Database, clock: Clock, workspace: str, document: Json, *, by: str, reason: str, activate: bool = True
+    database: Database,
+    clock: Clock,
+    workspace: str,
+    document: Json,
+    *,
+    by: str,
+    reason: str,
+    activate: bool = True,
+    most: int | None = None,
 ) -> PublishedModel:
     """Publish `document` as the workspace's next version, and let it count unless told otherwise.
 
-    The same document as the newest version is that version again. Raises InvalidDocument.
+    The same document as the newest version is that version again. Raises InvalidDocument, and Refused when there
+    are `most` versions.
     """
     async with database.transaction(workspace) as connection:
-        return await _publish(connection, clock, workspace, document, actor=Actor(by, reason), activate=activate)
+        actor = Actor(by, reason)
+        return await _publish(connection, clock, workspace, document, actor=actor, activate=activate, most=most)
 
 
 async def publish_draft(
-    database: Database, clock: Clock, workspace: str, name: str, *, by: str, reason: str, activate: bool = True
+    database: Database,
+    clock: Clock,
+    workspace: str,
+    name: str,
+    *,
+    by: str,
+    reason: str,
+    activate: bool = True,
+    most: int | None = None,
 ) -> PublishedModel:
     """Publish a draft as the next version; then there is no such draft any more.
 
-    Raises InvalidInput (`not_found`) without one by that name, InvalidDocument.
+    Raises InvalidInput (`not_found`) without one by that name, and what `publish` raises.
     """
     async with database.transaction(workspace) as connection:
         await model_repository.lock_choice(connection, workspace)
         draft = await _draft(connection, workspace, name)
         actor = Actor(by, reason)
-        published = await _publish(connection, clock, workspace, draft.document, actor=actor, activate=activate)
+        published = await _publish(
+            connection, clock, workspace, draft.document, actor=actor, activate=activate, most=most
+        )
         await model_repository.delete_draft(connection, workspace, name)
         return published
 
@@ -183,19 +215,24 @@ async def stop_shadow(database: Database, clock: Clock, workspace: str, version:
 
 
 async def save_draft(
-    database: Database, clock: Clock, workspace: str, name: str, document: Json, *, by: str
+    database: Database,
+    clock: Clock,
+    workspace: str,
+    name: str,
+    document: Json,
+    *,
+    by: str,
+    most: int | None = None,
 ) -> Draft:
     """Store a document to work on, valid or not, in place of the draft by the same name.
 
-    Raises Refused when the workspace has too many.
+    Raises Refused when the workspace has `most` others.
     """
     draft = Draft(workspace, name, document, clock.now(), by)
     async with database.transaction(workspace) as connection:
         await model_repository.lock_choice(connection, workspace)
         if await model_repository.draft_of(connection, workspace, name) is None:
-            others = await model_repository.drafts_of(connection, workspace, limit=_MOST_DRAFTS)
-            if len(others) == _MOST_DRAFTS:
-                raise Refused(f"there are {_MOST_DRAFTS} drafts: delete one first", code="too_many_drafts")
+            await _DRAFTS.admit_one(connection, workspace, most=most)
         await model_repository.save_draft(connection, draft)
     return draft
 
@@ -220,19 +257,33 @@ async def published(database: Database, workspace: str, version: int) -> Publish
 
 
 async def _publish(
-    connection: AsyncConnection, clock: Clock, workspace: str, document: Json, *, actor: Actor, activate: bool
+    connection: AsyncConnection,
+    clock: Clock,
+    workspace: str,
+    document: Json,
+    *,
+    actor: Actor,
+    activate: bool,
+    most: int | None,
 ) -> PublishedModel:
     model = parse_model(document)
-    body = PublishedModel(
-        workspace=workspace,
-        version=0,
-        name=model.name,
-        document=document,
-        published_at=clock.now(),
-        published_by=actor.name,
-        reason=actor.reason,
-    )
-    version = await model_repository.publish(connection, body, sha256(to_json(document)).digest())
+    digest = sha256(to_json(document)).digest()
+    await model_repository.lock_choice(connection, workspace)
+    newest = await model_repository.newest(connection, workspace)
+    version = newest[0] if newest else 0
+    if newest is None or newest[1] != digest:
+        await _MODELS.admit_one(connection, workspace, most=most)
+        version += 1
+        body = PublishedModel(
+            workspace=workspace,
+            version=version,
+            name=model.name,
+            document=document,
+            published_at=clock.now(),
+            published_by=actor.name,
+            reason=actor.reason,
+        )
+        await model_repository.insert(connection, body, digest)
     if activate:
         await _activate(connection, workspace, version, clock=clock, actor=actor)
     return await _must_be_published(connection, workspace, version)

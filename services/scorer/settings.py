@@ -22,3 +22,15 @@ class ScorerSettings(EnvironmentSettings):
     simulation_processes: int = Field(
         1, ge=1, le=64, description="Worker processes of the simulation that is being done; one is done at a time."
     )
+    most_model_versions: int = Field(
+        10_000, ge=1, description="Published models of a workspace; one more is refused with `too_many_models`."
+    )
+    most_drafts: int = Field(
+        100, ge=1, description="Drafts of models of a workspace; one more is refused with `too_many_drafts`."
+    )
+    most_waiting_simulations: int = Field(
+        10,
+        ge=1,
+        description="Simulations of a workspace that wait or are being done; one more is refused with"
+        " `too_many_simulations`.",
+    )

@@ -21,17 +21,23 @@ from services.scorer.simulating import Simulated, Wanted, checked, simulate
 from services.scorer.simulating_repository import Job
 from shared.clock import Clock
 from shared.db.engine import Database
+from shared.db.quota import Quota
 from shared.db.reach import ALL_WORKSPACES
-from shared.errors import InvalidInput, Refused, TransientError
+from shared.errors import InvalidInput, TransientError
 
 logger = logging.getLogger(__name__)
 
 SIMULATED: Final = TypeAdapter(Simulated)
 WANTED: Final = TypeAdapter(Wanted)
-MOST_UNFINISHED: Final = 10
 KEPT: Final = 50
 LOST_AFTER: Final = timedelta(seconds=30)
 _ATTEMPTS: Final = 3
+_UNFINISHED: Final = Quota(
+    things="waiting simulations",
+    code="too_many_simulations",
+    count="SELECT count(*) FROM scorer.simulation WHERE workspace = :workspace AND status IN ('waiting', 'running')",
+    remedy="ask again when one is done, or raise LEADFLOW_SCORER_MOST_WAITING_SIMULATIONS",
+)
 _POLL_SECONDS: Final = 1.0
 _ALIVE_SECONDS: Final = 3.0
 
@@ -40,15 +46,16 @@ class Simulations:
     """The queue of simulations of all workspaces. All raise TransientError when PostgreSQL is in trouble."""
 
     def __init__(
-        self, database: Database, clock: Clock, *, processes: int, new_id: Callable[[], UUID] = uuid4
+        self, database: Database, clock: Clock, *, processes: int, most: int, new_id: Callable[[], UUID] = uuid4
     ) -> None:
         self._database = database
         self._clock = clock
         self._processes = processes
+        self._most = most
         self._new_id = new_id
 
     async def ask(self, workspace: str, wanted: Wanted, *, by: str) -> Job:
-        """Put a simulation into the queue. Raises Refused when many wait, and what `checked` raises."""
+        """Put a simulation into the queue. Raises Refused when `most` wait, and what `checked` raises."""
         job = Job(
             id=self._new_id(),
             workspace=workspace,
@@ -65,9 +72,7 @@ class Simulations:
             error=None,
         )
         async with self._database.transaction(workspace) as connection:
-            await simulating_repository.lock_queue(connection, workspace)
-            if await simulating_repository.unfinished(connection, workspace) >= MOST_UNFINISHED:
-                raise Refused(f"{MOST_UNFINISHED} simulations wait already", code="too_many_simulations")
+            await _UNFINISHED.admit_one(connection, workspace, most=self._most)
             await simulating_repository.ask(connection, job)
             await simulating_repository.forget_old(connection, workspace, keep=KEPT)
         return job

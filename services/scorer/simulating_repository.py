@@ -39,25 +39,6 @@ _JOB = """
 """
 
 
-async def lock_queue(connection: AsyncConnection, workspace: str) -> None:
-    """Let nobody else ask for a simulation in this workspace until this transaction ends."""
-    await connection.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended('simulations ' || :workspace, 0))"),
-        {"workspace": workspace},
-    )
-
-
-async def unfinished(connection: AsyncConnection, workspace: str) -> int:
-    rows = await connection.execute(
-        text("""
-            SELECT count(*) FROM scorer.simulation
-            WHERE workspace = :workspace AND status IN ('waiting', 'running')
-        """),
-        {"workspace": workspace},
-    )
-    return int(rows.scalar_one())
-
-
 async def ask(connection: AsyncConnection, job: Job) -> None:
     await connection.execute(
         text("""

@@ -11,6 +11,7 @@ from sqlalchemy import Row, text
 from shared.access.keys import KEY_ID_BYTES, SECRET_BYTES, NewKey, mint
 from shared.access.principal import Scope
 from shared.db.engine import Database
+from shared.db.quota import Quota
 from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput
 
@@ -32,6 +33,13 @@ _WORKSPACES = text("SELECT id FROM access.workspace ORDER BY id")
 _REVOKE = text(
     "UPDATE access.api_key SET revoked_at = coalesce(revoked_at, :now)"
     " WHERE key_id = :key_id AND workspace = :workspace"
+)
+_QUOTA = Quota(
+    things="keys",
+    code="too_many_keys",
+    count="SELECT count(*) FROM access.api_key WHERE workspace = :workspace"
+    " AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > :now)",
+    remedy="revoke one, or raise LEADFLOW_MOST_KEYS",
 )
 
 
@@ -68,10 +76,12 @@ class KeyRepository:
         now: datetime,
         expires_at: datetime | None = None,
         environment: str = "live",
+        most: int | None = None,
     ) -> NewKey:
         """A new key; its workspace is created if it is new too. The text is not kept anywhere.
 
-        Raises InvalidInput for a workspace or a name that cannot be one.
+        Raises InvalidInput for a workspace or a name that cannot be one, Refused when the workspace has `most` keys
+        that open something.
         """
         _check(workspace, name)
         key = mint(token_bytes(KEY_ID_BYTES), token_bytes(SECRET_BYTES), environment=environment)
@@ -85,6 +95,7 @@ class KeyRepository:
             "expires_at": expires_at,
         }
         async with self._database.transaction(workspace) as connection:
+            await _QUOTA.admit_one(connection, workspace, most=most, now=now)
             await connection.execute(_INSERT_WORKSPACE, {"workspace": workspace, "now": now})
             await connection.execute(_INSERT_KEY, row)
         return key

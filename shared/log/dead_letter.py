@@ -13,7 +13,7 @@ from shared.sealing.envelope import is_sealed
 
 _PREFIX = "dead-letter-"
 _REASON_CHARACTERS = 500
-_USUAL_REASONS = ("invalid_message", "not_json", "not_storable", "no_identity", "wrong_type")
+_USUAL_REASONS = ("invalid_message", "not_json", "not_storable", "no_identity", "wrong_type", "workspace_mismatch")
 _REASONS = BoundedLabel(30)
 
 

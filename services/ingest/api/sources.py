@@ -16,7 +16,9 @@ from shared.errors import InvalidInput
 from shared.http import problem_responses
 
 
-def sources_router(repository: SourceRepository, *, keys: KeyRing, sources: SourceBook, clock: Clock) -> APIRouter:
+def sources_router(
+    repository: SourceRepository, *, keys: KeyRing, sources: SourceBook, clock: Clock, most: int | None = None
+) -> APIRouter:
     """The routes by which a workspace manages who may send webhooks to it."""
     router = APIRouter(tags=["sources"])
     guard = require(Scope.SOURCES_WRITE, keys)
@@ -40,7 +42,7 @@ def sources_router(repository: SourceRepository, *, keys: KeyRing, sources: Sour
         )
         now = clock.now()
         source = new_source(request, workspace=caller.workspace, now=now)
-        await repository.create(source, now=now)
+        await repository.create(source, now=now, most=most)
         await sources.snapshot.refresh()
         return _shown(source)
 

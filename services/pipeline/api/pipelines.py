@@ -217,7 +217,7 @@ class ImpactView(BaseModel):
     next_cursor: str | None = Field(description="Hand it back to look at the next; null: all were looked at.")
 
 
-def pipelines_router(context: Context, keys: KeyRing) -> APIRouter:
+def pipelines_router(context: Context, keys: KeyRing, *, most_versions: int | None = None) -> APIRouter:
     """Routes under /v1/pipelines."""
     router = APIRouter(prefix="/v1/pipelines", tags=["pipelines"], responses=problem_responses(401, 403, 429, 503))
     looker = Annotated[Principal, Depends(require(Scope.LEADS_READ, keys, cost="dear"))]
@@ -230,7 +230,7 @@ def pipelines_router(context: Context, keys: KeyRing) -> APIRouter:
         status_code=201,
         summary="Publish a pipeline",
         description="The new version counts from now on, unless told otherwise; it moves nobody by itself.",
-        responses=problem_responses(400, 422),
+        responses=problem_responses(400, 409, 422),
     )
     async def publish(body: Publication, caller: writer) -> PipelineDetail:
         published = await documents.publish(
@@ -241,6 +241,7 @@ def pipelines_router(context: Context, keys: KeyRing) -> APIRouter:
             by=_name_of(caller),
             reason=body.reason,
             activate=body.activate,
+            most=most_versions,
         )
         return _detail(published)
 

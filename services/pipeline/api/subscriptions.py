@@ -181,7 +181,9 @@ class TestResult(BaseModel):
     duration_seconds: float
 
 
-def subscriptions_router(context: Context, keys: KeyRing, guard: AddressGuard, sender: Sender) -> APIRouter:
+def subscriptions_router(
+    context: Context, keys: KeyRing, guard: AddressGuard, sender: Sender, *, most: int | None = None
+) -> APIRouter:
     """Routes under /v1/subscriptions."""
     router = APIRouter(
         prefix="/v1/subscriptions", tags=["subscriptions"], responses=problem_responses(401, 403, 422, 429, 503)
@@ -193,7 +195,7 @@ def subscriptions_router(context: Context, keys: KeyRing, guard: AddressGuard, s
     @router.post("", status_code=201, summary="Subscribe a URL to messages", responses=problem_responses(400, 409))
     async def create(body: NewSubscription, caller: owner) -> CreatedSubscription:
         wish = Wish(body.url, body.event_types, body.filter, body.description)
-        created = await subscriptions.create(database, clock, guard, caller.workspace, wish)
+        created = await subscriptions.create(database, clock, guard, caller.workspace, wish, most=most)
         return CreatedSubscription(**_view(created).model_dump(), secret=created.secrets[0].text)
 
     @router.get("", summary="All subscriptions, the oldest first")

@@ -86,7 +86,9 @@ class _After:
     name: Annotated[str, Field(pattern=_PATTERN, max_length=64)]
 
 
-def drafts_router(context: Context, keys: KeyRing) -> APIRouter:
+def drafts_router(
+    context: Context, keys: KeyRing, *, most_drafts: int | None = None, most_versions: int | None = None
+) -> APIRouter:
     """Routes under /v1/models/drafts."""
     router = APIRouter(prefix="/v1/models/drafts", tags=["models"], responses=problem_responses(401, 403, 429, 503))
     reader = Annotated[Principal, Depends(require(Scope.LEADS_READ, keys))]
@@ -105,9 +107,10 @@ def drafts_router(context: Context, keys: KeyRing) -> APIRouter:
 
     @router.put("/{name}", summary="Keep a draft, valid or not", responses=problem_responses(400, 409, 422))
     async def save(name: Name, body: DraftBody, caller: writer) -> DraftDetail:
-        return _detail(
-            await models.save_draft(database, clock, caller.workspace, name, body.document, by=who(caller))
+        saved = await models.save_draft(
+            database, clock, caller.workspace, name, body.document, by=who(caller), most=most_drafts
         )
+        return _detail(saved)
 
     @router.get("/{name}", summary="A draft, and what is wrong with it", responses=problem_responses(404, 422))
     async def get_draft(name: Name, caller: reader) -> DraftDetail:
@@ -136,11 +139,18 @@ def drafts_router(context: Context, keys: KeyRing) -> APIRouter:
         "/{name}/publish",
         status_code=201,
         summary="Publish a draft as the next version",
-        responses=problem_responses(400, 404, 422),
+        responses=problem_responses(400, 404, 409, 422),
     )
     async def publish(name: Name, body: DraftPublication, caller: writer) -> ModelDetail:
         published = await models.publish_draft(
-            database, clock, caller.workspace, name, by=who(caller), reason=body.reason, activate=body.activate
+            database,
+            clock,
+            caller.workspace,
+            name,
+            by=who(caller),
+            reason=body.reason,
+            activate=body.activate,
+            most=most_versions,
         )
         return await detail(context, caller.workspace, published.version)
 

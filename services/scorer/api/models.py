@@ -142,14 +142,14 @@ class _BeforeDecision:
     id: Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 
-def models_router(context: Context, keys: KeyRing) -> APIRouter:
+def models_router(context: Context, keys: KeyRing, *, most_versions: int | None = None) -> APIRouter:
     """Routes under /v1/models about versions."""
     router = APIRouter(prefix="/v1/models", tags=["models"], responses=problem_responses(401, 403, 429, 503))
     reader = Annotated[Principal, Depends(require(Scope.LEADS_READ, keys))]
     writer = Annotated[Principal, Depends(require(Scope.MODELS_WRITE, keys))]
     database, clock = context.database, context.clock
 
-    @router.post("", status_code=201, summary="Publish a model", responses=problem_responses(400, 422))
+    @router.post("", status_code=201, summary="Publish a model", responses=problem_responses(400, 409, 422))
     async def publish(body: Publication, caller: writer) -> ModelDetail:
         published = await models.publish(
             database,
@@ -159,6 +159,7 @@ def models_router(context: Context, keys: KeyRing) -> APIRouter:
             by=who(caller),
             reason=body.reason,
             activate=body.activate,
+            most=most_versions,
         )
         return await detail(context, caller.workspace, published.version)
 

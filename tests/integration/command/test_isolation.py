@@ -210,6 +210,27 @@ async def test_a_key_opens_nothing_of_another_workspace(leadflow: Whole) -> None
     assert {route: status for route, status in own.items() if not 200 <= status < 300} == {}
 
 
+async def test_ids_of_another_workspace_in_a_body_change_nothing_of_its_parked_elements(leadflow: Whole) -> None:
+    acme = await an_owner(leadflow, "acme")
+    bolt = await an_owner(leadflow, "bolt")
+    theirs, own = (owner.calls["get", "/v1/parked/{element_id}"].ids["element_id"] for owner in (acme, bolt))
+    await acme.client.patch("/v1/sources/segment-acme", json={"event_names": {"Signed Up": "trial_started"}})
+    before = (await acme.client.get(f"/v1/parked/{theirs}")).json()
+
+    replays = [
+        await bolt.client.post("/v1/parked/replay", json=which)
+        for which in ({"ids": [theirs]}, {"ids": [own, theirs]}, {"source": "segment-acme"})
+    ]
+    settled = await bolt.client.post("/v1/parked/settle", json={"ids": [theirs, own], "state": "discarded"})
+    after = (await acme.client.get(f"/v1/parked/{theirs}")).json()
+    its_owners = await acme.client.post("/v1/parked/replay", json={"ids": [theirs]})
+
+    assert [answer.status_code for answer in replays] == [404, 404, 200]
+    assert (replays[2].json()["items"], settled.json()["ids"]) == ([], [own])
+    assert (after, after["state"], after["attempts"]) == (before, "parked", 0)
+    assert its_owners.json()["replayed"] == 1, "it could have been replayed all along"
+
+
 async def what_lists_show(client: httpx.AsyncClient, of: Owner) -> dict[str, Any]:
     """What a client finds in every list, also where it asks for what the owner has."""
     lead = of.lead

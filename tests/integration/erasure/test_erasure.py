@@ -2,7 +2,7 @@
 
 import csv
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from services.ingest.importing.files import digest_of
 from services.ingest.importing.mapping import parse_mapping
@@ -104,7 +104,7 @@ class World:
             found[:] = [lead["id"] for lead in leads]
             return bool(found)
 
-        await wait_until(is_known, f"{email} is known", timeout_seconds=60)
+        await wait_until(is_known, f"{email} is known", timeout_seconds=120, every_seconds=0.2)
         return found[0]
 
     async def events(self, lead: str) -> list[str]:
@@ -134,23 +134,24 @@ async def contents(log: Log, topics: list[str]) -> dict[str, bytes]:
 
 
 @pytest.fixture(params=ENGINES)
-def log_settings(request: pytest.FixtureRequest) -> Mapping[str, str]:
-    if request.param == "embedded":
-        return {}
-    bootstrap = request.getfixturevalue("kafka_bootstrap")
-    return {"kafka_bootstrap_servers": bootstrap, "kafka_prefix": f"t{uuid.uuid4().hex[:8]}-"}
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which log there is. Not async: a broker that must be started first runs a loop of its own."""
+    if request.param == "kafka":
+        monkeypatch.setenv("LEADFLOW_KAFKA_BOOTSTRAP_SERVERS", request.getfixturevalue("kafka_bootstrap"))
+        monkeypatch.setenv("LEADFLOW_KAFKA_PREFIX", f"t{uuid.uuid4().hex[:8]}-")
+    return str(request.param)
 
 
 @pytest.fixture
-async def world(database_url: str, log_settings: Mapping[str, str], tmp_path: Path) -> AsyncIterator[World]:
+async def world(database_url: str, engine: str, tmp_path: Path) -> AsyncIterator[World]:
     async with AsyncExitStack() as stack:
         receiver = await stack.enter_async_context(receiving(500))
         receiver.answer = lambda request: refused(receiver, request)
-        running = await stack.enter_async_context(whole(database_url, **log_settings))
+        running = await stack.enter_async_context(whole(database_url))
         clock = SystemClock()
         await models.publish(running.database, clock, "default", MODEL, by="test", reason="test")
         await documents.publish(running.database, clock, "default", B2B, by="test", reason="test")
-        settings = Settings(**log_settings)  # type: ignore[arg-type]
+        settings = Settings()
         log = open_log(settings, running.database)
         await log.start()
         stack.push_async_callback(log.stop)
@@ -159,8 +160,14 @@ async def world(database_url: str, log_settings: Mapping[str, str], tmp_path: Pa
 
 
 def refused(receiver: Receiver, request: ReceivedRequest) -> tuple[int, dict[str, str]]:
-    """A CRM that fails, and says of whom it was told."""
-    receiver.body = to_json(PERSON) if EMAIL.encode() in request.body else b""
+    """A CRM that fails for one lead, and says of whom it was told.
+
+    It takes all else: a receiver that failed before would be left alone for a while.
+    """
+    if EMAIL.encode() not in request.body:
+        receiver.body = b""
+        return 200, {}
+    receiver.body = to_json(PERSON)
     return 500, {}
 
 
@@ -222,7 +229,7 @@ async def send_what_nobody_can_read(world: World) -> None:
         parked = (await world.get("/v1/parked"))["elements"]
         return bool(parked) and sum(bool(content) for content in letters.values()) == 2
 
-    await wait_until(are_aside, "what nobody can read is set aside", timeout_seconds=60)
+    await wait_until(are_aside, "what nobody can read is set aside", timeout_seconds=120, every_seconds=0.2)
 
 
 async def let_everything_in(world: World) -> tuple[str, str]:
@@ -236,9 +243,11 @@ async def let_everything_in(world: World) -> tuple[str, str]:
     await send_what_nobody_can_read(world)
 
     async def is_all_there() -> bool:
-        return len(await world.events(lead)) == 4 and bool(world.receiver.requests)
+        deliveries = (await world.get(f"/v1/leads/{lead}/export"))["deliveries"]
+        answers = [answer["response"] for one in deliveries for answer in one["answers"]]
+        return len(await world.events(lead)) == 4 and any(NAME in (answer or "") for answer in answers)
 
-    await wait_until(is_all_there, "four events of the lead, and a delivery that failed", timeout_seconds=60)
+    await wait_until(is_all_there, "four events, and a delivery that failed", timeout_seconds=120, every_seconds=0.2)
     return lead, other
 
 
@@ -253,8 +262,8 @@ async def erased(world: World, lead: str) -> None:
         page = await world.get("/v1/feed", type="lead.erased")
         return [message["subject"] for message in page["messages"]] == [lead]
 
-    await wait_until(is_complete, "the erasure is complete", timeout_seconds=60)
-    await wait_until(is_told, "lead.erased is told", timeout_seconds=60)
+    await wait_until(is_complete, "the erasure is complete", timeout_seconds=120, every_seconds=0.2)
+    await wait_until(is_told, "lead.erased is told", timeout_seconds=120, every_seconds=0.2)
 
 
 async def after_their_retention(world: World) -> None:
@@ -314,7 +323,7 @@ async def test_a_later_event_begins_a_new_lead_without_the_past(world: World) ->
     await send_again(world)
     await world.post("/v1/events", {**an_item(0, {"email": EMAIL}), "id": "e-new"})
     again = await world.lead(EMAIL)
-    await wait_until(world.is_counted, "everything that came again is handled", timeout_seconds=60)
+    await wait_until(world.is_counted, "everything that came again is handled", timeout_seconds=120)
 
     assert again not in {lead, other}
     assert await world.events(again) == ["e-new"]
@@ -360,7 +369,8 @@ async def test_an_export_has_everything_and_another_workspace_has_nothing(world:
     assert len(of_scorer["events"]) == 4
     assert {line["kind"] for line in of_pipeline["timeline"]} >= {"event", "score"}
     assert any(message["type"] == "lead.score_changed" for message in of_pipeline["messages"])
-    assert from_json(of_pipeline["deliveries"][0]["answers"][0]["response"])["name"] == NAME
+    answers = [answer["response"] for one in of_pipeline["deliveries"] for answer in one["answers"]]
+    assert any(NAME in (answer or "") for answer in answers)
     for method, path in (
         ("GET", f"/v1/scores/{lead}/export"),
         ("GET", f"/v1/leads/{lead}/export"),

@@ -377,19 +377,6 @@ async def test_a_forged_place_in_the_attempt_log_is_refused(pipeline: PipelineHa
     assert (await owner.get(url, params={"cursor": good})).status_code == 200
 
 
-async def test_there_is_an_end_to_the_number_of_subscriptions(
-    pipeline: PipelineHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(subscriptions, "MOST_SUBSCRIPTIONS", 1)
-    owner = await pipeline.client(Scope.SUBSCRIPTIONS_WRITE)
-    body = {"url": "https://example.com/"}
-
-    answers = [await owner.post("/v1/subscriptions", json=body) for _ in range(2)]
-
-    assert [answer.status_code for answer in answers] == [201, 409]
-    assert answers[1].json()["code"] == "too_many_subscriptions"
-
-
 ROUTES: list[tuple[str, str, dict[str, Json] | None]] = [
     ("GET", "", None),
     ("PATCH", "", {"description": "mine"}),

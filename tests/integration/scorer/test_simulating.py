@@ -17,7 +17,7 @@ from services.scorer.api.simulations import simulations_router
 from services.scorer.history import Tuning
 from services.scorer.service import Scorer
 from services.scorer.simulating import Side, Wanted, published_side, simulate
-from services.scorer.simulating_jobs import KEPT, LOST_AFTER, MOST_UNFINISHED, SIMULATED, Simulations
+from services.scorer.simulating_jobs import KEPT, LOST_AFTER, SIMULATED, Simulations
 from shared.access import KeyRepository, KeyRing, Scope
 from shared.clock import ManualClock
 from shared.db.engine import Database
@@ -38,6 +38,7 @@ pytestmark = pytest.mark.postgres
 
 DRAFT = doubled(MODEL_DOCUMENT, "pricing")
 HERE = Tuning(0, chunk_leads=7)
+MOST = 10
 
 
 class Bench:
@@ -47,7 +48,7 @@ class Bench:
         self.database = database
         self.clock = ManualClock(NOON)
         self.scorer = Scorer(database, Outbox("scorer"), self.clock)
-        self.simulations = Simulations(database, self.clock, processes=1)
+        self.simulations = Simulations(database, self.clock, processes=1, most=MOST)
         self.keys = KeyRing(database, self.clock)
         self.stop = asyncio.Event()
         self._stack = stack
@@ -216,7 +217,7 @@ async def test_as_of_a_moment_what_happened_later_does_not_count(bench: Bench) -
 
 
 async def test_only_so_many_wait_and_only_so_many_are_kept(bench: Bench) -> None:
-    for _ in range(MOST_UNFINISHED):
+    for _ in range(MOST):
         await bench.ask()
     refused = await (await bench.client()).post("/v1/models/simulate", json={"document": DRAFT})
     await bench.rows("UPDATE scorer.simulation SET status = 'done'")
