@@ -21,6 +21,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "rebuild",
         "erasure",
         "workspaces",
+        "faults",
         "benchmarks",
     ),
     "Look up": (
