@@ -53,6 +53,7 @@ done
 # What a page takes for granted: run before its own commands, piece by piece.
 GIVEN: Mapping[str, tuple[str, ...]] = {
     "docs/backup.md": (PUBLISHED,),
+    "docs/erasure.md": (KEY, PUBLISHED, DANA.replace("dana@nordwind.example", "jane@example.com")),
     "docs/explain.md": (KEY, PUBLISHED, DANA, LEAD),
     "docs/feed.md": (KEY,),
     "docs/import.md": (
@@ -75,8 +76,8 @@ GIVEN: Mapping[str, tuple[str, ...]] = {
     "docs/tracing.md": (KEY, PUBLISHED, DANA.replace("dana@nordwind.example", "ann@acme.example")),
 }
 # What these ask, leadflow knows as soon as it runs and has counted what came; it may take a moment.
-RUNNING = {"docs/backtest.md", "docs/backup.md", "docs/operate.md", "docs/tracing.md"}
-AWAITED = ("curl", "leadflow models backtest", "leadflow explain")
+RUNNING = {"docs/backtest.md", "docs/backup.md", "docs/erasure.md", "docs/operate.md", "docs/tracing.md"}
+AWAITED = ("curl", "leadflow models backtest", "leadflow explain", "leadflow leads export")
 
 
 prepared = pytest.mark.timeout(300)

@@ -48,6 +48,7 @@ async def test_letters_are_listed_the_newest_first_and_page_by_page(invoke: Invo
         "from": None,
         "bytes": 5,
         "replay": None,
+        "trace_id": None,
     }
     assert f"{TOPIC}-dlq:0:1" in table
     assert none == "no dead letters\n"

@@ -30,7 +30,12 @@ async def test_the_record_is_a_cloudevent_keyed_by_a_digest_of_the_lead(ingest: 
 
     [record] = await ingest.records(1)
     message = json.loads(record.value)  # noqa: TID251
-    assert record.headers == {"content-type": b"application/cloudevents+json", "workspace": b"default"}
+    trace = record.headers["traceparent"]
+    assert record.headers == {
+        "content-type": b"application/cloudevents+json",
+        "workspace": b"default",
+        "traceparent": trace,
+    }
     assert (message["id"], message["source"], message["time"]) == ("e-1", "api", "2026-03-02T11:00:00Z")
     assert message["subject"].encode() == record.key
     assert b"ann" not in record.key
