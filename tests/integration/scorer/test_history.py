@@ -39,7 +39,7 @@ async def count(database: Database, *messages: EngagementAccepted) -> None:
 
 
 async def read(database: Database, workspace: str = "default") -> list[list[str]]:
-    async with snapshot(database, "default") as taken:
+    async with snapshot(database, workspace) as taken:
         return sorted([[e.id for e in events] async for _, events in histories(taken.connection, workspace, limit=2)])
 
 

@@ -25,6 +25,7 @@ from shared.events.json import Json
 from shared.events.scores import LeadScoreChanged
 from tests.support import outbox
 from tests.support.messages import NOON, an_event
+from tests.support.postgres import as_owner
 from tests.support.traffic import mixed_traffic, play
 from tests.unit.scorer.histories import MODEL_DOCUMENT
 
@@ -94,7 +95,10 @@ async def test_verifying_a_day_of_mixed_traffic_finds_no_difference_and_its_dige
 async def test_the_digest_is_the_same_wherever_the_same_events_were_counted(bench: Bench) -> None:
     await bench.day(events=120)
     first = await bench.verify()
-    await bench.change("TRUNCATE scorer.event, scorer.identity, scorer.due, scorer.merge, scorer.lead CASCADE")
+    async with as_owner(bench.database) as connection:
+        await connection.execute(
+            text("TRUNCATE scorer.event, scorer.identity, scorer.due, scorer.merge, scorer.lead CASCADE")
+        )
     elsewhere = Bench(bench.database)
     random = Random(7)
     arriving = mixed_traffic(random, leads=40, events=120, start=NOON - timedelta(days=1))
