@@ -1,8 +1,7 @@
 """A load generator: keep-alive connections to this machine, each sending its next request once it was answered."""
 
 import asyncio
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass
@@ -11,8 +10,6 @@ class Load:
 
     answered: int = 0
     refused: int = 0
-    seconds: float = 0.0
-    latencies: list[float] = field(default_factory=list)
 
 
 class _Connection(asyncio.Protocol):
@@ -22,7 +19,6 @@ class _Connection(asyncio.Protocol):
         self._requests = requests
         self._done = done
         self._buffer = b""
-        self._sent_at = 0.0
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -36,7 +32,7 @@ class _Connection(asyncio.Protocol):
         if not found or len(body) < _content_length(head):
             return
         self._buffer = b""
-        self._requests.count(is_good=head[9:10] == b"2", seconds=time.perf_counter() - self._sent_at)
+        self._requests.count(is_good=head[9:10] == b"2")
         self._next()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the signature of its base
@@ -49,7 +45,6 @@ class _Connection(asyncio.Protocol):
         if request is None:
             self._transport.close()
             return
-        self._sent_at = time.perf_counter()
         self._transport.write(request)
 
 
@@ -63,8 +58,7 @@ class _Requests:
     def next(self) -> bytes | None:
         return next(self._bodies, None)
 
-    def count(self, *, is_good: bool, seconds: float) -> None:
-        self.load.latencies.append(seconds)
+    def count(self, *, is_good: bool) -> None:
         if is_good:
             self.load.answered += 1
         else:
@@ -89,7 +83,6 @@ def request(port: int, path: str, body: bytes, headers: dict[str, str]) -> bytes
 async def send(port: int, requests: list[bytes], *, connections: int) -> Load:
     """Send all `requests` to this machine. Raises RuntimeError if any of them was not answered."""
     loop, waiting = asyncio.get_running_loop(), _Requests(requests)
-    began = time.perf_counter()
     ends: list[asyncio.Future[None]] = []
     for _ in range(connections):
         end: asyncio.Future[None] = loop.create_future()
@@ -97,7 +90,6 @@ async def send(port: int, requests: list[bytes], *, connections: int) -> Load:
         ends.append(end)
     async with asyncio.timeout(120):
         await asyncio.gather(*ends)
-    waiting.load.seconds = time.perf_counter() - began
     if waiting.load.answered + waiting.load.refused != len(requests):
         raise RuntimeError("a connection ended before its request was answered")
     return waiting.load
