@@ -64,7 +64,7 @@ class Bench:
         await models.publish(
             self.database, SystemClock(), "default", dict(workload.MODEL), by="benchmark", reason="benchmark"
         )
-        async with self.database.transaction(ALL_WORKSPACES) as connection:
+        async with self.database.engine.begin() as connection:
             await connection.execute(text("CREATE SCHEMA bench"))
             await connection.execute(
                 text(
@@ -95,7 +95,7 @@ class Bench:
         for number in numbers:
             folded[number] = folded.get(number, 0) + 1
         ordered = sorted(folded)
-        async with self.database.transaction(ALL_WORKSPACES) as connection:
+        async with self.database.engine.begin() as connection:
             await connection.execute(
                 text(_UPSERT),
                 {
@@ -108,12 +108,12 @@ class Bench:
 
     async def forget_what_was_told(self) -> None:
         """Empty the outbox: its relay is not what is measured, and its table must not grow by the round."""
-        async with self.database.transaction(ALL_WORKSPACES) as connection:
+        async with self.database.engine.begin() as connection:
             await connection.execute(text("TRUNCATE scorer.outbox"))
 
     async def know(self, known: int) -> None:
         """Have that many events of other leads in the table already."""
-        async with self.database.transaction(ALL_WORKSPACES) as connection:
+        async with self.database.engine.begin() as connection:
             await connection.execute(text("SET LOCAL statement_timeout = 0"))
             found = (await connection.execute(text("SELECT count(*) FROM scorer.event"))).scalar_one()
             await connection.execute(
