@@ -21,6 +21,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp
 
 from shared.errors import Misconfigured
+from shared.garbage import collect_seldom
 from shared.http import install_problem_handlers
 from shared.http.direct import Direct
 from shared.http.health import Health, health_router
@@ -65,6 +66,7 @@ async def run(services: Sequence[Service], settings: Settings, *, companion: Com
     `companion` is called with the base URL once requests are answered, and an event that is set at the end.
     Raises Misconfigured when the port is taken.
     """
+    collect_seldom()
     listener = _listen(settings)
     health = Health(services)
     server = _Server(served(services, health), settings)

@@ -27,6 +27,7 @@ from services.scorer import stored_leads
 from shared.db.engine import Database
 from shared.errors import TransientError
 from shared.events.engagement import EngagementEvent
+from shared.garbage import collect_seldom
 from shared.sealing.data_keys import Sealing
 
 Argument = TypeVar("Argument")
@@ -329,6 +330,7 @@ def _begin(prepare: Callable[..., None], arguments: tuple[object, ...]) -> None:
     """Every worker's beginning. Ctrl-C is the parent's to obey; and a parent that was killed can tell nobody."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    collect_seldom()
     prepare(*arguments)
 
 
