@@ -43,20 +43,20 @@ async def erase(
 
     Its data keys go too, so that copies elsewhere cannot be read. Raises InvalidInput (`not_found`).
     """
-    survivor = await record_repository.survivor_of(connection, workspace, lead_id)
+    survivor = await record_repository.stored_survivor_of(connection, workspace, lead_id)
     if survivor is None:
         raise InvalidInput("there is no such lead", code="not_found", field="lead_id")
     family = await separation_repository.lock_family(connection, workspace, survivor)
     if family.get(survivor, survivor) is not None:
         raise Contended("the lead was merged into another one, or erased, meanwhile")
-    row = (await repository.lock_leads(connection, [survivor]))[survivor]
+    sequence = await erasing_repository.sequence_of(connection, survivor)
     names = [name for found in (await repository.names_of(connection, family)).values() for name in found]
     await _remember(connection, workspace, family, names, asked.at)
     await erasing_repository.delete_leads(connection, workspace, family)
     await delete_keys(connection, workspace, [*family, *(_digest(workspace, name) for name in names)])
     erasure = Erasure(asked.id, workspace, survivor, tuple(family), tuple(names), asked.at, asked.by)
     await erasures.begin(connection, erasure)
-    teller = Teller(LeadReference(id=str(survivor), emails=(), external_ids={}), workspace, row.sequence)
+    teller = Teller(LeadReference(id=str(survivor), emails=(), external_ids={}), workspace, sequence)
     teller.erased([str(lead) for lead in family if lead != survivor], asked.at)
     return erasure, teller.messages
 

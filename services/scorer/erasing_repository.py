@@ -48,6 +48,11 @@ async def event_keys(connection: AsyncConnection, leads: Collection[UUID]) -> li
     return [(row.source, row.event_id) for row in rows]
 
 
+async def sequence_of(connection: AsyncConnection, lead: UUID) -> int:
+    """The number of the last message about the lead, of which the caller holds the lock."""
+    return int(await connection.scalar(text("SELECT sequence FROM scorer.lead WHERE id = :id"), {"id": lead}) or 0)
+
+
 async def delete_leads(connection: AsyncConnection, workspace: str, leads: Collection[UUID]) -> None:
     """Everything of these leads that the scorer has; the caller holds their locks."""
     for statement in _DELETE:

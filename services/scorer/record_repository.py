@@ -35,7 +35,18 @@ class RecordedEvent:
 
 
 async def survivor_of(connection: AsyncConnection, workspace: str, lead_id: UUID) -> UUID | None:
-    """The lead, or who has absorbed it; None for one that the workspace does not have."""
+    """The lead, or who has absorbed it; None for one that the workspace does not have.
+
+    Nor has it one whose key is gone: an old backup has brought back what was erased.
+    """
+    found = await stored_survivor_of(connection, workspace, lead_id)
+    if found is None or await repository.read_leads(connection, [found]):
+        return found
+    return None
+
+
+async def stored_survivor_of(connection: AsyncConnection, workspace: str, lead_id: UUID) -> UUID | None:
+    """The lead, or who has absorbed it, even if nobody can read it any more."""
     rows = await connection.execute(
         text("SELECT coalesce(merged_into, id) AS id FROM scorer.lead WHERE id = :id AND workspace = :workspace"),
         {"id": lead_id, "workspace": workspace},

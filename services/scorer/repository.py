@@ -13,8 +13,10 @@ from services.scorer.domain.identity import IdentityKey, KnownLead
 from shared.events.json import Json
 from shared.sealing.data_keys import Item, sealing_of
 
-# What events are sealed as.
+# What events, folded states and what was last told are sealed as.
 EVENT = b"event"
+STATE = b"state"
+PUBLISHED = b"published"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,29 +129,31 @@ async def learn_identities(
 
 
 async def lock_leads(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, LeadRow]:
-    """The leads, locked until the transaction ends, in the order of their ids."""
+    """The leads, locked until the transaction ends, in the order of their ids; without those that were erased."""
     rows = await connection.execute(
         text("""
-            SELECT id, workspace, merged_into, model_version, state::text, published::text, sequence, due_at
+            SELECT id, workspace, merged_into, model_version, state::text, published::text, sealed_state,
+                sealed_published, sequence, due_at
             FROM scorer.lead LEFT JOIN scorer.due ON due.lead_id = lead.id
             WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE OF lead
         """),
         {"ids": sorted(ids)},
     )
-    return {row.id: _lead(row) for row in rows}
+    return await _opened(connection, rows.all())
 
 
 async def read_leads(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, LeadRow]:
-    """The leads, not locked."""
+    """The leads, not locked; without those that were erased, of which a restored backup has brought back rows."""
     rows = await connection.execute(
         text("""
-            SELECT id, workspace, merged_into, model_version, state::text, published::text, sequence, due_at
+            SELECT id, workspace, merged_into, model_version, state::text, published::text, sealed_state,
+                sealed_published, sequence, due_at
             FROM scorer.lead LEFT JOIN scorer.due ON due.lead_id = lead.id
             WHERE id = ANY(CAST(:ids AS uuid[]))
         """),
         {"ids": list(ids)},
     )
-    return {row.id: _lead(row) for row in rows}
+    return await _opened(connection, rows.all())
 
 
 async def lead_marks(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, str]:
@@ -187,7 +191,7 @@ async def merge_leads(
     )
     for statement in (
         "UPDATE scorer.identity SET lead_id = :survivor WHERE lead_id = ANY(CAST(:absorbed AS uuid[]))",
-        """UPDATE scorer.lead SET merged_into = :survivor, state = NULL
+        """UPDATE scorer.lead SET merged_into = :survivor, state = NULL, sealed_state = NULL
            WHERE id = ANY(CAST(:absorbed AS uuid[])) OR merged_into = ANY(CAST(:absorbed AS uuid[]))""",
         "DELETE FROM scorer.due WHERE lead_id = ANY(CAST(:absorbed AS uuid[]))",
     ):
@@ -317,21 +321,26 @@ async def names_of(connection: AsyncConnection, leads: Iterable[UUID]) -> dict[U
 
 async def save_leads(connection: AsyncConnection, leads: Sequence[LeadRow]) -> None:
     """Write back state, what was published, and the sequence."""
+    states, sealed_states = await _stored(connection, [(lead, lead.state) for lead in leads], STATE)
+    published, sealed_published = await _stored(connection, [(lead, lead.published) for lead in leads], PUBLISHED)
     await connection.execute(
         text("""
             UPDATE scorer.lead SET model_version = item.model_version, sequence = item.sequence,
-                   state = convert_from(item.state, 'UTF8')::jsonb,
-                   published = convert_from(item.published, 'UTF8')::jsonb
+                   state = convert_from(item.state, 'UTF8')::jsonb, sealed_state = item.sealed_state,
+                   published = convert_from(item.published, 'UTF8')::jsonb, sealed_published = item.sealed_published
             FROM unnest(CAST(:ids AS uuid[]), CAST(:versions AS integer[]), CAST(:states AS bytea[]),
-                        CAST(:published AS bytea[]), CAST(:sequences AS bigint[]))
-                 AS item (id, model_version, state, published, sequence)
+                        CAST(:published AS bytea[]), CAST(:sealed_states AS bytea[]),
+                        CAST(:sealed_published AS bytea[]), CAST(:sequences AS bigint[]))
+                 AS item (id, model_version, state, published, sealed_state, sealed_published, sequence)
             WHERE lead.id = item.id
         """),
         {
             "ids": [lead.id for lead in leads],
             "versions": [lead.model_version for lead in leads],
-            "states": [_json_or_null(lead.state) for lead in leads],
-            "published": [_json_or_null(lead.published) for lead in leads],
+            "states": states,
+            "published": published,
+            "sealed_states": sealed_states,
+            "sealed_published": sealed_published,
             "sequences": [lead.sequence for lead in leads],
         },
     )
@@ -384,17 +393,46 @@ async def leads_behind(connection: AsyncConnection, limit: int) -> list[UUID]:
     return [row.id for row in rows]
 
 
-def _lead(row: Row[tuple[object, ...]]) -> LeadRow:
+async def _opened(connection: AsyncConnection, rows: Sequence[Row[tuple[object, ...]]]) -> dict[UUID, LeadRow]:
+    """The leads of these rows, without those that nobody has the key of any more."""
+    sealing = sealing_of(connection)
+    states = iter(await sealing.open(connection, [row.sealed_state for row in rows if row.sealed_state], STATE))
+    told = iter(
+        await sealing.open(connection, [row.sealed_published for row in rows if row.sealed_published], PUBLISHED)
+    )
+    leads: dict[UUID, LeadRow] = {}
+    for row in rows:
+        state = next(states) if row.sealed_state else row.state
+        published = next(told) if row.sealed_published else row.published
+        is_erased = (row.sealed_state and state is None) or (row.sealed_published and published is None)
+        if not is_erased:
+            leads[row.id] = _lead(row, state, published)
+    return leads
+
+
+def _lead(row: Row[tuple[object, ...]], state: str | bytes | None, published: str | bytes | None) -> LeadRow:
     return LeadRow(
         id=row.id,
         workspace=row.workspace,
         merged_into=row.merged_into,
         model_version=row.model_version,
-        state=None if row.state is None else from_json(row.state),
-        published=None if row.published is None else from_json(row.published),
+        state=None if state is None else from_json(state),
+        published=None if published is None else from_json(published),
         sequence=row.sequence,
         due_at=row.due_at,
     )
+
+
+async def _stored(
+    connection: AsyncConnection, contents: Sequence[tuple[LeadRow, Json]], about: bytes
+) -> tuple[list[bytes | None], list[bytes | None]]:
+    """How these JSON values of leads are stored, null for None: plain, and sealed."""
+    sealing = sealing_of(connection)
+    items = [Item(lead.id, lead.workspace, to_json(value)) for lead, value in contents if value is not None]
+    written = iter(await sealing.seal(connection, items, about))
+    stored = [None if value is None else next(written) for _, value in contents]
+    nothing: list[bytes | None] = [None] * len(stored)
+    return (nothing, stored) if sealing.on else (stored, nothing)
 
 
 def _event_keys(keys: Sequence[EventKey]) -> dict[str, list[str]]:
@@ -407,7 +445,3 @@ def _event_keys(keys: Sequence[EventKey]) -> dict[str, list[str]]:
 
 def _columns(rows: Sequence[Sequence[object]], count: int) -> list[list[object]]:
     return [[row[index] for row in rows] for index in range(count)]
-
-
-def _json_or_null(value: Json) -> bytes | None:
-    return None if value is None else to_json(value)

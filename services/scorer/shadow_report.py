@@ -91,7 +91,9 @@ async def _movers(connection: AsyncConnection, chosen: Chosen, ids: Sequence[UUI
     leads = await stored_leads.read(connection, ids)
     states = await shadow_repository.states(connection, [chosen.shadow.id], ids)
     known = {id_: readable(state) for id_, state in states.items()}
-    found = [_mover(chosen, leads[id_], state, now) for id_, state in known.items() if state is not None]
+    found = [
+        _mover(chosen, leads[id_], state, now) for id_, state in known.items() if state is not None and id_ in leads
+    ]
     return sorted(found, key=_width, reverse=True)
 
 

@@ -9,7 +9,9 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.scorer.repository import STATE
 from shared.events.json import Json
+from shared.sealing.data_keys import Item, sealing_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class ShadowRow:
     """A lead under a shadow: its folded state, and the last comparison, whose parts are JSON."""
 
     lead_id: UUID
+    workspace: str
     shadow_id: int
     state: Json
     active_version: int
@@ -107,41 +110,52 @@ async def states(connection: AsyncConnection, shadow_ids: Sequence[int], leads: 
     """The states that these shadows have of leads; those yet to be reached are left out."""
     rows = await connection.execute(
         text("""
-            SELECT lead_id, shadow_lead.state::text FROM scorer.shadow_lead
+            SELECT lead_id, shadow_lead.state::text, shadow_lead.sealed_state FROM scorer.shadow_lead
             JOIN scorer.lead ON lead.id = lead_id AND lead.shadow_id = shadow_lead.shadow_id
             WHERE lead_id = ANY(CAST(:leads AS uuid[])) AND shadow_lead.shadow_id = ANY(CAST(:ids AS bigint[]))
         """),
         {"leads": list(leads), "ids": list(shadow_ids)},
     )
-    return {row.lead_id: from_json(row.state) for row in rows}
+    stored = rows.all()
+    opened = iter(
+        await sealing_of(connection).open(connection, [row.sealed_state for row in stored if row.sealed_state], STATE)
+    )
+    found = {row.lead_id: next(opened) if row.sealed_state else row.state for row in stored}
+    return {lead: from_json(state) for lead, state in found.items() if state is not None}
 
 
 async def save(connection: AsyncConnection, rows: Sequence[ShadowRow]) -> None:
     """Write what shadows make of leads; from now on they have these leads."""
+    sealing = sealing_of(connection)
+    items = [Item(row.lead_id, row.workspace, to_json(row.state)) for row in rows]
+    states = await sealing.seal(connection, items, STATE)
+    nothing: list[bytes | None] = [None] * len(rows)
     await connection.execute(
         text("""
             INSERT INTO scorer.shadow_lead AS stored
-                (lead_id, shadow_id, state, active_version, compared_at, due_at, scores, bands, grades, thresholds,
-                 widest)
-            SELECT lead_id, shadow_id, convert_from(state, 'UTF8')::jsonb, active_version, compared_at, due_at,
-                   convert_from(scores, 'UTF8')::jsonb, convert_from(bands, 'UTF8')::jsonb,
+                (lead_id, shadow_id, state, sealed_state, active_version, compared_at, due_at, scores, bands, grades,
+                 thresholds, widest)
+            SELECT lead_id, shadow_id, convert_from(state, 'UTF8')::jsonb, sealed_state, active_version, compared_at,
+                   due_at, convert_from(scores, 'UTF8')::jsonb, convert_from(bands, 'UTF8')::jsonb,
                    ARRAY(SELECT jsonb_array_elements_text(convert_from(grades, 'UTF8')::jsonb)),
                    convert_from(thresholds, 'UTF8')::jsonb, widest
             FROM unnest(CAST(:leads AS uuid[]), CAST(:shadows AS bigint[]), CAST(:states AS bytea[]),
-                        CAST(:versions AS integer[]), CAST(:compared AS timestamptz[]), CAST(:due AS timestamptz[]),
-                        CAST(:scores AS bytea[]), CAST(:bands AS bytea[]), CAST(:grades AS bytea[]),
-                        CAST(:thresholds AS bytea[]), CAST(:widest AS double precision[]))
-                 AS item (lead_id, shadow_id, state, active_version, compared_at, due_at, scores, bands, grades,
-                          thresholds, widest)
+                        CAST(:sealed AS bytea[]), CAST(:versions AS integer[]), CAST(:compared AS timestamptz[]),
+                        CAST(:due AS timestamptz[]), CAST(:scores AS bytea[]), CAST(:bands AS bytea[]),
+                        CAST(:grades AS bytea[]), CAST(:thresholds AS bytea[]), CAST(:widest AS double precision[]))
+                 AS item (lead_id, shadow_id, state, sealed_state, active_version, compared_at, due_at, scores, bands,
+                          grades, thresholds, widest)
             ON CONFLICT (lead_id) DO UPDATE SET shadow_id = excluded.shadow_id, state = excluded.state,
-                active_version = excluded.active_version, compared_at = excluded.compared_at,
-                due_at = excluded.due_at, scores = excluded.scores, bands = excluded.bands,
-                grades = excluded.grades, thresholds = excluded.thresholds, widest = excluded.widest
+                sealed_state = excluded.sealed_state, active_version = excluded.active_version,
+                compared_at = excluded.compared_at, due_at = excluded.due_at, scores = excluded.scores,
+                bands = excluded.bands, grades = excluded.grades, thresholds = excluded.thresholds,
+                widest = excluded.widest
         """),
         {
             "leads": [row.lead_id for row in rows],
             "shadows": [row.shadow_id for row in rows],
-            "states": [to_json(row.state) for row in rows],
+            "states": nothing if sealing.on else states,
+            "sealed": states if sealing.on else nothing,
             "versions": [row.active_version for row in rows],
             "compared": [row.compared_at for row in rows],
             "due": [row.due_at for row in rows],

@@ -146,6 +146,7 @@ class Shadows:
         _observe(comparison)
         return ShadowRow(
             lead_id=id_,
+            workspace=lead.workspace,
             shadow_id=chosen.shadow.id,
             state=encode_state(compact(model, state)),
             active_version=chosen.active.version,

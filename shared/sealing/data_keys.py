@@ -9,8 +9,9 @@ from hmac import digest as hmac_digest
 from secrets import token_bytes
 from typing import Final
 from uuid import UUID, uuid5
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import text
+from sqlalchemy import Transaction, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.errors import Misconfigured
@@ -29,7 +30,7 @@ _INSERT = text("""
     SELECT id, workspace, key, :wrapped_by, :expires_at
     FROM unnest(CAST(:ids AS uuid[]), CAST(:workspaces AS text[]), CAST(:keys AS bytea[]))
          AS item (id, workspace, key)
-    ORDER BY id ON CONFLICT DO NOTHING
+    ORDER BY id ON CONFLICT DO NOTHING RETURNING id
 """)
 
 
@@ -48,6 +49,7 @@ class Sealing:
     Without any, data keys are stored as they are. `on` is whether to seal at all; what is sealed is always opened.
 
     A key is remembered only if it stood before the transaction that reads it: one that is rolled back is no key.
+    One that the transaction has made itself is remembered to its end.
     """
 
     def __init__(self, keys: str = "", *, on: bool = True) -> None:
@@ -55,6 +57,7 @@ class Sealing:
         self.masters = master_keys(keys)
         self.on = on
         self._known: OrderedDict[UUID, DataKey] = OrderedDict()
+        self._made: WeakKeyDictionary[Transaction, dict[UUID, DataKey]] = WeakKeyDictionary()
 
     def __reduce__(self) -> tuple[Callable[..., "Sealing"], tuple[str, bool]]:
         """For processes that help this one."""
@@ -63,13 +66,16 @@ class Sealing:
     async def find(self, connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, DataKey]:
         """Those of these keys that there are. Raises Misconfigured for one whose master key this process lacks."""
         wanted = set(ids)
-        found = {id_: self._known[id_] for id_ in wanted if id_ in self._known}
+        made = self._made_by(connection)
+        found = {id_: known[id_] for known in (self._known, made) for id_ in wanted if id_ in known}
         missing = [id_ for id_ in wanted if id_ not in found]
         if missing:
             for row in await connection.execute(_SELECT, {"ids": missing}):
                 found[row.id] = data_key(row.id, self._unwrapped(row.id, bytes(row.key), row.wrapped_by))
                 if row.stands:
                     self._remember(found[row.id])
+                else:
+                    made[row.id] = found[row.id]
         return found
 
     async def keys_for(
@@ -89,16 +95,18 @@ class Sealing:
         """New keys for owners that have none."""
         if not owners:
             return
-        await connection.execute(
+        secrets = {owner: token_bytes(KEY_BYTES) for owner in owners}
+        rows = await connection.execute(
             _INSERT,
             {
                 "ids": list(owners),
                 "workspaces": list(owners.values()),
-                "keys": [self._wrapped(owner, token_bytes(KEY_BYTES)) for owner in owners],
+                "keys": [self._wrapped(owner, secret) for owner, secret in secrets.items()],
                 "wrapped_by": self.masters[0].name if self.masters else None,
                 "expires_at": expires_at,
             },
         )
+        self._made_by(connection).update((row.id, data_key(row.id, secrets[row.id])) for row in rows)
 
     async def seal(
         self, connection: AsyncConnection, items: Sequence[Item], about: bytes, *, expires_at: datetime | None = None
@@ -117,8 +125,9 @@ class Sealing:
 
     def forget(self, ids: Collection[UUID]) -> None:
         """Keep these keys in memory no longer."""
-        for id_ in ids:
-            self._known.pop(id_, None)
+        for known in (self._known, *self._made.values()):
+            for id_ in ids:
+                known.pop(id_, None)
 
     def rewrapped(self, key_id: UUID, key: bytes, wrapped_by: str | None) -> tuple[bytes, str | None]:
         """A stored key under the first master key."""
@@ -130,6 +139,12 @@ class Sealing:
         id_ = uuid5(_NAMES, workspace)
         keys = await self.keys_for(connection, {id_: workspace})
         return hmac_digest(keys[id_].secret, b"leadflow names", sha256)
+
+    def _made_by(self, connection: AsyncConnection) -> dict[UUID, DataKey]:
+        """The keys that the transaction of this connection has made."""
+        assert connection.sync_connection is not None, "the connection is open"
+        transaction = connection.sync_connection.get_transaction()
+        return {} if transaction is None else self._made.setdefault(transaction, {})
 
     def _wrapped(self, key_id: UUID, key: bytes) -> bytes:
         return self.masters[0].wrap(key_id, key) if self.masters else key
