@@ -202,7 +202,12 @@ class Scorer:
         for index, message in enumerate(counted):
             causes.add(owners[index], message)
         await self._retract(connection, counted, happenings, causes)
-        touched = await stored_leads.lock(connection, happenings)
+        unchanged = {
+            survivor: leads[survivor]
+            for person, survivor in zip(people, survivors, strict=True)
+            if len(person.leads) == 1 and not person.unknown
+        }
+        touched = unchanged | await stored_leads.lock(connection, happenings.keys() - unchanged.keys())
         return counted, await self._let_happen(connection, touched, happenings, causes)
 
     async def _who(

@@ -27,7 +27,10 @@ class Contended(TransientError):
 
 async def lock(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, Lead]:
     """These leads, locked until the transaction ends. Raises Contended if one has been merged meanwhile."""
-    rows = await repository.lock_leads(connection, ids)
+    wanted = set(ids)
+    if not wanted:
+        return {}
+    rows = await repository.lock_leads(connection, wanted)
     if any(row.merged_into is not None for row in rows.values()):
         raise Contended("a lead was merged into another one meanwhile")
     names = await repository.names_of(connection, rows)
