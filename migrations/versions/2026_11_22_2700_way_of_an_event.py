@@ -5,7 +5,7 @@ All of it is null for what was written before, or by a process of the release be
 
 from alembic import op
 
-from migrations.row_security import for_workers
+from migrations.row_security import set_apart
 
 revision = "0027_way_of_an_event"
 down_revision: str | None = "0026_handled"
@@ -35,7 +35,10 @@ def upgrade() -> None:
     for table, column in _COLUMNS:
         op.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
     op.execute(_UP)
-    for_workers("pipeline.undelivered")
+    set_apart(
+        "pipeline.undelivered",
+        "EXISTS (SELECT FROM pipeline.delivery WHERE delivery.message_id = undelivered.message_id)",
+    )
 
 
 def downgrade() -> None:
