@@ -28,13 +28,14 @@ State = Literal["parked", "replayed", "resolved", "discarded"]
 
 _COLUMNS = (
     "id, workspace, source, kind, form, disposition, code, field, message, element_id, body, size_bytes, headers,"
-    " received_at, state, attempts, changed_at, event_ids, traceparent, sealed"
+    " received_at, state, attempts, changed_at, event_ids, traceparent, tracestate, sealed"
 )
 _INSERT = text(
     "INSERT INTO ingest.parked (id, workspace, source, kind, form, disposition, code, field, message, element_id,"
-    " body, size_bytes, headers, received_at, traceparent, sealed)"
+    " body, size_bytes, headers, received_at, traceparent, tracestate, sealed)"
     " VALUES (:id, :workspace, :source, :kind, :form, :disposition, :code, :field, :message, :element_id,"
-    " :body, :size_bytes, CAST(:headers AS jsonb), :received_at, :traceparent, :sealed) ON CONFLICT (id) DO NOTHING"
+    " :body, :size_bytes, CAST(:headers AS jsonb), :received_at, :traceparent, :tracestate, :sealed)"
+    " ON CONFLICT (id) DO NOTHING"
 )
 _PAGE = text(
     f"SELECT {_COLUMNS} FROM ingest.parked WHERE workspace = :workspace"  # noqa: S608 - a constant
@@ -218,6 +219,7 @@ def _row(message: ElementParked, trace: TraceContext | None) -> dict[str, object
         "headers": to_json(data.headers).decode(),
         "body": data.body,
         "traceparent": str(trace) if trace else None,
+        "tracestate": trace.state or None if trace else None,
     }
 
 
@@ -258,5 +260,5 @@ def _element(row: Row[tuple[object, ...]], body: bytes) -> ParkedElement:
         attempts=row.attempts,
         changed_at=row.changed_at,
         event_ids=tuple(row.event_ids),
-        trace=tracing.read(row.traceparent),
+        trace=tracing.read(row.traceparent, row.tracestate),
     )

@@ -315,7 +315,7 @@ def _sending(source_label: str) -> Iterator[TraceContext]:
 
 
 def _headers(workspace: str, trace: TraceContext) -> dict[str, bytes]:
-    return {"content-type": _CONTENT_TYPE, WORKSPACE_HEADER: workspace.encode(), tracing.HEADER: trace.encode()}
+    return {"content-type": _CONTENT_TYPE, WORKSPACE_HEADER: workspace.encode(), **trace.headers()}
 
 
 def _drafts_by(names_of: NamesOf) -> DraftOf:

@@ -16,6 +16,7 @@ _AT_ONCE = 5_000
 # Deliveries before messages and feed, because they refer to both; attempts go with their deliveries.
 _OF_MESSAGES = (
     "DELETE FROM pipeline.delivery WHERE message_id = ANY(CAST(:ids AS text[]))",
+    "DELETE FROM pipeline.undelivered WHERE message_id = ANY(CAST(:ids AS text[]))",
     "DELETE FROM pipeline.feed WHERE message_id = ANY(CAST(:ids AS text[]))",
     "DELETE FROM pipeline.webhook_message WHERE id = ANY(CAST(:ids AS text[]))",
 )

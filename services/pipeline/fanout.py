@@ -47,13 +47,17 @@ class Delivery:
 
 @dataclass(slots=True)
 class FanOut:
-    """Gathers what one transaction tells, and the deliveries of it; `trace` is where what is added comes from."""
+    """Gathers what one transaction tells, and the deliveries of it.
+
+    `trace` is where what is added comes from, `received_at` when the event was received from which it follows.
+    """
 
     subscriptions: Mapping[str, Sequence[Subscription]]
     now: datetime
     deliveries: list[Delivery] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
     trace: TraceContext | None = None
+    received_at: datetime | None = None
     _bodies: dict[str, "_Body"] = field(default_factory=dict)
 
     def add(self, message: Message, body: bytes) -> None:
@@ -61,7 +65,7 @@ class FanOut:
         kind = str(getattr(message, "type", ""))
         self.told.append(Told(message.workspace, message.id, kind, message.subject))
         owner = None if isinstance(message, LeadErased) else (UUID(message.subject), message.workspace)
-        self._bodies[message.id] = _Body(kind, body, owner, self.trace)
+        self._bodies[message.id] = _Body(kind, body, owner, self.trace, self.received_at)
         listening = [item for item in self.subscriptions.get(message.workspace, ()) if _hears(item, kind)]
         fields = _fields(message) if any(item.filter for item in listening) else {}
         for subscription in listening:
@@ -77,7 +81,7 @@ class FanOut:
     def add_for(self, delivery: Delivery, kind: str, body: bytes) -> None:
         """Deliver `body`, of the type `kind` and about no lead, to one subscription."""
         self.deliveries.append(delivery)
-        self._bodies[delivery.message_id] = _Body(kind, body, None, self.trace)
+        self._bodies[delivery.message_id] = _Body(kind, body, None, self.trace, None)
 
     async def write(self, connection: AsyncConnection) -> None:
         """Write messages, deliveries and, last, the feed; a message that was fanned out before is not again.
@@ -89,10 +93,11 @@ class FanOut:
         sealed = await self._sealed(connection)
         await connection.execute(
             text("""
-                INSERT INTO pipeline.webhook_message (id, type, body, created_at, traceparent)
-                SELECT id, type, body, :now, traceparent
+                INSERT INTO pipeline.webhook_message (id, type, body, created_at, traceparent, tracestate)
+                SELECT id, type, body, :now, traceparent, tracestate
                 FROM unnest(CAST(:ids AS text[]), CAST(:types AS text[]), CAST(:bodies AS bytea[]),
-                            CAST(:traces AS text[])) AS item (id, type, body, traceparent)
+                            CAST(:traces AS text[]), CAST(:states AS text[]))
+                     AS item (id, type, body, traceparent, tracestate)
                 ON CONFLICT DO NOTHING
             """),
             {
@@ -100,6 +105,7 @@ class FanOut:
                 "types": [body.kind for body in self._bodies.values()],
                 "bodies": [sealed.get(id_, body.content) for id_, body in self._bodies.items()],
                 "traces": [str(body.trace) if body.trace else None for body in self._bodies.values()],
+                "states": [body.trace.state or None if body.trace else None for body in self._bodies.values()],
                 "now": self.now,
             },
         )
@@ -123,7 +129,22 @@ class FanOut:
                 "now": self.now,
             },
         )
+        await self._write_undelivered(connection)
         await feed.append(connection, self.told, self.now)
+
+    async def _write_undelivered(self, connection: AsyncConnection) -> None:
+        """What follows from events and has receivers: from the events' receipt to the first delivery is measured."""
+        received = {item.message_id: self._bodies[item.message_id].received_at for item in self.deliveries}
+        waiting = {id_: moment for id_, moment in received.items() if moment is not None}
+        if waiting:
+            await connection.execute(
+                text("""
+                    INSERT INTO pipeline.undelivered (message_id, received_at)
+                    SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:moments AS timestamptz[]))
+                    ON CONFLICT DO NOTHING
+                """),
+                {"ids": list(waiting), "moments": list(waiting.values())},
+            )
 
     async def _sealed(self, connection: AsyncConnection) -> dict[str, bytes]:
         """The bodies about leads, sealed with their keys."""
@@ -141,6 +162,7 @@ class _Body:
     content: bytes
     owner: tuple[UUID, str] | None
     trace: TraceContext | None
+    received_at: datetime | None
 
 
 async def fan_out_for(connection: AsyncConnection, workspaces: Iterable[str], now: datetime) -> FanOut:

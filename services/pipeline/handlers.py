@@ -13,7 +13,7 @@ from shared.events.scores import LeadErased, LeadEventsRecorded, LeadMerged, Lea
 from shared.events.topics import LEAD_SCORES
 from shared.log.dead_letter import sort_out
 from shared.log.letter_sealing import set_aside
-from shared.log.messages import message_of
+from shared.log.messages import message_of, received_at_of
 from shared.log.protocol import Log, ReceivedRecord
 from shared.observability import tracing
 
@@ -48,7 +48,7 @@ def read(record: ReceivedRecord) -> Received:
     for document in (facts, *(dict(event.properties) for event in events)):
         for path, reason in json_faults(document, STORABLE):
             raise InvalidInput(f"{path}: {reason}", code="not_storable", field=path)
-    return Received(message, record.value, tracing.read_record(record))
+    return Received(message, record.value, tracing.read_record(record), received_at_of(record))
 
 
 def _check_text(body: bytes) -> None:

@@ -25,16 +25,19 @@ from shared.observability import tracing
 from shared.observability.metrics import END_TO_END
 from shared.observability.tracing import TraceContext
 
+_EMITTED = END_TO_END.labels("emitted")
+
 ScorerMessage = LeadEventsRecorded | LeadScoreChanged | LeadMerged | LeadUnmerged | LeadErased
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message of the scorer with the bytes it came in, and where it comes from."""
+    """A message of the scorer with the bytes it came in, where it comes from, and since when that is here."""
 
     message: ScorerMessage
     body: bytes
     trace: TraceContext | None = None
+    received_at: datetime | None = None
 
 
 class PipelineService:
@@ -126,7 +129,7 @@ class PipelineService:
             case LeadEventsRecorded(data=recorded):
                 now = self._clock.now()
                 for event in recorded.events:
-                    END_TO_END.labels("emitted").observe(max(0.0, (now - event.received_at).total_seconds()))
+                    _EMITTED.observe(max(0.0, (now - event.received_at).total_seconds()))
             case LeadScoreChanged(data=changed):
                 for threshold in changed.thresholds.keys() - self._thresholds:
                     metrics.initialise_threshold(threshold)
@@ -163,7 +166,7 @@ def _take_in(work: Work, received: Received, erased: Collection[LeadKey]) -> str
     row = work.rows[message.workspace, message.data.lead.id]
     if message.data.sequence <= row.scores_seen:
         return "repeated"
-    work.because_of(received.trace, row.lead.id)
+    work.because_of(received.trace, row.lead.id, received.received_at)
     if isinstance(message, LeadErased):
         row.scores_seen = message.data.sequence
         work.erase(row, [work.rows[key] for key in _leads_of(message)[1:]])

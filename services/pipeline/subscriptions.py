@@ -243,7 +243,7 @@ async def send_test(
     secrets = [secret.text for secret in subscription.secrets_at(now)]
     headers = signed_headers(message.id, message.body, at=now, secrets=secrets)
     with tracing.span("POST webhook", "client", parent=tracing.current()) as span:
-        headers[tracing.HEADER] = str(span.context)
+        headers |= span.context.texts()
         return Tested(message.id, await sender.send(subscription.url, headers, message.body))
 
 

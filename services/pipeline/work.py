@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -57,8 +58,11 @@ class Work:
         """The active pipeline of the lead's workspace."""
         return self.pipelines.get(row.lead.workspace)
 
-    def because_of(self, trace: TraceContext | None, lead_id: str) -> None:
-        """What is told from now on goes on in this trace; without one, in a new one."""
+    def because_of(self, trace: TraceContext | None, lead_id: str, received_at: datetime | None = None) -> None:
+        """What is told from now on goes on in this trace; without one, in a new one. An event that was received at
+        `received_at` is why, if one is.
+        """
+        self.fan_out.received_at = received_at
         self.fan_out.trace = tracing.follow(
             "tell lead", "producer", parent=trace, attributes={"leadflow.lead": lead_id}
         )

@@ -47,6 +47,8 @@ from shared.observability.metrics import END_TO_END
 from shared.observability.tracing import TraceContext
 from shared.sealing.erasures import Erasure
 
+_SCORED = END_TO_END.labels("scored")
+
 Note = Callable[[AsyncConnection, Sequence[bool]], Awaitable[None]]
 
 
@@ -350,7 +352,7 @@ class Scorer:
         for repetition in repetitions:
             metrics.EVENTS.labels(repetition).inc()
         for message in fresh:
-            END_TO_END.labels("scored").observe(max(0.0, (now - message.data.received_at).total_seconds()))
+            _SCORED.observe(max(0.0, (now - message.data.received_at).total_seconds()))
 
 
 async def _store(
@@ -385,8 +387,8 @@ def _outgoing(outcomes: Mapping[UUID, Outcome], causes: Causes) -> list[Outgoing
     told: list[Outgoing] = []
     for id_, outcome in outcomes.items():
         if outcome.messages:
-            trace = causes.follow(id_)
-            told += [Outgoing(LEAD_SCORES, str(id_), message, trace) for message in outcome.messages]
+            trace, received_at = causes.follow(id_), causes.received_at(id_)
+            told += [Outgoing(LEAD_SCORES, str(id_), message, trace, received_at) for message in outcome.messages]
     return told
 
 

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID, uuid5
 
 from sqlalchemy import Row, text
@@ -21,10 +22,11 @@ from shared.db.engine import Database
 from shared.db.reach import ALL_WORKSPACES
 from shared.errors import TransientError
 from shared.events.codec import encode
-from shared.events.envelope import Message
+from shared.events.envelope import Message, rfc3339
 from shared.events.scores import LeadErased
 from shared.events.topics import TopicSpec
 from shared.failpoints import reach
+from shared.log.messages import RECEIVED_HEADER
 from shared.log.protocol import Log, Record
 from shared.observability import tracing
 from shared.observability.metrics import OUTBOX_AGE, OUTBOX_MESSAGES
@@ -47,13 +49,15 @@ class Outgoing:
     """A message on its way: `key`, a lead's id or the digest of a name, decides order and partition.
 
     `trace` says where it comes from.
-    Without one it begins at the work in hand, or anew.
+    Without one it begins at the work in hand, or anew. `received_at`: when the first event was received from which it
+    follows; None where it follows from none.
     """
 
     topic: TopicSpec
     key: str
     message: Message
     trace: TraceContext | None = None
+    received_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +81,22 @@ class Outbox:
         if not outgoing:
             return
         values = await _sealed(connection, outgoing)
+        traces = [item.trace or _begun(item) for item in outgoing]
+        columns = "topic, key, value, traceparent, tracestate, received_at"
         await connection.execute(
             text(
-                f"INSERT INTO {self._schema}.outbox (topic, key, value, traceparent) "  # noqa: S608 - ours
-                "SELECT topic, key, value, traceparent FROM unnest(CAST(:topics AS text[]), CAST(:keys AS bytea[]), "
-                "CAST(:values AS bytea[]), CAST(:traces AS text[])) "
-                "WITH ORDINALITY AS item (topic, key, value, traceparent, position) ORDER BY position"
+                f"INSERT INTO {self._schema}.outbox ({columns}) "  # noqa: S608 - ours
+                f"SELECT {columns} FROM unnest(CAST(:topics AS text[]), CAST(:keys AS bytea[]), "
+                "CAST(:values AS bytea[]), CAST(:traces AS text[]), CAST(:states AS text[]), "
+                f"CAST(:received AS timestamptz[])) WITH ORDINALITY AS item ({columns}, position) ORDER BY position"
             ),
             {
                 "topics": [item.topic.name for item in outgoing],
                 "keys": [item.key.encode() for item in outgoing],
                 "values": values,
-                "traces": [str(item.trace or _begun(item)) for item in outgoing],
+                "traces": [str(trace) for trace in traces],
+                "states": [trace.state or None for trace in traces],
+                "received": [item.received_at for item in outgoing],
             },
         )
 
@@ -160,7 +168,7 @@ class Outbox:
         return bool(turn.scalar_one())
 
     async def _oldest(self, connection: AsyncConnection) -> Sequence[Row[tuple[object, ...]]]:
-        columns = "id, topic, key, value, traceparent"
+        columns = "id, topic, key, value, traceparent, tracestate, received_at"
         rows = await connection.execute(
             text(f"SELECT {columns} FROM {self._schema}.outbox ORDER BY id LIMIT {_BATCH}")  # noqa: S608
         )
@@ -206,6 +214,10 @@ def _by_topic(rows: Sequence[Row[tuple[object, ...]]], values: Sequence[bytes | 
         headers = {"content-type": _CONTENT_TYPE}
         if row.traceparent is not None:
             headers[tracing.HEADER] = row.traceparent.encode()
+        if row.tracestate is not None:
+            headers[tracing.STATE_HEADER] = row.tracestate.encode()
+        if row.received_at is not None:
+            headers[RECEIVED_HEADER] = rfc3339(row.received_at).encode()
         topics.setdefault(row.topic, []).append(Record(row.key, value, headers))
     return topics
 

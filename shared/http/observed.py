@@ -16,7 +16,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _EVERYWHERE = ("500", "503")
 # Asked every few seconds by machines about the process itself: nobody's way leads through them.
 _UNTRACED = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
-_TRACEPARENT = tracing.HEADER.encode()
+_TRACEPARENT, _TRACESTATE = tracing.HEADER.encode(), tracing.STATE_HEADER.encode()
 
 
 def initialise_routes(routes: Iterable[BaseRoute]) -> None:
@@ -78,7 +78,10 @@ def _method(scope: Scope) -> str:
 def _caller(scope: Scope) -> TraceContext | None:
     """Where the request comes from. Two headers contradict each other: then there is none."""
     found = [value for name, value in scope["headers"] if name == _TRACEPARENT]
-    return tracing.read(found[0]) if len(found) == 1 else None
+    if len(found) != 1:
+        return None
+    # This one may come in parts, which W3C has put together again in their order.
+    return tracing.read(found[0], b",".join(value for name, value in scope["headers"] if name == _TRACESTATE))
 
 
 def _describe(span: Span, route: str, method: str, status: int) -> None:

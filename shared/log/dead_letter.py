@@ -164,7 +164,7 @@ def _enveloped(letter: DeadLetter, now: datetime) -> Record:
         return record
     about[f"{_PREFIX}value-bytes"] = str(len(received.value)).encode()
     if (trace := tracing.read_record(received)) is not None:
-        about[tracing.HEADER] = trace.encode()
+        about |= trace.headers()
     room = MAX_RECORD_BYTES - size_of(Record(received.key, b"", about))
     return Record(received.key, received.value[:room], about)
 

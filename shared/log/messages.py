@@ -1,5 +1,6 @@
 """What a record says, once its body and its headers agree on whose it is."""
 
+from datetime import datetime
 from typing import Final
 
 from shared.errors import InvalidInput
@@ -7,6 +8,8 @@ from shared.events.codec import AnyMessage, decode
 from shared.log.protocol import ReceivedRecord
 
 WORKSPACE_HEADER: Final = "workspace"
+RECEIVED_HEADER: Final = "received-at"
+"""When the first of the events was received from which a message of the scorer follows."""
 
 
 def message_of(record: ReceivedRecord) -> AnyMessage:
@@ -21,3 +24,15 @@ def message_of(record: ReceivedRecord) -> AnyMessage:
             "headers and body name different workspaces", code="workspace_mismatch", field=WORKSPACE_HEADER
         )
     return message
+
+
+def received_at_of(record: ReceivedRecord) -> datetime | None:
+    """When the first event of a message was received, as far as its headers say."""
+    said = record.headers.get(RECEIVED_HEADER)
+    if said is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(said.decode("latin-1"))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None

@@ -109,7 +109,8 @@ OUTBOX_AGE = Gauge("leadflow_outbox_oldest_age_seconds", "Age of the oldest of t
 END_TO_END = Histogram(
     "leadflow_event_end_to_end_seconds",
     "From receiving an event to a stage of its life: `scored`, its score is committed; `emitted`, what follows from "
-    "it for thresholds and stages is committed, and told to the log and the webhooks.",
+    "it for thresholds and stages is committed, and told to the log and the webhooks; `delivered`, a message that "
+    "follows from it was taken by the first of its receivers. A message counts once, from the first of its events.",
     ["stage"],
     buckets=LATENCY_BUCKETS,
 )
@@ -166,7 +167,7 @@ POOL_STATES = ("checked_out", "idle", "free")
 CONNECTION_STATES = ("active", "idle", "idle in transaction", OTHER)
 # Integrity, transactions, rollbacks, resources, limits, states, intervention, system; the rest is `other`.
 SQLSTATE_CLASSES = ("08", "22", "23", "25", "40", "42", "53", "54", "55", "57", "58", "XX")
-END_TO_END_STAGES = ("scored", "emitted")
+END_TO_END_STAGES = ("scored", "emitted", "delivered")
 
 for _kind in ("api_key", "source"):
     CREDENTIAL_EXPIRY.labels(_kind)

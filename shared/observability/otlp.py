@@ -18,6 +18,7 @@ from opentelemetry.trace import (
     StatusCode,
     TraceFlags,
     Tracer,
+    TraceState,
     set_span_in_context,
 )
 from opentelemetry.trace import Span as SdkSpan
@@ -88,5 +89,9 @@ class _SdkRecorded:
 
 def _sdk_context(context: TraceContext) -> SpanContext:
     return SpanContext(
-        int(context.trace_id, 16), int(context.span_id, 16), is_remote=True, trace_flags=TraceFlags(context.sampled)
+        int(context.trace_id, 16),
+        int(context.span_id, 16),
+        is_remote=True,
+        trace_flags=TraceFlags(context.sampled),
+        trace_state=TraceState.from_header([context.state]),
     )

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias
 
 from shared.log.protocol import ReceivedRecord
@@ -22,6 +22,7 @@ from shared.log.protocol import ReceivedRecord
 logger = logging.getLogger(__name__)
 
 HEADER = "traceparent"
+STATE_HEADER = "tracestate"
 
 Kind = Literal["internal", "server", "client", "producer", "consumer"]
 Attributes: TypeAlias = Mapping[str, str | int | bool]
@@ -32,38 +33,65 @@ _FORM = re.compile(
     r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII
 )
 _SAMPLED = 1
+# https://www.w3.org/TR/trace-context/#tracestate-header: what vendors say of the trace, nobody else's to change.
+_MEMBER = re.compile(
+    r"(?:[a-z][a-z0-9_\-*/]{0,255}|[a-z0-9][a-z0-9_\-*/]{0,240}@[a-z][a-z0-9_\-*/]{0,13})"
+    r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]",
+    re.ASCII,
+)
+_MOST_MEMBERS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class TraceContext:
-    """A place in a trace: 32 and 16 hexadecimal digits. `sampled`: whoever was here kept a record of it."""
+    """A place in a trace: 32 and 16 hexadecimal digits. `sampled`: whoever was here kept a record of it.
+
+    `state` is the `tracestate` that came with it: handed on as it came, and never looked into.
+    """
 
     trace_id: str
     span_id: str
     sampled: bool = False
+    state: str = ""
 
     def __str__(self) -> str:
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
 
-    def encode(self) -> bytes:
-        """The same as a header of a record."""
-        return str(self).encode()
+    def texts(self) -> dict[str, str]:
+        """The same as headers of a request."""
+        return {HEADER: str(self), STATE_HEADER: self.state} if self.state else {HEADER: str(self)}
+
+    def headers(self) -> dict[str, bytes]:
+        """The same as headers of a record."""
+        return {name: value.encode() for name, value in self.texts().items()}
 
 
-def read(value: str | bytes | None) -> TraceContext | None:
-    """What a `traceparent` says; None for none, and for one that is not as W3C has it."""
+def read(value: str | bytes | None, state: str | bytes | None = None) -> TraceContext | None:
+    """What a `traceparent` and its `tracestate` say; None for none, and for one that is not as W3C has it.
+
+    A `tracestate` that is not as W3C has it, or too long, is left out.
+    """
     if value is None or len(value) > _LONGEST:
         return None
     text = value.decode("latin-1") if isinstance(value, bytes) else value
     match = _FORM.fullmatch(text)
     if match is None or (match[1] == "00" and match[5] is not None):
         return None
-    return TraceContext(match[2], match[3], sampled=bool(int(match[4], 16) & _SAMPLED))
+    return TraceContext(match[2], match[3], bool(int(match[4], 16) & _SAMPLED), _state(state) if state else "")
+
+
+def _state(value: str | bytes) -> str:
+    if len(value) > _LONGEST:
+        return ""
+    text = value.decode("latin-1") if isinstance(value, bytes) else value
+    members = [member.strip(" \t") for member in text.split(",")]
+    well_formed = len(members) <= _MOST_MEMBERS and all(not one or _MEMBER.fullmatch(one) for one in members)
+    return text if well_formed and any(members) else ""
 
 
 def read_record(record: ReceivedRecord) -> TraceContext | None:
     """Where a record comes from, as far as its headers say."""
-    return read(record.headers.get(HEADER))
+    return read(record.headers.get(HEADER), record.headers.get(STATE_HEADER))
 
 
 class Recorded(Protocol):
@@ -210,10 +238,12 @@ def _begin(
 ) -> Span:
     recorded = None if _recorder is None else _recorder.begin(name, kind, parent=parent, links=links)
     context = _child_of(parent) if recorded is None else recorded.context
+    if parent is not None and context.state != parent.state:
+        context = replace(context, state=parent.state)
     return Span(name, kind, context, parent, dict(attributes) if attributes else {}, _recorded=recorded)
 
 
 def _child_of(parent: TraceContext | None) -> TraceContext:
     if parent is None:
         return TraceContext(os.urandom(16).hex(), os.urandom(8).hex())
-    return TraceContext(parent.trace_id, os.urandom(8).hex(), parent.sampled)
+    return TraceContext(parent.trace_id, os.urandom(8).hex(), parent.sampled, parent.state)

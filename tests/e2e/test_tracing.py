@@ -28,6 +28,7 @@ from tests.support.receiver import ReceivedRequest, Receiver, receiving
 from tests.support.waiting import wait_until
 
 CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+CALLERS_STATE = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"
 TRACE, CALLERS_SPAN = CALLER.split("-")[1:3]
 POISONED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 CANARIES = {
@@ -120,6 +121,7 @@ async def test_one_trace_leads_from_the_webhook_to_the_subscriber(journey: Journ
         ("producer", scored.id, "leadflow-pipeline")
     }
     assert told_by[:2] == ["00", TRACE]
+    assert journey.delivered.headers["tracestate"] == CALLERS_STATE
     assert (posted.kind, posted.service) == ("client", "leadflow-pipeline")
     assert posted.parent_id in {span.id for span in tell}
 
@@ -219,7 +221,12 @@ async def _send(client: httpx.AsyncClient) -> list[str]:
         "timestamp": datetime.now(UTC).isoformat(),
     }
     signed = webhooks.segment(visit)
-    headers = {**signed.headers, "traceparent": CALLER, "x-forwarded-for": CANARIES["ip"]}
+    headers = {
+        **signed.headers,
+        "traceparent": CALLER,
+        "tracestate": CALLERS_STATE,
+        "x-forwarded-for": CANARIES["ip"],
+    }
     headers["content-type"] = "application/json"
 
     answer = await client.post("/v1/webhooks/site", content=signed.body, headers=headers)

@@ -60,13 +60,22 @@ DELIVERY = Board(
             "Webhooks",
             (
                 Panel(
+                    "Event to first receiver",
+                    "From receiving an event until the first receiver has taken what follows from it, once for each "
+                    "message. Receivers that fail are in it: the promise is about the panel beside it.",
+                    "s",
+                    spread("leadflow_event_end_to_end_seconds", where='stage="delivered"'),
+                    alerts=("DeliveriesWaitLong",),
+                    width=12,
+                ),
+                Panel(
                     "Told to first attempt",
                     "At receivers that have been well since; the promise is 10 s.",
                     "s",
                     spread("leadflow_webhook_first_attempt_delay_seconds"),
                     bad=10,
                     alerts=("WebhooksLateBudgetBurn",),
-                    width=6,
+                    width=12,
                 ),
                 Panel(
                     "Attempts, by outcome",
@@ -111,14 +120,14 @@ DELIVERY = Board(
                     "That a delivered message took, on average.",
                     "none",
                     (Query(mean("leadflow_webhook_attempts"), "attempts"),),
-                    width=6,
+                    width=8,
                 ),
                 Panel(
                     "Deliveries that wait",
                     "For enabled subscriptions.",
                     "none",
                     (Query(greatest("leadflow_webhook_queue_depth"), "waiting"),),
-                    width=6,
+                    width=8,
                 ),
                 Panel(
                     "Oldest delivery",
@@ -129,7 +138,7 @@ DELIVERY = Board(
                         Query(greatest("leadflow_webhook_oldest_due_seconds"), "due"),
                     ),
                     alerts=("DeliveriesStuck", "DeliveriesWaitLong"),
-                    width=6,
+                    width=8,
                 ),
             ),
         ),

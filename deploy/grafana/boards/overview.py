@@ -147,7 +147,8 @@ OVERVIEW = Board(
                 ),
                 Panel(
                     "How long it takes",
-                    "From receiving an event until its score is committed, and until stages have followed.",
+                    "From receiving an event until its score is committed, until stages have followed, and until the "
+                    "first receiver has taken it.",
                     "s",
                     (
                         Query(

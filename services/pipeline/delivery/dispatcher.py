@@ -32,6 +32,7 @@ from shared.events.envelope import rfc3339
 from shared.events.json import Json
 from shared.failpoints import reach
 from shared.observability import tracing
+from shared.observability.metrics import END_TO_END
 from shared.observability.tracing import Attributes, Span
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 _FINISH_SECONDS = 5.0
 _GATHER_SECONDS = 0.01
 _TROUBLE_SECONDS = 1.0
+_DELIVERED = END_TO_END.labels("delivered")
 _REASONS: Mapping[Disabled, str] = {
     "gone": "the receiver answered 410 Gone",
     "failing": "the receiver has taken nothing for too long",
@@ -137,7 +139,7 @@ class Dispatcher:
         alive = [secret.text for secret in delivery.secrets if secret.is_good(at)]
         headers = signed_headers(delivery.message_id, delivery.body, at=at, secrets=alive)
         with tracing.span("POST webhook", "client", parent=delivery.trace, attributes=_about(delivery)) as span:
-            headers[tracing.HEADER] = str(span.context)
+            headers |= span.context.texts()
             answer = await self._sender.send(delivery.url, headers, delivery.body)
             _describe(span, answer)
         if outcome_of(answer.status) == "delivered":
@@ -157,7 +159,8 @@ class Dispatcher:
         state = {"delivered": "delivered", "retried": "pending"}.get(result, "failed")
         attempt = Attempt(delivery, began_at, answer, state, now + (delay or timedelta(0)))
         async with self._database.transaction(ALL_WORKSPACES) as connection:
-            if not await repository.settle(connection, attempt, self._holder):
+            settled = await repository.settle(connection, attempt, self._holder)
+            if settled is None:
                 return
             if state == "delivered":
                 await subscription_repository.record_success(connection, delivery.subscription_id)
@@ -166,6 +169,8 @@ class Dispatcher:
                 await repository.hold_back(connection, attempt)
                 disabled = await self._judge(connection, delivery.subscription_id, miss, now)
         _count(result, delivery, answer)
+        if settled.received_at is not None:
+            _DELIVERED.observe(max(0.0, (now - settled.received_at).total_seconds()))
         if disabled is not None:
             metrics.WEBHOOK_DISABLED.labels(disabled).inc()
             logger.warning(

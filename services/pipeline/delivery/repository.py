@@ -105,7 +105,7 @@ async def claim(connection: AsyncConnection, lease: Lease, room: Room) -> list[C
                 RETURNING delivery.id, subscription_id, message_id, lead_id, attempts, attempts_before, created_at
             )
             SELECT taken.id, subscription_id, message_id, lead_id, attempts, attempts_before, url, failing,
-                CAST(secrets AS text) AS secrets, body, traceparent,
+                CAST(secrets AS text) AS secrets, body, traceparent, tracestate,
                 CASE WHEN attempts = 0 AND NOT failing AND taken.created_at = webhook_message.created_at
                     AND (healthy_since IS NULL OR healthy_since <= taken.created_at) THEN taken.created_at
                 END AS told_at
@@ -140,7 +140,7 @@ async def claim(connection: AsyncConnection, lease: Lease, room: Room) -> list[C
             tries=row.attempts - row.attempts_before,
             failing=row.failing,
             told_at=row.told_at,
-            trace=tracing.read(row.traceparent),
+            trace=tracing.read(row.traceparent, row.tracestate),
         )
         for row, body in zip(taken, bodies, strict=True)
         if body is not None
@@ -158,8 +158,17 @@ class Attempt:
     next_at: datetime
 
 
-async def settle(connection: AsyncConnection, attempt: Attempt, holder: UUID) -> bool:
-    """Write down an attempt; false when the lease was lost, and then it is not ours to say.
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """An attempt that is written down. `received_at`: when the event was received from which the message follows, if
+    nobody had taken the message before.
+    """
+
+    received_at: datetime | None
+
+
+async def settle(connection: AsyncConnection, attempt: Attempt, holder: UUID) -> Settled | None:
+    """Write down an attempt; None when the lease was lost, and then it is not ours to say.
 
     The log keeps words of the receiver only if it did not take the message.
     """
@@ -170,11 +179,17 @@ async def settle(connection: AsyncConnection, attempt: Attempt, holder: UUID) ->
                 UPDATE pipeline.delivery SET state = :state, attempts = attempts + 1, next_at = :next_at,
                     lease = NULL, leased_until = NULL
                 WHERE id = :id AND lease = :holder
-                RETURNING id, subscription_id, attempts
+                RETURNING id, subscription_id, message_id, attempts, state
+            ), logged AS (
+                INSERT INTO pipeline.delivery_attempt
+                    (delivery_id, subscription, number, at, duration_seconds, status, error, response)
+                SELECT id, subscription_id, attempts, :at, :duration, :status, :error, :response FROM settled
+            ), taken AS (
+                DELETE FROM pipeline.undelivered USING settled
+                WHERE undelivered.message_id = settled.message_id AND settled.state = 'delivered'
+                RETURNING received_at
             )
-            INSERT INTO pipeline.delivery_attempt
-                (delivery_id, subscription, number, at, duration_seconds, status, error, response)
-            SELECT id, subscription_id, attempts, :at, :duration, :status, :error, :response FROM settled
+            SELECT received_at FROM settled LEFT JOIN taken ON true
         """),
         {
             "id": attempt.delivery.id,
@@ -188,7 +203,8 @@ async def settle(connection: AsyncConnection, attempt: Attempt, holder: UUID) ->
             "response": None if attempt.state == "delivered" else answer.excerpt,
         },
     )
-    return result.rowcount > 0
+    row = result.one_or_none()
+    return None if row is None else Settled(row.received_at)
 
 
 async def hold_back(connection: AsyncConnection, attempt: Attempt) -> None:
@@ -278,6 +294,8 @@ async def forget(connection: AsyncConnection, before: datetime, limit: int) -> i
                 ORDER BY created_at LIMIT :limit FOR UPDATE SKIP LOCKED
             ), deliveries AS (
                 DELETE FROM pipeline.delivery USING old WHERE message_id = old.id
+            ), undelivered AS (
+                DELETE FROM pipeline.undelivered USING old WHERE message_id = old.id
             )
             DELETE FROM pipeline.webhook_message USING old WHERE webhook_message.id = old.id
         """),

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import text
@@ -54,6 +54,12 @@ class Bench:
         await self.scorer.count(messages, reach=ALL_WORKSPACES)
         return await self.told()
 
+    async def receipts(self) -> set[datetime | None]:
+        """When the events were received from which what was told since the last look follows."""
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
+            found = await connection.execute(text("DELETE FROM scorer.outbox RETURNING received_at"))
+            return set(found.scalars())
+
     async def told(self) -> list[AnyMessage]:
         """What was told since the last look, in order."""
         async with self.database.transaction(ALL_WORKSPACES) as connection:
@@ -96,6 +102,19 @@ async def test_a_duplicate_tells_nothing_and_counts_nothing(bench: Bench) -> Non
 
     assert told == []
     assert await bench.rows("SELECT count(*) FROM scorer.event") == [(1,)]
+
+
+async def test_what_is_told_says_when_the_first_of_its_events_was_received(bench: Bench) -> None:
+    await bench.publish()
+    first, second = NOON + timedelta(seconds=3), NOON + timedelta(seconds=9)
+    events = [an_event("late", received=second), an_event("early", received=first)]
+    await bench.scorer.count(events, reach=ALL_WORKSPACES)
+    by_events = await bench.receipts()
+    bench.clock.advance(timedelta(days=9))
+    await bench.scorer.tell_what_time_did(10)
+
+    assert by_events == {first}
+    assert await bench.receipts() == {None}
 
 
 async def test_order_and_batching_do_not_matter(bench: Bench) -> None:

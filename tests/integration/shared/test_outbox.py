@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -15,7 +16,10 @@ from shared.events.envelope import LeadReference, message_id
 from shared.events.scores import LeadMerged, Merge
 from shared.events.topics import ALL_TOPICS, LEAD_SCORES
 from shared.log.embedded import EmbeddedLog
+from shared.log.messages import received_at_of
 from shared.log.protocol import Record
+from shared.observability import tracing
+from shared.observability.tracing import TraceContext
 from tests.support.waiting import wait_until
 
 AT = datetime(2026, 6, 1, tzinfo=UTC)
@@ -80,6 +84,20 @@ async def test_messages_of_a_lead_leave_in_the_order_of_writing(database: Databa
     assert await published(log, 1200) == [encode(item.message) for item in items]
     async with database.transaction(ALL_WORKSPACES) as connection:
         assert (await outbox.backlog(connection)).messages == 0
+
+
+async def test_where_a_message_comes_from_and_since_when_goes_with_it(database: Database, log: EmbeddedLog) -> None:
+    trace = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled=True, state="congo=1")
+    outbox = Outbox("scorer")
+    await write(database, outbox, replace(outgoing("ann", 1), trace=trace, received_at=AT), outgoing("bea", 1))
+
+    await outbox.relay_once(database, log)
+
+    async with log.consume([LEAD_SCORES.name], group="test", member="t") as consumer:
+        records = {record.key: record for record in await consumer.poll(max_records=10, timeout_seconds=5)}
+    assert tracing.read_record(records[b"ann"]) == trace
+    assert received_at_of(records[b"ann"]) == AT
+    assert records[b"bea"].headers.keys() == {"content-type", "traceparent"}
 
 
 async def test_what_a_transaction_took_back_is_never_told(database: Database, log: EmbeddedLog) -> None:

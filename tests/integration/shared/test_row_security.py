@@ -28,6 +28,7 @@ WITHOUT_WORKSPACE = {
     "pipeline.delivery": "apart as its subscription is",
     "pipeline.delivery_attempt": "apart as its delivery is",
     "pipeline.webhook_message": "apart as the feed and the deliveries are that name it",
+    "pipeline.undelivered": "apart as the deliveries are that name its message",
     "scorer.outbox": "for workers; requests may only add",
     "pipeline.outbox": "for workers; requests may only add",
     "log.topics": "for workers",

@@ -22,7 +22,7 @@ def hexadecimal(digits: int) -> st.SearchStrategy[str]:
 @given(st.builds(TraceContext, hexadecimal(32), hexadecimal(16), st.booleans()))
 def test_what_was_written_is_read(context: TraceContext) -> None:
     assert tracing.read(str(context)) == context
-    assert tracing.read(context.encode()) == context
+    assert tracing.read(context.headers()["traceparent"]) == context
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,62 @@ def test_what_is_no_traceparent_is_none(text: str) -> None:
 
 def test_a_later_version_may_say_more() -> None:
     assert tracing.read("01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03-more") == CALLER
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "congo=t61rcWkgMzE",
+        "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE",
+        " rojo=1 ,\tfw529a3039@dt=FfAAAA , ,congo=a b!",
+        "a_-*/0=" + "x" * 256,
+        ",".join(f"v{number}=1" for number in range(32)),
+    ],
+)
+def test_tracestate_is_handed_on_as_it_came(state: str) -> None:
+    caller = tracing.read(str(CALLER), state.encode())
+    assert caller is not None
+
+    with tracing.span("step", "server", parent=caller) as span:
+        followed = tracing.follow("lead", "producer", parent=span.context)
+
+    assert followed.texts() == {"traceparent": str(followed), "tracestate": state}
+    assert tracing.read(*followed.headers().values()) == followed
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "",
+        " ,, ",
+        "congo",
+        "Congo=1",
+        "congo=",
+        "congo=a=b",
+        "congo=1,r\u00f6jo=2",
+        "congo=1\r\nx-injected: 1",
+        "a" * 257 + "=1",
+        "a=" + "x" * 257,
+        ",".join(f"v{number}=1" for number in range(33)),
+        ",".join(f"v{number}={'x' * 60}" for number in range(9)),
+    ],
+)
+def test_what_is_no_tracestate_is_left_out_and_the_trace_goes_on(state: str) -> None:
+    assert tracing.read(str(CALLER), state) == CALLER
+    assert tracing.read(str(CALLER), state.encode()) == CALLER
+
+
+def test_without_a_trace_there_is_no_tracestate() -> None:
+    assert tracing.read("00-nothing", "congo=1") is None
+
+
+def test_tracestate_goes_on_beside_a_recorder_that_does_not_know_it() -> None:
+    caller = tracing.read(str(CALLER), "congo=1")
+
+    with tracing.recording(Kept()), tracing.span("step", "server", parent=caller) as span:
+        pass
+
+    assert span.context.state == "congo=1"
 
 
 def test_a_span_goes_on_in_the_trace_of_its_parent() -> None:
