@@ -56,6 +56,11 @@ RECONCILIATION_DIFFERENCE = Gauge(
     "Accepted events less those scored, deduplicated, dead-lettered and in flight: 0 unless events were lost (above) "
     "or the log was put back to an earlier moment than PostgreSQL (below).",
 )
+MODEL_INFO = Gauge(
+    "leadflow_scoring_model_info",
+    "Workspaces by the version of the model that counts there; beyond the thirty that count for most it is `other`.",
+    ["model", "version"],
+)
 REBUILDS_RUNNING = Gauge("leadflow_scoring_rebuilds_running", "Rebuilds that were begun and have not ended.")
 REBUILD_LEADS = Gauge(
     "leadflow_scoring_rebuild_leads", "Leads of the rebuilds that go on: `done`, and still `to_do`.", ["state"]

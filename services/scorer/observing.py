@@ -9,6 +9,7 @@ from shared.db.reach import ALL_WORKSPACES
 from shared.events.topics import ENGAGEMENT_EVENTS
 from shared.log import handled
 from shared.log.handled import Balance
+from shared.observability.metrics import OTHER
 from shared.periodic import every
 from shared.service import Context, Task
 
@@ -18,6 +19,12 @@ _REBUILDS = text("""
         coalesce(sum(greatest(leads - done, 0)), 0) AS to_do
     FROM scorer.rebuild LEFT JOIN scorer.rebuild_part ON rebuild_id = rebuild.id WHERE ended_at IS NULL
 """)
+_MODELS = text("""
+    SELECT name, CAST(version AS text) AS version, count(*) AS workspaces FROM (
+        SELECT DISTINCT ON (workspace) workspace, version FROM scorer.activation ORDER BY workspace, id DESC
+    ) AS active JOIN scorer.model USING (workspace, version) GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 DESC
+""")
+_MOST_MODELS = 30
 _LAST_REBUILD = text("""
     SELECT extract(epoch FROM ended_at) AS ended_at,
         (SELECT coalesce(sum(repaired), 0) FROM scorer.rebuild_part WHERE rebuild_id = rebuild.id) AS repaired
@@ -35,6 +42,7 @@ def observing_tasks(context: Context) -> dict[str, Task]:
     async def look() -> int:
         async with context.database.transaction(ALL_WORKSPACES) as connection:
             await show_recomputing(connection)
+            await show_models(connection)
         return 0
 
     seconds = context.settings.metrics_seconds
@@ -80,3 +88,13 @@ async def show_recomputing(connection: AsyncConnection) -> None:
     if last is not None:
         metrics.REBUILD_ENDED.set(float(last.ended_at))
         metrics.REBUILD_REPAIRED.set(last.repaired)
+
+
+async def show_models(connection: AsyncConnection) -> None:
+    """Let the metrics tell which models count; a version that counts for nobody any more is no series any more."""
+    found = (await connection.execute(_MODELS)).all()
+    metrics.MODEL_INFO.clear()
+    for row in found[:_MOST_MODELS]:
+        metrics.MODEL_INFO.labels(row.name, row.version).set(row.workspaces)
+    if rest := found[_MOST_MODELS:]:
+        metrics.MODEL_INFO.labels(OTHER, OTHER).set(sum(row.workspaces for row in rest))

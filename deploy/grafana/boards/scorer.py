@@ -134,12 +134,22 @@ SCORER = Board(
                     "ops",
                     rates("leadflow_scoring_score_changes_total", "cause"),
                     stacked=True,
+                    width=6,
+                ),
+                Panel(
+                    "Models that count",
+                    "Workspaces by model and version.",
+                    "none",
+                    gauges("leadflow_scoring_model_info", "model, version"),
+                    kind="bargauge",
+                    width=6,
                 ),
                 Panel(
                     "Leads computed anew",
                     "From their stored events, by why the folded state did not do.",
                     "ops",
                     rates("leadflow_scoring_recomputes_total", "reason"),
+                    width=6,
                 ),
                 Panel(
                     "Leads merged, parted, erased",
@@ -149,6 +159,7 @@ SCORER = Board(
                         Query(f"sum(increase({of(f'leadflow_scoring_{what}_total')}[$__rate_interval]))", what)
                         for what in ("merges", "unmerges", "erasures")
                     ),
+                    width=6,
                 ),
             ),
         ),

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from prometheus_client import REGISTRY
 
+from services.scorer import metrics, models, observing
 from services.scorer.handlers import GROUP, Handlers
-from services.scorer.observing import balance, show_balance, show_recomputing
+from services.scorer.observing import balance, show_balance, show_models, show_recomputing
 from services.scorer.service import Scorer
 from shared.clock import ManualClock
 from shared.db.engine import Database
@@ -14,6 +15,7 @@ from shared.db.observed import server_state
 from shared.db.outbox import Outbox
 from shared.db.reach import ALL_WORKSPACES
 from shared.events.codec import encode
+from shared.events.json import Json
 from shared.events.topics import ALL_TOPICS, ENGAGEMENT_EVENTS
 from shared.log.embedded import EmbeddedLog
 from shared.log.handled import Balance
@@ -123,6 +125,27 @@ async def test_the_metrics_tell_it(context: Context, handlers: Handlers) -> None
     assert (shown("accepted"), shown("scored"), shown("deduplicated")) == (2, 1, 1)
     assert REGISTRY.get_sample_value("leadflow_reconciliation_difference_events") == 0
     assert REGISTRY.get_sample_value("leadflow_scoring_simulations", {"status": "waiting"}) == 0
+
+
+async def test_the_metrics_tell_which_models_count_and_never_more_than_thirty(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observing, "_MOST_MODELS", 2)
+    for workspace, name, versions in (("a", "b2b", 2), ("b", "b2b", 2), ("c", "shop", 1), ("d", "shop", 3)):
+        for number in range(versions):
+            rule: Json = {"id": "page", "on": "page_viewed", "points": number + 1}
+            document: Json = {"model": name, "scores": {"engagement": {"rules": [rule]}}}
+            await models.publish(context.database, context.clock, workspace, document, by="test", reason="test")
+
+    async with context.database.transaction(ALL_WORKSPACES) as connection:
+        await show_models(connection)
+
+    shown = {
+        (sample.labels["model"], sample.labels["version"]): sample.value
+        for family in metrics.MODEL_INFO.collect()
+        for sample in family.samples
+    }
+    assert shown == {("b2b", "2"): 2, ("shop", "3"): 1, ("other", "other"): 1}
 
 
 async def test_the_server_tells_how_it_does(database: Database) -> None:
