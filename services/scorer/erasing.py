@@ -1,6 +1,6 @@
 """Erasing a lead, in the transaction of the caller, and knowing its events should they come again."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -11,6 +11,7 @@ from services.scorer import (
     erasing_repository,
     record_repository,
     repository,
+    sealed_names,
     separation_repository,
 )
 from services.scorer.domain.telling import Teller
@@ -21,10 +22,10 @@ from shared.errors import InvalidInput
 from shared.events.engagement import EngagementAccepted, name_digest
 from shared.events.envelope import LeadReference, Message
 from shared.sealing import erasures
-from shared.sealing.data_keys import delete_keys, mark, sealing_of
+from shared.sealing.data_keys import delete_keys, mark, name_mark, sealing_of
 from shared.sealing.erasures import Erasure
 
-_EVENT, _NAME = "event", "name"
+_EVENT = "event"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ async def erase(
         raise Contended("the lead was merged into another one, or erased, meanwhile")
     sequence = await erasing_repository.sequence_of(connection, survivor)
     names = [name for found in (await repository.names_of(connection, family)).values() for name in found]
-    await _remember(connection, workspace, family, names, asked.at)
+    await _remember(connection, workspace, family, asked.at)
     await erasing_repository.delete_leads(connection, workspace, family)
     await delete_keys(connection, workspace, [*family, *(_digest(workspace, name) for name in names)])
     erasure = Erasure(asked.id, workspace, survivor, tuple(family), tuple(names), asked.at, asked.by)
@@ -87,15 +88,14 @@ async def without_forgotten(
 
 def _marks_of(key: bytes, message: EngagementAccepted) -> list[bytes]:
     event = message.data
-    names = [mark(key, _NAME, kind, value) for kind, value in event.lead.keys()]  # noqa: SIM118
+    names = [name_mark(key, kind, value) for kind, value in event.lead.keys()]  # noqa: SIM118
     return [mark(key, _EVENT, event.source, event.id), *names]
 
 
 async def _remember(
     connection: AsyncConnection,
     workspace: str,
-    leads: Sequence[UUID] | dict[UUID, UUID | None],
-    names: Sequence[tuple[str, str]],
+    leads: Collection[UUID],
     until: datetime,
 ) -> None:
     key = await sealing_of(connection).names_key(connection, workspace)
@@ -104,6 +104,6 @@ async def _remember(
         connection,
         workspace,
         events=[mark(key, _EVENT, source, event_id) for source, event_id in events],
-        names=[mark(key, _NAME, kind, value) for kind, value in names],
+        names=await sealed_names.marks(connection, list(leads), key),
         until=until,
     )

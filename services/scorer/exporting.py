@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scorer import record_repository
+from services.scorer import record_repository, sealed_names
 from services.scorer.record_repository import EventPlace, RecordedEvent
 
 _PAGE = 500
@@ -78,14 +78,8 @@ async def _events(connection: AsyncConnection, leads: Sequence[UUID]) -> AsyncIt
 
 
 async def _names(connection: AsyncConnection, leads: Sequence[UUID]) -> tuple[Name, ...]:
-    rows = await connection.execute(
-        text("""
-            SELECT kind, value, learnt_at FROM scorer.identity
-            WHERE lead_id = ANY(CAST(:ids AS uuid[])) ORDER BY learnt_at, kind, value
-        """),
-        {"ids": list(leads)},
-    )
-    return tuple(Name(row.kind, row.value, row.learnt_at) for row in rows)
+    stored = sorted(await sealed_names.of_leads(connection, leads), key=lambda name: name.learnt_at)
+    return tuple(Name(name.kind, name.value, name.learnt_at) for name in stored)
 
 
 async def _merges(connection: AsyncConnection, workspace: str, leads: Sequence[UUID]) -> tuple[Joined, ...]:

@@ -56,16 +56,9 @@ async def stored_survivor_of(connection: AsyncConnection, workspace: str, lead_i
 
 
 async def lead_named(connection: AsyncConnection, name: IdentityKey) -> UUID | None:
-    """The lead that goes by this name."""
-    rows = await connection.execute(
-        text("""
-            SELECT lead_id FROM scorer.identity
-            WHERE workspace = :workspace AND kind = :kind AND value = :value
-        """),
-        name._asdict(),
-    )
-    row = rows.one_or_none()
-    return None if row is None else UUID(str(row.lead_id))
+    """The lead that goes by this name, unless it was erased and an old backup has brought it back."""
+    known = (await repository.known_identities(connection, [name])).get(name)
+    return None if known is None else await survivor_of(connection, name.workspace, known.id)
 
 
 async def absorbed_by(connection: AsyncConnection, survivor: UUID) -> list[UUID]:

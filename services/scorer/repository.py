@@ -3,24 +3,25 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.scorer import sealed_names
 from services.scorer.domain.identity import IdentityKey, KnownLead
-from shared.events.json import Json
 from shared.sealing.data_keys import Item, sealing_of
 
-# What events, folded states and what was last told are sealed as.
+# What events, folded states, what was last told, and names at a merge are sealed as.
 EVENT = b"event"
 STATE = b"state"
 PUBLISHED = b"published"
+SURVIVOR_NAMES = b"survivor names"
 
 
-@dataclass(frozen=True, slots=True)
-class EventKey:
+class EventKey(NamedTuple):
     """What makes an event the same event."""
 
     workspace: str
@@ -44,35 +45,35 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class LeadRow:
-    """A lead as stored: its folded state under one model version, and what was last told about it."""
+    """A lead as stored: its folded state under one model version, and what was last told about it, both as JSON."""
 
     id: UUID
     workspace: str
     merged_into: UUID | None
     model_version: int | None
-    state: Json
-    published: Json
+    state: str | bytes | None
+    published: str | bytes | None
     sequence: int
     due_at: datetime | None
 
 
 async def known_identities(connection: AsyncConnection, names: Iterable[IdentityKey]) -> dict[IdentityKey, KnownLead]:
     """The leads that go by these names."""
-    workspaces, kinds, values = _columns(sorted(set(names)), 3)
+    wanted = sorted(set(names))
+    ways = await sealed_names.spellings(connection, wanted)
     rows = await connection.execute(
         text("""
-            SELECT name.workspace, name.kind, name.value, lead.id, lead.created_at, lead.partings
-            FROM unnest(CAST(:workspaces AS text[]), CAST(:kinds AS text[]), CAST(:values AS text[]))
-                 AS name (workspace, kind, value)
-            JOIN scorer.identity USING (workspace, kind, value)
+            SELECT name.number, lead.id, lead.created_at, lead.partings
+            FROM unnest(CAST(:numbers AS integer[]), CAST(:workspaces AS text[]), CAST(:kinds AS text[]),
+                        CAST(:values AS text[]), CAST(:sealed AS boolean[]))
+                 AS name (number, workspace, kind, value, is_sealed)
+            JOIN scorer.identity ON identity.workspace = name.workspace AND identity.kind = name.kind
+                 AND identity.value = name.value AND (identity.sealed IS NOT NULL) = is_sealed
             JOIN scorer.lead ON lead.id = identity.lead_id
         """),
-        {"workspaces": workspaces, "kinds": kinds, "values": values},
+        {"numbers": [way.number for way in ways], **sealed_names.columns(ways)},
     )
-    return {
-        IdentityKey(row.workspace, row.kind, row.value): KnownLead(row.created_at, row.id, row.partings)
-        for row in rows
-    }
+    return {wanted[row.number]: KnownLead(row.created_at, row.id, row.partings) for row in rows}
 
 
 async def lock_identities(connection: AsyncConnection, names: Iterable[IdentityKey]) -> None:
@@ -103,28 +104,6 @@ async def create_leads(connection: AsyncConnection, leads: Sequence[tuple[UUID, 
             FROM unnest(CAST(:ids AS uuid[]), CAST(:workspaces AS text[])) AS item (id, workspace)
         """),
         {"ids": ids, "workspaces": workspaces, "created_at": created_at},
-    )
-
-
-async def learn_identities(
-    connection: AsyncConnection, names: Sequence[tuple[IdentityKey, UUID]], learnt_at: datetime
-) -> None:
-    """Remember by which names leads go; the caller holds the locks on them."""
-    workspaces, kinds, values = _columns([name for name, _ in names], 3)
-    await connection.execute(
-        text("""
-            INSERT INTO scorer.identity (workspace, kind, value, lead_id, learnt_at)
-            SELECT workspace, kind, value, lead_id, :learnt_at
-            FROM unnest(CAST(:workspaces AS text[]), CAST(:kinds AS text[]), CAST(:values AS text[]),
-                        CAST(:leads AS uuid[])) AS item (workspace, kind, value, lead_id)
-        """),
-        {
-            "workspaces": workspaces,
-            "kinds": kinds,
-            "values": values,
-            "leads": [lead for _, lead in names],
-            "learnt_at": learnt_at,
-        },
     )
 
 
@@ -179,15 +158,24 @@ async def merge_leads(
     connection: AsyncConnection, workspace: str, survivor: UUID, absorbed: Sequence[UUID], merged_at: datetime
 ) -> None:
     """Make `absorbed` part of `survivor`; their events stay where they are and are found through them."""
+    sealing = sealing_of(connection)
+    names = to_json([(name.kind, name.value) for name in await sealed_names.of_leads(connection, [survivor])])
+    (stored,) = await sealing.seal(connection, [Item(survivor, workspace, names)], SURVIVOR_NAMES)
     parameters = {"survivor": survivor, "absorbed": list(absorbed)}
     await connection.execute(
         text("""
-            INSERT INTO scorer.merge (workspace, survivor, absorbed, merged_at, survivor_names)
+            INSERT INTO scorer.merge (workspace, survivor, absorbed, merged_at, survivor_names, sealed_names)
             SELECT :workspace, :survivor, absorbed, :merged_at,
-                   (SELECT jsonb_agg(jsonb_build_array(kind, value)) FROM scorer.identity WHERE lead_id = :survivor)
+                   convert_from(CAST(:names AS bytea), 'UTF8')::jsonb, CAST(:sealed AS bytea)
             FROM unnest(CAST(:absorbed AS uuid[])) AS absorbed
         """),
-        {**parameters, "workspace": workspace, "merged_at": merged_at},
+        {
+            **parameters,
+            "workspace": workspace,
+            "merged_at": merged_at,
+            "names": None if sealing.on else stored,
+            "sealed": stored if sealing.on else None,
+        },
     )
     for statement in (
         "UPDATE scorer.identity SET lead_id = :survivor WHERE lead_id = ANY(CAST(:absorbed AS uuid[]))",
@@ -306,16 +294,10 @@ async def history(connection: AsyncConnection, leads: Sequence[UUID]) -> dict[UU
 
 async def names_of(connection: AsyncConnection, leads: Iterable[UUID]) -> dict[UUID, list[tuple[str, str]]]:
     """Every (kind, value) by which leads go, the latest learnt first."""
-    rows = await connection.execute(
-        text("""
-            SELECT lead_id, kind, value FROM scorer.identity
-            WHERE lead_id = ANY(CAST(:ids AS uuid[])) ORDER BY learnt_at DESC, kind, value
-        """),
-        {"ids": list(leads)},
-    )
     found: dict[UUID, list[tuple[str, str]]] = {}
-    for row in rows:
-        found.setdefault(row.lead_id, []).append((row.kind, row.value))
+    names = await sealed_names.of_leads(connection, leads)
+    for name in sorted(names, key=lambda name: name.learnt_at, reverse=True):
+        found.setdefault(name.lead_id, []).append((name.kind, name.value))
     return found
 
 
@@ -416,23 +398,27 @@ def _lead(row: Row[tuple[object, ...]], state: str | bytes | None, published: st
         workspace=row.workspace,
         merged_into=row.merged_into,
         model_version=row.model_version,
-        state=None if state is None else from_json(state),
-        published=None if published is None else from_json(published),
+        state=state,
+        published=published,
         sequence=row.sequence,
         due_at=row.due_at,
     )
 
 
 async def _stored(
-    connection: AsyncConnection, contents: Sequence[tuple[LeadRow, Json]], about: bytes
+    connection: AsyncConnection, contents: Sequence[tuple[LeadRow, str | bytes | None]], about: bytes
 ) -> tuple[list[bytes | None], list[bytes | None]]:
-    """How these JSON values of leads are stored, null for None: plain, and sealed."""
+    """How these JSON texts of leads are stored, null for None: plain, and sealed."""
     sealing = sealing_of(connection)
-    items = [Item(lead.id, lead.workspace, to_json(value)) for lead, value in contents if value is not None]
+    items = [Item(lead.id, lead.workspace, _bytes(value)) for lead, value in contents if value is not None]
     written = iter(await sealing.seal(connection, items, about))
     stored = [None if value is None else next(written) for _, value in contents]
     nothing: list[bytes | None] = [None] * len(stored)
     return (nothing, stored) if sealing.on else (stored, nothing)
+
+
+def _bytes(text_: str | bytes) -> bytes:
+    return text_.encode() if isinstance(text_, str) else text_
 
 
 def _event_keys(keys: Sequence[EventKey]) -> dict[str, list[str]]:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scorer import record_repository, repository, separation_repository, stored_leads
+from services.scorer import record_repository, repository, sealed_names, separation_repository, stored_leads
 from services.scorer.domain.lead import Lead
 from services.scorer.domain.separation import divide, leaving
 from services.scorer.domain.telling import Parting
@@ -103,4 +103,5 @@ async def _divide(
     moved = set(division.mentions)
     carrying = [text for text, names in shared if names in moved]
     await separation_repository.move_events(connection, workspace, survivor, carrying, to=restored)
-    await separation_repository.move_names(connection, division.names, restored)
+    await sealed_names.move(connection, division.names, restored)
+    await sealed_names.seal_again(connection, workspace, [survivor, restored])

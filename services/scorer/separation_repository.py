@@ -1,6 +1,6 @@
 """Taking merges back, statement by statement. Nothing here commits or decides."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer.domain.identity import IdentityKey
 from services.scorer.domain.separation import Merged, Names, names_of
-from services.scorer.repository import EVENT, opened_bodies
+from services.scorer.repository import EVENT, SURVIVOR_NAMES, opened_bodies
 from shared.events.engagement import Identities
 from shared.sealing.data_keys import Item, sealing_of
 
@@ -55,15 +55,18 @@ async def survivor_names(connection: AsyncConnection, workspace: str, absorbed: 
     """The names that the survivor had when it absorbed this lead; None where nobody noted them."""
     rows = await connection.execute(
         text("""
-            SELECT survivor_names::text AS names FROM scorer.merge
+            SELECT survivor_names::text AS names, sealed_names FROM scorer.merge
             WHERE workspace = :workspace AND absorbed = :absorbed AND undone_at IS NULL
         """),
         {"workspace": workspace, "absorbed": absorbed},
     )
     row = rows.one_or_none()
-    if row is None or row.names is None:
+    if row is None:
         return None
-    return [IdentityKey(workspace, kind, value) for kind, value in from_json(row.names)]
+    names = row.names
+    if row.sealed_names is not None:
+        (names,) = await sealing_of(connection).open(connection, [row.sealed_names], SURVIVOR_NAMES)
+    return None if names is None else [IdentityKey(workspace, kind, value) for kind, value in from_json(names)]
 
 
 async def mentions(connection: AsyncConnection, workspace: str, leads: Collection[UUID]) -> list[tuple[str, Names]]:
@@ -137,19 +140,6 @@ async def _carriers(connection: AsyncConnection, leads: Collection[UUID]) -> lis
             carries = to_json(said.keys()).decode()
             found.append(_Carrier(row.source, row.event_id, row.received_at, plain, said, carries))
     return found
-
-
-async def move_names(connection: AsyncConnection, names: Iterable[IdentityKey], to: UUID) -> None:
-    """These names are another lead's."""
-    rows = [name._asdict() for name in sorted(names)]
-    await connection.execute(
-        text("""
-            UPDATE scorer.identity SET lead_id = :to
-            FROM json_to_recordset(CAST(:names AS json)) AS name (workspace text, kind text, value text)
-            WHERE identity.workspace = name.workspace AND identity.kind = name.kind AND identity.value = name.value
-        """),
-        {"names": to_json(rows).decode(), "to": to},
-    )
 
 
 async def restore(

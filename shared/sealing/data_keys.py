@@ -138,7 +138,13 @@ class Sealing:
         """With what digests of names are made in a workspace, so that nobody else can guess them."""
         id_ = uuid5(_NAMES, workspace)
         keys = await self.keys_for(connection, {id_: workspace})
-        return hmac_digest(keys[id_].secret, b"leadflow names", sha256)
+        return _names_key(keys[id_])
+
+    async def names_keys(self, connection: AsyncConnection, workspaces: Iterable[str]) -> dict[str, bytes]:
+        """The same for several workspaces; for looking, so those that have none yet are left out."""
+        ids = {workspace: uuid5(_NAMES, workspace) for workspace in workspaces}
+        keys = await self.find(connection, ids.values())
+        return {workspace: _names_key(keys[id_]) for workspace, id_ in ids.items() if id_ in keys}
 
     def _made_by(self, connection: AsyncConnection) -> dict[UUID, DataKey]:
         """The keys that the transaction of this connection has made."""
@@ -200,9 +206,18 @@ async def delete_expired_keys(connection: AsyncConnection, now: datetime, limit:
     return gone.rowcount
 
 
+def name_mark(names_key: bytes, kind: str, value: str) -> bytes:
+    """The keyed digest of a lead's name."""
+    return mark(names_key, "name", kind, value)
+
+
 def mark(names_key: bytes, *parts: str) -> bytes:
     """A keyed digest of some text: what it is of can be recognised again, and not guessed."""
     return hmac_digest(names_key, "\n".join(parts).encode(), sha256)
+
+
+def _names_key(key: DataKey) -> bytes:
+    return hmac_digest(key.secret, b"leadflow names", sha256)
 
 
 def _opened(stored: bytes, keys: Mapping[UUID, DataKey], about: bytes) -> bytes | None:

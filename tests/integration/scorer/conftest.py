@@ -10,8 +10,9 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from services.scorer import models
+from services.scorer import models, record_repository
 from services.scorer.api.leads import scores_router
+from services.scorer.domain.identity import IdentityKey
 from services.scorer.service import Scorer
 from shared.access import KeyRepository, KeyRing, Scope
 from shared.clock import ManualClock
@@ -56,14 +57,9 @@ class ScoresHarness:
     async def lead(self, value: str = "ann@acme.example", kind: str = "email", workspace: str = "default") -> UUID:
         """The lead that goes by a name."""
         async with self.database.transaction(ALL_WORKSPACES) as connection:
-            rows = await connection.execute(
-                text(
-                    "SELECT lead_id FROM scorer.identity"
-                    " WHERE workspace = :workspace AND kind = :kind AND value = :value"
-                ),
-                {"workspace": workspace, "kind": kind, "value": value},
-            )
-            return UUID(str(rows.one().lead_id))
+            found = await record_repository.lead_named(connection, IdentityKey(workspace, kind, value))
+            assert found is not None
+            return found
 
     async def rows(self, query: str) -> Sequence[tuple[object, ...]]:
         async with self.database.transaction(ALL_WORKSPACES) as connection:

@@ -52,7 +52,10 @@ async def test_a_difference_ends_verifying_with_exit_code_1_until_it_is_mended(d
     right = await run("rebuild", "--verify")
     async with database.transaction(ALL_WORKSPACES) as connection:
         await connection.execute(
-            text("UPDATE scorer.lead SET published = NULL WHERE id = (SELECT min(id::text)::uuid FROM scorer.lead)")
+            text("""
+                UPDATE scorer.lead SET sealed_published = NULL
+                WHERE id = (SELECT min(id::text)::uuid FROM scorer.lead)
+            """)
         )
     wrong = await run("rebuild", "--verify")
     mended = await run("rebuild")

@@ -1,9 +1,9 @@
 """Rebuilding on real PostgreSQL: what is stored is what the events say, and where it is not, it becomes so."""
 
 import asyncio
-import json
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 from uuid import UUID
@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from services.scorer import models, rebuilding_repository
+from services.scorer import models, rebuilding_repository, repository
 from services.scorer.history import Progress, Tuning
 from services.scorer.rebuilding import Rebuilt, Verification, rebuild, verify
 from services.scorer.service import Scorer
@@ -63,6 +63,16 @@ class Bench:
     async def change(self, statement: str, **parameters: object) -> None:
         async with self.database.transaction(ALL_WORKSPACES) as connection:
             await connection.execute(text(statement), parameters)
+
+    async def corrupt(self, lead_id: UUID) -> None:
+        """Give a stored state points that no event gave."""
+        async with self.database.transaction(ALL_WORKSPACES) as connection:
+            row = (await repository.lock_leads(connection, [lead_id]))[lead_id]
+            assert isinstance(row.state, list)
+            assert isinstance(row.state[2], list)
+            given: Json = [[0, "ghost", "web", "score_adjusted"], "engagement", 3.25, None, None, "", ""]
+            state = [*row.state[:2], [*row.state[2], given], *row.state[3:]]
+            await repository.save_leads(connection, [replace(row, state=state)])
 
     async def rows(self, query: str) -> Sequence[tuple[object, ...]]:
         async with self.database.transaction(ALL_WORKSPACES) as connection:
@@ -138,11 +148,7 @@ async def test_a_corrupted_lead_is_found_named_and_repaired(bench: Bench, proces
     await bench.day(events=150)
     await bench.told()
     lead_id = UUID(str((await bench.rows("SELECT id FROM scorer.lead WHERE merged_into IS NULL LIMIT 1"))[0][0]))
-    await bench.change(
-        """UPDATE scorer.lead SET state = jsonb_set(state, '{2}', state -> 2 || :given) WHERE id = :id""",
-        given=json.dumps([[[0, "ghost", "web", "score_adjusted"], "engagement", 3.25, None, None, "", ""]]),
-        id=lead_id,
-    )
+    await bench.corrupt(lead_id)
 
     found = await bench.verify()
     done = await bench.rebuild(processes)
@@ -254,7 +260,7 @@ async def test_a_repaired_lead_is_compared_again_in_the_shadow(bench: Bench) -> 
     await bench.scorer.count([an_event()], reach=ALL_WORKSPACES)
     while await bench.scorer.follow_shadows(10):
         pass
-    await bench.change("UPDATE scorer.lead SET published = NULL")
+    await bench.change("UPDATE scorer.lead SET sealed_published = NULL")
 
     await bench.rebuild()
 
