@@ -205,6 +205,22 @@ MODEL: Mapping[str, Any] = {
     },
 }
 
+# The same 25 rules over one decaying score and one threshold, without groups, limits and half-lives of their own: what
+# the floors of the scorer were measured for.
+PLAIN_MODEL: Mapping[str, Any] = {
+    "model": "plain",
+    "scores": {
+        "engagement": {
+            "half_life": "14d",
+            "rules": [
+                {name: part for name, part in rule.items() if name in {"id", "on", "if", "points"}}
+                for rule in MODEL["scores"]["engagement"]["rules"]
+            ],
+        },
+    },
+    "thresholds": {"hot": {"score": "engagement", "enter": 50, "exit": 50}},
+}
+
 # Of a thousand events of a company that sells software; `session_ended` is one that no rule is about.
 _MIX: Mapping[str, int] = {
     "page_viewed": 520,
