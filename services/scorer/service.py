@@ -12,7 +12,15 @@ from uuid import UUID, uuid4
 from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scorer import erasing, metrics, repository, separating, separation_repository, stored_leads
+from services.scorer import (
+    erasing,
+    metrics,
+    repository,
+    sealed_names,
+    separating,
+    separation_repository,
+    stored_leads,
+)
 from services.scorer.causes import UNTRACED, Causes, Traces, event_key
 from services.scorer.domain.identity import IdentityKey, KnownLead, Person, resolve
 from services.scorer.domain.lead import (
@@ -105,7 +113,7 @@ class Scorer:
 
             told = await self._update(connection, leads, update, {})
         self._committed(told)
-        return len(due)
+        return len(leads)
 
     async def follow_active_models(self, limit: int) -> int:
         """Recompute up to `limit` leads whose scores are of a model that no longer counts; returns how many."""
@@ -114,7 +122,7 @@ class Scorer:
             leads = await stored_leads.lock(connection, behind)
             told = await self._let_happen(connection, leads, {})
         self._committed(told)
-        return len(behind)
+        return len(leads)
 
     async def follow_shadows(self, limit: int) -> int:
         """What versions in the shadow need behind the events, up to `limit` leads of each kind; returns how many."""
@@ -261,7 +269,7 @@ class Scorer:
                 absorbed = [known.id for known in person.leads[1:]]
                 await repository.merge_leads(connection, _workspace(person), survivor, absorbed, now)
         learnt = [(name, survivor) for person, survivor in together for name in sorted(person.unknown)]
-        await repository.learn_identities(connection, learnt, now)
+        await sealed_names.learn(connection, learnt, now)
         return survivors
 
     async def _retract(
@@ -325,7 +333,8 @@ class Scorer:
             except HistoryNeeded:
                 metrics.RECOMPUTES.labels("model" if is_outdated(active, lead) else "history").inc()
         unanswered = [id_ for id_ in leads if id_ not in outcomes]
-        for id_, history in (await stored_leads.histories(connection, unanswered)).items():
+        histories = await stored_leads.histories(connection, unanswered) if unanswered else {}
+        for id_, history in histories.items():
             active = chosen[leads[id_].workspace].active
             outcomes[id_] = update(active, rebuilt(active, leads[id_], history), id_, True)
         await stored_leads.save(connection, outcomes)
