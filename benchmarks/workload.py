@@ -205,8 +205,8 @@ MODEL: Mapping[str, Any] = {
     },
 }
 
-# The same 25 rules over one decaying score and one threshold, without groups, limits and half-lives of their own: what
-# the floors of the scorer were measured for.
+# The same 25 rules over one decaying score and one threshold, without groups, limits and half-lives of their own:
+# what the floors of the scorer were measured for.
 PLAIN_MODEL: Mapping[str, Any] = {
     "model": "plain",
     "scores": {

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 from pydantic import TypeAdapter
+from pydantic_core import from_json, to_json
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer import repository
@@ -65,7 +66,7 @@ def _lead(row: LeadRow, names: Sequence[tuple[str, str]]) -> Lead:
         workspace=row.workspace,
         version=version,
         state=state,
-        told=None if row.published is None else _TOLD.validate_python(row.published),
+        told=None if row.published is None else _TOLD.validate_json(row.published),
         sequence=row.sequence,
         due_at=row.due_at,
     )
@@ -75,7 +76,7 @@ def _state(row: LeadRow) -> tuple[int | None, LeadState]:
     if row.state is None:
         return row.model_version, EMPTY
     try:
-        return row.model_version, decode_state(row.state)
+        return row.model_version, decode_state(from_json(row.state))
     except InvalidInput:
         return _UNREADABLE_VERSION, EMPTY
 
@@ -96,8 +97,8 @@ def _row(lead_id: UUID, lead: Lead) -> LeadRow:
         workspace=lead.workspace,
         merged_into=None,
         model_version=lead.version,
-        state=encode_state(lead.state),
-        published=None if lead.told is None else _TOLD.dump_python(lead.told, mode="json"),
+        state=to_json(encode_state(lead.state)),
+        published=None if lead.told is None else _TOLD.dump_json(lead.told),
         sequence=lead.sequence,
         due_at=lead.due_at,
     )
