@@ -26,7 +26,7 @@ from shared.events.envelope import Message, rfc3339
 from shared.events.scores import LeadErased
 from shared.events.topics import TopicSpec
 from shared.failpoints import reach
-from shared.log.messages import RECEIVED_HEADER
+from shared.log.messages import RECEIVED_HEADER, WORKSPACE_HEADER, workspace_of
 from shared.log.protocol import Log, Record
 from shared.observability import tracing
 from shared.observability.metrics import OUTBOX_AGE, OUTBOX_MESSAGES
@@ -211,7 +211,7 @@ def _by_topic(rows: Sequence[Row[tuple[object, ...]]], values: Sequence[bytes | 
     for row, value in zip(rows, values, strict=True):
         if value is None:
             continue
-        headers = {"content-type": _CONTENT_TYPE}
+        headers = {"content-type": _CONTENT_TYPE, WORKSPACE_HEADER: workspace_of(value)}
         if row.traceparent is not None:
             headers[tracing.HEADER] = row.traceparent.encode()
         if row.tracestate is not None:

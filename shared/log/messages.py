@@ -3,6 +3,9 @@
 from datetime import datetime
 from typing import Final
 
+from msgspec import Struct
+from msgspec.json import Decoder
+
 from shared.errors import InvalidInput
 from shared.events.codec import AnyMessage, decode
 from shared.log.protocol import ReceivedRecord
@@ -10,6 +13,20 @@ from shared.log.protocol import ReceivedRecord
 WORKSPACE_HEADER: Final = "workspace"
 RECEIVED_HEADER: Final = "received-at"
 """When the first of the events was received from which a message of the scorer follows."""
+
+
+class _Owned(Struct):
+    """The one field of a message that is looked at here; the rest is passed over."""
+
+    workspace: str
+
+
+_OWNED: Final = Decoder(_Owned)
+
+
+def workspace_of(value: bytes) -> bytes:
+    """Whose a message of ours is, as it goes into the header."""
+    return _OWNED.decode(value).workspace.encode()
 
 
 def message_of(record: ReceivedRecord) -> AnyMessage:

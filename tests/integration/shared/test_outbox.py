@@ -97,7 +97,8 @@ async def test_where_a_message_comes_from_and_since_when_goes_with_it(database: 
         records = {record.key: record for record in await consumer.poll(max_records=10, timeout_seconds=5)}
     assert tracing.read_record(records[b"ann"]) == trace
     assert received_at_of(records[b"ann"]) == AT
-    assert records[b"bea"].headers.keys() == {"content-type", "traceparent"}
+    assert records[b"bea"].headers.keys() == {"content-type", "workspace", "traceparent"}
+    assert {record.headers["workspace"] for record in records.values()} == {b"default"}
 
 
 async def test_what_a_transaction_took_back_is_never_told(database: Database, log: EmbeddedLog) -> None:
