@@ -5,6 +5,7 @@ from enum import StrEnum
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.ingest.sources.registry import KINDS
+from shared.observability.metrics import BatchHistogram
 
 API = "api"
 
@@ -46,7 +47,7 @@ BODY_BYTES = Histogram(
     "Size of request bodies.",
     buckets=(256, 1024, 4096, 16384, 65536, 262144, 1048576, 5242880),
 )
-EVENT_AGE = Histogram(
+EVENT_AGE = BatchHistogram(
     "leadflow_event_age_at_receive_seconds",
     "Time from an event's happening to its receipt.",
     buckets=(0.1, 1, 10, 60, 600, 3600, 21600, 86400, 604800, 2592000),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from services.ingest.metrics import APPEND_DURATION, WAITING_EVENTS
 from shared.errors import LogUnavailable
 from shared.events.topics import PARKED_ELEMENTS
-from shared.log.protocol import Log, Record, size_of
+from shared.log.protocol import Log, Record, sizes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Publisher:
     def _waiting(self, records: Sequence[Record]) -> Iterator[None]:
         if self._waiting_records >= self._limits.waiting_records or self._waiting_bytes >= self._limits.waiting_bytes:
             raise LogUnavailable("too many events wait for the log", outcome_unknown=False)
-        size_bytes = sum(size_of(record) for record in records)
+        size_bytes = sum(sizes_of(records))
         self._move(len(records), size_bytes)
         try:
             yield

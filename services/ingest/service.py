@@ -1,11 +1,12 @@
 """The use cases: elements of a request become outcomes, and what was accepted becomes durable."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from services.ingest.domain.cloud_events import TypeNames, cloud_event_draft
 from services.ingest.domain.draft import Draft, accept
@@ -13,6 +14,7 @@ from services.ingest.domain.identity import SHARED_MAILBOXES
 from services.ingest.domain.items import id_of, item_draft
 from services.ingest.domain.outcome import Outcome, Status, parked, refused
 from services.ingest.domain.parking import Origin, element_parked
+from services.ingest.domain.plain import PlainItem, plain_draft
 from services.ingest.domain.raw import raw_elements
 from services.ingest.metrics import API, EVENT_AGE, EVENTS, Fate
 from services.ingest.publisher import Publisher
@@ -20,8 +22,9 @@ from services.ingest.sources.kind import Delivery, Kind, Parked, Recognised, Sou
 from services.ingest.sources.kind import Element as Translation
 from services.ingest.sources.registry import KINDS
 from shared.errors import InvalidInput, LogUnavailable, TransientError
+from shared.events.accepting import AcceptedEvent, encode_accepted
 from shared.events.codec import encode
-from shared.events.engagement import EngagementAccepted, EngagementEvent, identity_digest
+from shared.events.engagement import identity_digest
 from shared.events.json import Json, JsonLimits, parse_json
 from shared.events.topics import ENGAGEMENT_EVENTS
 from shared.failpoints import reach
@@ -43,7 +46,7 @@ _FATES: Mapping[Status, Fate] = {
 _PAUSE_SECONDS = 0.2
 _UNPLACED = frozenset({Status.PARKED, Status.REFUSED})
 
-Element = Json | InvalidInput
+Element = Json | InvalidInput | PlainItem
 DraftOf = Callable[[Json], tuple[Draft, str]]
 ElementsOf = Callable[[Kind, Delivery], Sequence[Element]]
 NamesOf = Mapping[str, TypeNames]
@@ -165,12 +168,25 @@ class Ingest:
     def _item(self, element: Element, draft_of: DraftOf, received_at: datetime, index: int) -> Outcome:
         if isinstance(element, InvalidInput):
             return refused(element, index=index)
+        if isinstance(element, PlainItem):
+            return self._plain_item(element, received_at, index)
         try:
             draft, source = draft_of(element)
             event = self._event(draft, source, received_at)
         except InvalidInput as error:
             return refused(error, id_of(element), index=index)
-        return Outcome(Status.ACCEPTED, event.id, event, index=index)
+        return Outcome(Status.ACCEPTED, event.id, event, None, index)
+
+    def _plain_item(self, item: PlainItem, received_at: datetime, index: int) -> Outcome:
+        """The same for an item whose values have been held to the limits already."""
+        try:
+            draft, source = plain_draft(item)
+            event = accept(
+                draft, source=source, received_at=received_at, limits=None, shared_mailboxes=self.shared_mailboxes
+            )
+        except InvalidInput as error:
+            return refused(error, id_of({"id": item.id}), index=index)
+        return Outcome(Status.ACCEPTED, event.id, event, None, index)
 
     def _webhook_elements(
         self, elements: Sequence[Element], kind: Kind, delivery: Delivery, source: Source
@@ -211,7 +227,7 @@ class Ingest:
             return refused(error, draft.id)
         return Outcome(status, event.id, event)
 
-    def _event(self, draft: Draft, source: str, received_at: datetime) -> EngagementEvent:
+    def _event(self, draft: Draft, source: str, received_at: datetime) -> AcceptedEvent:
         return accept(
             draft,
             source=source,
@@ -325,22 +341,15 @@ def _drafts_by(names_of: NamesOf) -> DraftOf:
     return draft_of
 
 
-def _record(event: EngagementEvent, workspace: str, headers: Mapping[str, bytes]) -> Record:
+def _record(event: AcceptedEvent, workspace: str, headers: Mapping[str, bytes]) -> Record:
     digest = identity_digest(workspace, event.lead)
-    message = EngagementAccepted(
-        id=event.id,
-        source=event.source,
-        subject=digest,
-        time=event.occurred_at,
-        workspace=workspace,
-        data=event,
-    )
-    return Record(digest.encode(), encode(message), headers)
+    return Record(digest.encode(), encode_accepted(event, workspace=workspace, digest=digest), headers)
 
 
 def _count(outcomes: Sequence[Outcome], source_label: str) -> None:
-    for status, number in Counter(outcome.status for outcome in outcomes).items():
-        EVENTS.labels(source_label, _FATES[status]).inc(number)
-    for outcome in outcomes:
-        if outcome.event is not None:
-            EVENT_AGE.observe((outcome.event.received_at - outcome.event.occurred_at).total_seconds())
+    statuses = [outcome.status for outcome in outcomes]
+    for status, fate in _FATES.items():
+        if number := statuses.count(status):
+            EVENTS.labels(source_label, fate).inc(number)
+    events = [outcome.event for outcome in outcomes if outcome.event is not None]
+    EVENT_AGE.observe_all([(event.received_at - event.occurred_at).total_seconds() for event in events])

@@ -1,7 +1,8 @@
 """What a lead did, in leadflow's words: the message that ingest publishes and the scorer consumes."""
 
+from collections.abc import Mapping
 from hashlib import sha256
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from pydantic import AwareDatetime, Field
 
@@ -31,10 +32,7 @@ class Identities(Frozen):
 
     def keys(self) -> tuple[tuple[str, str], ...]:
         """(kind, value) pairs, strongest first: e-mail, then external ids, then the anonymous id."""
-        email = (("email", self.email),) if self.email else ()
-        external = tuple((f"external:{system}", value) for system, value in sorted(self.external_ids.items()))
-        anonymous = (("anonymous", self.anonymous_id),) if self.anonymous_id else ()
-        return email + external + anonymous
+        return named_by(self.email, self.external_ids, self.anonymous_id)
 
 
 class EngagementEvent(Frozen):
@@ -58,7 +56,26 @@ class EngagementAccepted(Message):
     data: EngagementEvent
 
 
-def identity_digest(workspace: str, identities: Identities) -> str:
+class Named(Protocol):
+    """Whoever knows its lead by names."""
+
+    @property
+    def email(self) -> str | None: ...
+
+    def keys(self) -> tuple[tuple[str, str], ...]: ...
+
+
+def named_by(
+    email: str | None, external_ids: Mapping[str, str], anonymous_id: str | None
+) -> tuple[tuple[str, str], ...]:
+    """(kind, value) pairs, strongest first: e-mail, then external ids, then the anonymous id."""
+    strongest = (("email", email),) if email else ()
+    external = tuple((f"external:{system}", value) for system, value in sorted(external_ids.items()))
+    anonymous = (("anonymous", anonymous_id),) if anonymous_id else ()
+    return strongest + external + anonymous
+
+
+def identity_digest(workspace: str, identities: Named) -> str:
     """The log key of an event: events that share their strongest identity share a partition.
 
     A digest, because keys are seen by everybody who operates the log and must hold no personal data.

@@ -9,11 +9,11 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
+from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -25,7 +25,7 @@ from shared.events.topics import TopicSpec
 from shared.log import embedded_reading as reading
 from shared.log.embedded_consumer import CHANNEL, EmbeddedConsumer, answering
 from shared.log.flusher import Flusher
-from shared.log.partitioner import partition_of
+from shared.log.partitioner import partitions_of
 from shared.log.protocol import (
     Consumer,
     Extent,
@@ -96,8 +96,7 @@ _TRIM = text("""
 """)
 
 
-@dataclass(frozen=True, slots=True)
-class _Placed:
+class _Placed(Struct, gc=False):
     partition_id: int
     record: Record
 
@@ -173,7 +172,8 @@ class EmbeddedLog:
             return
         started = asyncio.get_running_loop().time()
         ids = await self._ids_of(topic)
-        placed = [_Placed(ids[partition_of(record.key, len(ids))], record) for record in records]
+        numbers = partitions_of([record.key for record in records], len(ids))
+        placed = [_Placed(ids[number], record) for number, record in zip(numbers, records, strict=True)]
         spent = asyncio.get_running_loop().time() - started
         await self._flusher_of(topic).submit(
             placed, size=size, timeout_seconds=max(0.0, self._publish_timeout_seconds - spent)
@@ -342,21 +342,27 @@ def _columns(placed: Sequence[_Placed], heads: Mapping[int, int]) -> dict[str, l
     moved = dict(heads)
     offsets = []
     for item in placed:
-        offsets.append(moved[item.partition_id])
-        moved[item.partition_id] += 1
+        offset = moved[item.partition_id]
+        offsets.append(offset)
+        moved[item.partition_id] = offset + 1
     return {
         "ids": [item.partition_id for item in placed],
         "offsets": offsets,
         "keys": [item.record.key for item in placed],
         "values": [item.record.value for item in placed],
-        "headers": [_encoded(item.record.headers) for item in placed],
+        "headers": _encoded([item.record.headers for item in placed]),
         "moved_ids": list(moved),
         "heads": list(moved.values()),
     }
 
 
-def _encoded(headers: Mapping[str, bytes]) -> bytes:
-    """JSON with each byte as one character, because a jsonb column would refuse NUL."""
-    if not headers:
-        return b""
-    return json.dumps({name: value.decode("latin-1") for name, value in headers.items()}).encode()
+def _encoded(several: Sequence[Mapping[str, bytes]]) -> list[bytes]:
+    """JSON with each byte as one character, because a jsonb column would refuse NUL. Records that were published
+    together share their headers, which are written once.
+    """
+    written: dict[int, bytes] = {}
+    for headers in several:
+        if id(headers) not in written:
+            latin = {name: value.decode("latin-1") for name, value in headers.items()}
+            written[id(headers)] = json.dumps(latin).encode() if latin else b""
+    return [written[id(headers)] for headers in several]

@@ -1,16 +1,31 @@
 """Which partition a key belongs to: the same answer as Kafka's default, whichever engine runs."""
 
+from collections.abc import Sequence
 from functools import lru_cache
+from struct import Struct
+from typing import Final
 
 _SEED = 0x9747B28C
 _MULTIPLIER = 0x5BD1E995
 _MASK = 0xFFFFFFFF
 _POSITIVE = 0x7FFFFFFF
 
+# Of a digest, which the keys of events and leads are; below so many one after the other is as quick.
+_USUAL_BYTES: Final = 32
+_USUAL_WORDS: Final = _USUAL_BYTES // 4
+_FEWEST_TOGETHER: Final = 8
+
 
 def partition_of(key: bytes, partitions: int) -> int:
     """The number of the partition, 0 to `partitions` - 1; stable as long as `partitions` is."""
     return (murmur2(key) & _POSITIVE) % partitions
+
+
+def partitions_of(keys: Sequence[bytes], partitions: int) -> list[int]:
+    """The same for each of `keys`."""
+    if len(keys) < _FEWEST_TOGETHER or set(map(len, keys)) != {_USUAL_BYTES}:
+        return [partition_of(key, partitions) for key in keys]
+    return [(state & _POSITIVE) % partitions for state in _together(keys)]
 
 
 # The hash costs more than encoding a record, and the keys of busy leads come again and again.
@@ -25,6 +40,28 @@ def murmur2(data: bytes) -> int:
         state = ((state ^ int.from_bytes(data[whole:], "little")) * _MULTIPLIER) & _MASK
     state = ((state ^ (state >> 13)) * _MULTIPLIER) & _MASK
     return state ^ (state >> 15)
+
+
+def _together(keys: Sequence[bytes]) -> Sequence[int]:
+    """`murmur2` of keys of the usual length, all at once: one large integer has the state of each in 64 bits.
+
+    What is below 2^32 stays below 2^64 when it is multiplied, so that no state runs into its neighbour.
+    """
+    count = len(keys)
+    lanes = Struct(f"<{count}Q")
+    every = int.from_bytes(b"\x01\0\0\0\0\0\0\0" * count, "little")
+    mask = every * _MASK
+    words = Struct(f"<{count * _USUAL_WORDS}I").unpack(b"".join(keys))
+    state = every * (_SEED ^ _USUAL_BYTES)
+    for place in range(_USUAL_WORDS):
+        word = int.from_bytes(lanes.pack(*words[place::_USUAL_WORDS]), "little")
+        word = (word * _MULTIPLIER) & mask
+        word ^= (word >> 24) & (every * (_MASK >> 24))
+        state = ((state * _MULTIPLIER) & mask) ^ ((word * _MULTIPLIER) & mask)
+    state ^= (state >> 13) & (every * (_MASK >> 13))
+    state = (state * _MULTIPLIER) & mask
+    state ^= (state >> 15) & (every * (_MASK >> 15))
+    return lanes.unpack(state.to_bytes(8 * count, "little"))
 
 
 def _mixed(word: int) -> int:

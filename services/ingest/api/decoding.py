@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from services.ingest.domain.cloud_events import from_headers, is_json_content
 from services.ingest.domain.json_text import offset_of, path_at, split_array
+from services.ingest.domain.plain import PlainReader
 from services.ingest.service import Element
 from shared.errors import InvalidInput
 from shared.events.json import Json, parse_json
@@ -30,8 +31,8 @@ class Batch:
     single: bool
 
 
-def decode(headers: Sequence[tuple[str, str]], body: bytes, *, limit: int) -> Batch:
-    """The elements in `body`; header names in lower case, in their order.
+def decode(headers: Sequence[tuple[str, str]], body: bytes, *, limit: int, plain: PlainReader | None = None) -> Batch:
+    """The elements in `body`; header names in lower case, in their order. `plain` reads what is as most write it.
 
     Raises InvalidInput: unsupported_media_type, not_json (with the field where possible), too_many_items.
     """
@@ -39,16 +40,13 @@ def decode(headers: Sequence[tuple[str, str]], body: bytes, *, limit: int) -> Ba
     if any(name == _BINARY_MARK for name, _ in headers):
         return Batch([_binary(headers, content_type, body)], cloud_events=True, single=True)
     if content_type in NDJSON:
-        return Batch(_lines(body, limit), cloud_events=False, single=False)
+        return Batch(_lines(body, limit, plain), cloud_events=False, single=False)
     if content_type == CLOUD_EVENTS_BATCH:
         return _array(body, limit, cloud_events=True)
     if content_type == CLOUD_EVENT:
         return Batch([parse(body)], cloud_events=True, single=True)
     if content_type in {JSON, ""}:
-        is_array = body.lstrip(b" \t\r\n").startswith(b"[")
-        if is_array:
-            return _array(body, limit, cloud_events=False)
-        return Batch([parse(body)], cloud_events=False, single=True)
+        return _items(body, limit, plain)
     raise InvalidInput(
         f"the Content-Type must be {JSON}, application/x-ndjson, {CLOUD_EVENT} or {CLOUD_EVENTS_BATCH}",
         code="unsupported_media_type",
@@ -85,21 +83,36 @@ def parse_elements(text: bytes, *, limit: int) -> list[Element]:
     return list(whole)
 
 
+def _items(body: bytes, limit: int, plain: PlainReader | None) -> Batch:
+    if not body.lstrip(b" \t\r\n").startswith(b"["):
+        return Batch([_item(body, plain)], cloud_events=False, single=True)
+    read = None if plain is None else plain.many(body)
+    if read is None:
+        return _array(body, limit, cloud_events=False)
+    _check_count(len(read), limit)
+    return Batch(read, cloud_events=False, single=False)
+
+
+def _item(text: bytes, plain: PlainReader | None) -> Element:
+    read = None if plain is None else plain.one(text)
+    return parse(text) if read is None else read
+
+
 def _array(body: bytes, limit: int, *, cloud_events: bool) -> Batch:
     return Batch(parse_elements(body, limit=limit), cloud_events=cloud_events, single=False)
 
 
-def _lines(body: bytes, limit: int) -> list[Element]:
+def _lines(body: bytes, limit: int, plain: PlainReader | None) -> list[Element]:
     lines = [line for line in body.split(b"\n") if line.strip(b" \t\r")]
     if not lines:
         raise InvalidInput("the body is empty", code="not_json")
     _check_count(len(lines), limit)
-    return [_parsed(line) for line in lines]
+    return [_parsed(line, plain) for line in lines]
 
 
-def _parsed(text: bytes) -> Element:
+def _parsed(text: bytes, plain: PlainReader | None = None) -> Element:
     try:
-        return parse(text)
+        return _item(text, plain)
     except InvalidInput as error:
         return error
 

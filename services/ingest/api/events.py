@@ -8,6 +8,7 @@ from services.ingest.api.decoding import Batch, decode
 from services.ingest.api.documentation import EVENTS_DESCRIPTION, REQUEST_BODY
 from services.ingest.api.schemas import EventsResult, count, result_json
 from services.ingest.domain.outcome import Outcome, Status
+from services.ingest.domain.plain import PlainReader
 from services.ingest.metrics import API, BODY_BYTES, EVENTS, Fate
 from services.ingest.service import Ingest
 from services.ingest.settings import IngestSettings
@@ -30,6 +31,7 @@ def events_router(
     router = APIRouter(tags=["events"])
     guard = require(Scope.EVENTS_WRITE, keys, cost="free")
     pacer = Pacer(settings.key_pace(), clock)
+    plain = PlainReader(settings.json_limits())
 
     @router.post(
         _PATH,
@@ -45,7 +47,7 @@ def events_router(
     )
     async def post_events(request: Request, caller: Annotated[Principal, Depends(guard)]) -> Response:
         _admit(pacer, caller)
-        body, batch = await _read_batch(request, settings)
+        body, batch = await _read_batch(request, settings, plain)
         outcomes = await _accept(batch, body, caller)
         return _answer(outcomes)
 
@@ -78,11 +80,11 @@ def _admit(pacer: Pacer, caller: Principal) -> None:
         raise
 
 
-async def _read_batch(request: Request, settings: IngestSettings) -> tuple[bytes, Batch]:
+async def _read_batch(request: Request, settings: IngestSettings, plain: PlainReader) -> tuple[bytes, Batch]:
     try:
         body = await read_body(request, limit_bytes=settings.max_body_bytes)
         BODY_BYTES.observe(len(body))
-        return body, decode(request.headers.items(), body, limit=settings.max_events)
+        return body, decode(request.headers.items(), body, limit=settings.max_events, plain=plain)
     except InvalidInput as error:
         EVENTS.labels(API, Fate.TOO_LARGE if error.code in _TOO_LARGE else Fate.INVALID).inc()
         raise

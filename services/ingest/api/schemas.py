@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from msgspec import Struct
+from msgspec.json import Encoder
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_core import to_json
 
-from services.ingest.domain.outcome import Outcome, Reason, Status
+from services.ingest.domain.outcome import Outcome, Status
 from services.ingest.sources.registry import KINDS
 
 
@@ -117,13 +118,34 @@ class SourceList(BaseModel):
     sources: list[SourceShown]
 
 
+class _ErrorShown(Struct, gc=False):
+    """As ItemError."""
+
+    code: str
+    field: str | None
+    message: str
+
+
+class _ItemShown(Struct, gc=False):
+    """As ItemResult."""
+
+    index: int
+    id: str | None
+    status: Status
+    error: _ErrorShown | None
+
+
+_ENCODE = Encoder().encode
+
+
 def result_json(outcomes: Sequence[Outcome], *statuses: Status) -> bytes:
     """What became of a request as JSON, with the count of each of `statuses`: an EventsResult or DeliveryResult.
 
     Written without them: a model for each of a thousand items costs more than it takes to store the items.
     """
-    counts: dict[str, object] = {status: count(outcomes, status) for status in statuses}
-    return to_json(counts | {"items": [_item_result(outcome) for outcome in outcomes]})
+    ended = [outcome.status for outcome in outcomes]
+    counts: dict[str, object] = {status.value: ended.count(status) for status in statuses}
+    return _ENCODE(counts | {"items": [_shown(outcome) for outcome in outcomes]})
 
 
 def count(outcomes: Sequence[Outcome], status: Status) -> int:
@@ -131,10 +153,7 @@ def count(outcomes: Sequence[Outcome], status: Status) -> int:
     return sum(outcome.status is status for outcome in outcomes)
 
 
-def _item_result(outcome: Outcome) -> dict[str, object]:
-    error = None if outcome.reason is None else _error(outcome.reason)
-    return {"index": outcome.index, "id": outcome.id, "status": outcome.status, "error": error}
-
-
-def _error(reason: Reason) -> dict[str, object]:
-    return {"code": reason.code, "field": reason.field, "message": reason.message}
+def _shown(outcome: Outcome) -> _ItemShown:
+    reason = outcome.reason
+    error = None if reason is None else _ErrorShown(reason.code, reason.field, reason.message)
+    return _ItemShown(outcome.index, outcome.id, outcome.status, error)

@@ -3,10 +3,13 @@
 import re
 import unicodedata
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from functools import lru_cache
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shared.errors import InvalidInput
-from shared.events.engagement import Identities
+from shared.events.accepting import AcceptedNames
 
 # RFC 5321 lengths; longer ones are no addresses, and decoding their domains takes quadratic time.
 _LONGEST_EMAIL = 254
@@ -32,8 +35,7 @@ SHARED_MAILBOXES = frozenset({
 })  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class LeadNames:
+class LeadNames(Struct, frozen=True, gc=False):
     """The names of a lead as somebody sent them."""
 
     email: str | None = None
@@ -41,11 +43,11 @@ class LeadNames:
     anonymous_id: str | None = None
 
 
-def identities(names: LeadNames) -> Identities:
+def identities(names: LeadNames) -> AcceptedNames:
     """The names as messages carry them. Raises InvalidInput: invalid_email, no_identity, and so on."""
-    found = Identities(
+    found = AcceptedNames(
         email=normalise_email(names.email) if names.email else None,
-        external_ids=_external_ids(names.external_ids),
+        external_ids=_external_ids(names.external_ids) if names.external_ids else {},
         anonymous_id=_anonymous_id(names.anonymous_id),
     )
     if not (found.email or found.external_ids or found.anonymous_id):
@@ -65,7 +67,7 @@ def is_shared_mailbox(email: str, shared: Collection[str]) -> bool:
     return mailbox in shared or f"{mailbox}@{domain}" in shared
 
 
-def apart_from_shared_mailbox(found: Identities, shared: Collection[str]) -> tuple[Identities, str | None]:
+def apart_from_shared_mailbox(found: AcceptedNames, shared: Collection[str]) -> tuple[AcceptedNames, str | None]:
     """The names that tell who it is, and the shared mailbox that was among them.
 
     A shared mailbox is a lead of its own when nothing else names one. Beside another name it is a fact about
@@ -74,7 +76,7 @@ def apart_from_shared_mailbox(found: Identities, shared: Collection[str]) -> tup
     """
     if found.email is None or not is_shared_mailbox(found.email, shared):
         return found, None
-    others = found.model_copy(update={"email": None})
+    others = replace(found, email=None)
     return (others, found.email) if others.keys() else (found, found.email)
 
 
@@ -122,6 +124,8 @@ def _is_local_part(local: str) -> bool:
     return 0 < len(local) <= _LONGEST_LOCAL_PART and _NOT_IN_LOCAL_PART.search(local) is None
 
 
+# Most leads of a site share a few domains.
+@lru_cache(maxsize=4_096)
 def _ascii_domain(domain: str) -> str | None:
     if domain.isascii():
         ascii_form = domain.removesuffix(".")

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from msgspec import Struct
+
 from shared.errors import InvalidInput
-from shared.events.engagement import EngagementEvent
+from shared.events.accepting import AcceptedEvent
 
 
 class Status(StrEnum):
@@ -29,15 +31,14 @@ class Reason:
         return cls(error.code, str(error), error.field)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True, gc=False):
     """One element: the event it became, or the reason why not. `index` is its place in the request; an
     element that says two things has two outcomes.
     """
 
     status: Status
     id: str | None
-    event: EngagementEvent | None = None
+    event: AcceptedEvent | None = None
     reason: Reason | None = None
     index: int = 0
 

@@ -4,11 +4,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from services.ingest.domain.json_text import split_array
+from services.ingest.domain.plain import PlainItem
 from shared.errors import InvalidInput
 from shared.events.json import Json, parse_json
 
 
-def raw_elements(elements: Sequence[Json | InvalidInput], body: bytes, wanted: Iterable[int]) -> Mapping[int, bytes]:
+def raw_elements(
+    elements: Sequence[Json | InvalidInput | PlainItem], body: bytes, wanted: Iterable[int]
+) -> Mapping[int, bytes]:
     """By place, the bytes of the `wanted` elements: as they lie in `body`, or written anew where they are
     not in it as such (fields of a form, say). An element that could not be parsed is an error here.
     """
@@ -28,8 +31,9 @@ def _parts(body: bytes, count: int) -> Sequence[bytes] | None:
     return found if found is not None and len(found) == count else None
 
 
-def _bytes_of(element: Json | InvalidInput, part: bytes | None, body: bytes) -> bytes:
-    if isinstance(element, InvalidInput):
+def _bytes_of(element: Json | InvalidInput | PlainItem, part: bytes | None, body: bytes) -> bytes:
+    # A plain item was read from the body, and so lies in it.
+    if isinstance(element, InvalidInput | PlainItem):
         return body if part is None else part
     if part is not None and _says(part, element):
         return part

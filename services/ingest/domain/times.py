@@ -13,7 +13,7 @@ _FORM = re.compile(
     re.ASCII,
 )
 # What nearly everybody sends, and Python reads by itself.
-_USUAL_FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.(\d{3}|\d{6}))?Z", re.ASCII)
+_USUAL_FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.(?:\d{3}|\d{6}))?(?:Z|[+-]\d\d:[0-5]\d)", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"\d{1,17}(\.\d{1,9})?", re.ASCII)
 _PER_SECOND = {"s": 1, "ms": 1000}
@@ -57,9 +57,10 @@ def _from_usual(text: str) -> datetime | None:
     """None for a moment that does not exist, or lies before 1970."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    except (OverflowError, ValueError):
         return None
-    return moment if moment >= _EPOCH else None
+    return utc if utc >= _EPOCH else None
 
 
 def _from_epoch(value: float, unit: EpochUnit) -> datetime | None:

@@ -6,7 +6,8 @@ event_names, or taken as they are where they have the form of an engagement type
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from services.ingest.domain.cloud_events import cloud_event_draft, from_headers, is_json_content
 from services.ingest.sources import tokens

@@ -7,14 +7,14 @@ import pytest
 from services.ingest.domain.draft import Draft, accept
 from services.ingest.domain.identity import LeadNames
 from shared.errors import InvalidInput
-from shared.events.engagement import EngagementEvent
+from shared.events.accepting import AcceptedEvent
 from shared.events.json import Json, JsonLimits
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 ANN = LeadNames(email="ann@example.com")
 
 
-def accepted(draft: Draft, source: str = "api") -> EngagementEvent:
+def accepted(draft: Draft, source: str = "api") -> AcceptedEvent:
     return accept(draft, source=source, received_at=NOW, limits=JsonLimits())
 
 

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from services.ingest.domain.draft import Draft, accept
 from services.ingest.domain.identity import SHARED_MAILBOXES, LeadNames, is_shared_mailbox, normalise_email
 from services.ingest.settings import IngestSettings
-from shared.events.engagement import EngagementEvent
+from shared.events.accepting import AcceptedEvent
 from shared.events.json import JsonLimits
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-def event_of(names: LeadNames, shared: frozenset[str] = SHARED_MAILBOXES) -> EngagementEvent:
+def event_of(names: LeadNames, shared: frozenset[str] = SHARED_MAILBOXES) -> AcceptedEvent:
     draft = Draft(id="e", type="page_viewed", lead=names)
     return accept(draft, source="api", received_at=NOON, limits=JsonLimits(), shared_mailboxes=shared)
 
