@@ -10,12 +10,15 @@ Demand = Literal["at least", "at most"]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One row of the table. `floor` and `aim` bound the measure: the ratio to the probe, or the value itself."""
+    """One row of the table. `floor` and `aim` bound the measure: the ratio to the probe, or the value itself.
+
+    Without a floor nothing is demanded.
+    """
 
     name: str
     unit: str
-    floor: float
-    aim: float
+    floor: float | None = None
+    aim: float | None = None
     probe: str | None = None
     demand: Demand = "at least"
 
@@ -48,8 +51,10 @@ class Measured:
     @property
     def verdict(self) -> str:
         """In a word what became of floor and aim."""
-        if self.reaches(self.figure.aim):
+        if self.figure.aim is not None and self.reaches(self.figure.aim):
             return "aim"
+        if self.figure.floor is None:
+            return "-"
         return "floor" if self.reaches(self.figure.floor) else "MISSED"
 
 

@@ -26,11 +26,15 @@ def _line(result: Measured) -> str:
         f"{spread(result.values)} {figure.unit}",
         probe,
         spread(result.measures) if result.probes else f"{figure.demand}",
-        f"{figure.floor:g}",
-        f"{figure.aim:g}",
+        _bound(figure.floor),
+        _bound(figure.aim),
         result.verdict,
     )
     return "| " + " | ".join(cells) + " |"
+
+
+def _bound(bound: float | None) -> str:
+    return "-" if bound is None else f"{bound:g}"
 
 
 def as_json(card: Mapping[str, str], results: Sequence[Measured]) -> str:
