@@ -425,7 +425,7 @@ def _stored(message: EngagementAccepted, owner: UUID, trace: TraceContext | None
 
 def _digest(event: EngagementEvent) -> bytes:
     """What stays the same when a sender repeats an event; when it was received does not."""
-    return sha256(to_json(event.model_dump(mode="json", exclude={"received_at"}))).digest()
+    return sha256(event.__pydantic_serializer__.to_json(event, exclude={"received_at"})).digest()
 
 
 def _repetition(digest: bytes | None, message: EngagementAccepted) -> str:

@@ -197,10 +197,9 @@ async def _sealed(connection: AsyncConnection, outgoing: Sequence[Outgoing]) -> 
     """The messages, each for those who have the key of its lead; that a lead was erased is told openly."""
     values = [encode(item.message) for item in outgoing]
     places = [place for place, item in enumerate(outgoing) if not isinstance(item.message, LeadErased)]
-    items = [
-        Item(owner_of(outgoing[place].key), outgoing[place].message.workspace, values[place]) for place in places
-    ]
-    sealed = await sealing_of(connection).seal(connection, items, _SEALED_AS)
+    owners = {key: owner_of(key) for key in {item.key for item in outgoing}}
+    items = [Item(owners[outgoing[place].key], outgoing[place].message.workspace, values[place]) for place in places]
+    sealed = await sealing_of(connection).seal(connection, items, _SEALED_AS, are_brief=True)
     for place, value in zip(places, sealed, strict=True):
         values[place] = value
     return values

@@ -109,19 +109,36 @@ class Sealing:
         self._made_by(connection).update((row.id, data_key(row.id, secrets[row.id])) for row in rows)
 
     async def seal(
-        self, connection: AsyncConnection, items: Sequence[Item], about: bytes, *, expires_at: datetime | None = None
+        self,
+        connection: AsyncConnection,
+        items: Sequence[Item],
+        about: bytes,
+        *,
+        expires_at: datetime | None = None,
+        are_brief: bool = False,
     ) -> list[bytes]:
-        """The contents, sealed, in the order given; as they are while sealing is off."""
+        """The contents, sealed, in the order given; as they are while sealing is off.
+
+        `are_brief`: they are kept for a moment only.
+        """
         if not self.on:
             return [item.content for item in items]
         owners = {item.owner: item.workspace for item in items}
         keys = await self.keys_for(connection, owners, expires_at=expires_at)
-        return [seal(keys[item.owner], item.content, about) for item in items]
+        return [seal(keys[item.owner], item.content, about, is_brief=are_brief) for item in items]
+
+    async def seal_by(self, connection: AsyncConnection, key_id: UUID, content: bytes, about: bytes) -> bytes | None:
+        """`content` under a key that must be there; None if it is not, for it is not made anew."""
+        keys = await self.find(connection, [key_id])
+        return seal(keys[key_id], content, about) if key_id in keys else None
 
     async def open(self, connection: AsyncConnection, stored: Sequence[bytes], about: bytes) -> list[bytes | None]:
         """The contents of what is sealed; the rest as it is. None for what nobody can read any more."""
-        keys = await self.find(connection, {key_id_of(one) for one in stored if is_sealed(one)})
-        return [_opened(one, keys, about) for one in stored]
+        ids = [key_id_of(one) if is_sealed(one) else None for one in stored]
+        keys = await self.find(connection, (id_ for id_ in ids if id_ is not None))
+        return [
+            one if id_ is None else _opened(one, keys.get(id_), about) for one, id_ in zip(stored, ids, strict=True)
+        ]
 
     def forget(self, ids: Collection[UUID]) -> None:
         """Keep these keys in memory no longer."""
@@ -220,8 +237,5 @@ def _names_key(key: DataKey) -> bytes:
     return hmac_digest(key.secret, b"leadflow names", sha256)
 
 
-def _opened(stored: bytes, keys: Mapping[UUID, DataKey], about: bytes) -> bytes | None:
-    if not is_sealed(stored):
-        return stored
-    key = keys.get(key_id_of(stored))
+def _opened(stored: bytes, key: DataKey | None, about: bytes) -> bytes | None:
     return None if key is None else unseal(key, stored, about)

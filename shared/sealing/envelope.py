@@ -48,10 +48,10 @@ def data_key(key_id: UUID, secret: bytes) -> DataKey:
     return DataKey(key_id, secret, AESGCM(secret))
 
 
-def seal(key: DataKey, content: bytes, about: bytes) -> bytes:
-    """`content`, for nobody without the key."""
+def seal(key: DataKey, content: bytes, about: bytes, *, is_brief: bool = False) -> bytes:
+    """`content`, for nobody without the key. What is kept for a moment only, `is_brief`, is not worth packing."""
     form = _PLAIN
-    if len(content) >= _WORTH_PACKING_BYTES:
+    if len(content) >= _WORTH_PACKING_BYTES and not is_brief:
         form, content = _PACKED, zlib.compress(content, 1)
     nonce = token_bytes(_NONCE_BYTES)
     return form + key.id.bytes + nonce + key.cipher.encrypt(nonce, content, about)
