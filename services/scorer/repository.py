@@ -93,6 +93,8 @@ async def lock_identities(connection: AsyncConnection, names: Iterable[IdentityK
 
 async def create_leads(connection: AsyncConnection, leads: Sequence[tuple[UUID, str]], created_at: datetime) -> None:
     """New leads, each (id, workspace), with the keys that seal what is held about them."""
+    if not leads:
+        return
     ids, workspaces = _columns(leads, 2)
     sealing = sealing_of(connection)
     if sealing.on:
@@ -332,7 +334,12 @@ async def set_due(connection: AsyncConnection, due: Mapping[UUID, datetime | Non
     """When each lead's standing changes by itself; None: never."""
     never = [lead for lead, moment in due.items() if moment is None]
     dated = [(lead, moment) for lead, moment in due.items() if moment is not None]
-    await connection.execute(text("DELETE FROM scorer.due WHERE lead_id = ANY(CAST(:ids AS uuid[]))"), {"ids": never})
+    if never:
+        await connection.execute(
+            text("DELETE FROM scorer.due WHERE lead_id = ANY(CAST(:ids AS uuid[]))"), {"ids": never}
+        )
+    if not dated:
+        return
     ids, moments = _columns(dated, 2)
     await connection.execute(
         text("""

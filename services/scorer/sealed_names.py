@@ -59,6 +59,8 @@ def digest(names_key: bytes, kind: str, value: str) -> str:
 
 async def learn(connection: AsyncConnection, names: Sequence[tuple[IdentityKey, UUID]], learnt_at: datetime) -> None:
     """Remember by which names leads go; the caller holds the locks on them."""
+    if not names:
+        return
     values, sealed = await _stored(connection, names)
     await connection.execute(
         text("""
