@@ -1,13 +1,13 @@
 """Elements that became no event, as PostgreSQL holds them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
 from typing import Literal
 from uuid import UUID, uuid5
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,19 +22,24 @@ from shared.observability.tracing import TraceContext
 from shared.sealing.data_keys import Item, delete_keys, sealing_of
 
 _SEALED_AS = b"parked"
+_REASON = b"parked because"
+_ORIGIN = b"parked from"
 _KEYS = UUID("3b6d3f5e-7d3c-5a7e-8f4b-53a2c7f0d9b6")
 
 State = Literal["parked", "replayed", "resolved", "discarded"]
 
 _COLUMNS = (
     "id, workspace, source, kind, form, disposition, code, field, message, element_id, body, size_bytes, headers,"
-    " received_at, state, attempts, changed_at, event_ids, traceparent, tracestate, sealed"
+    " received_at, state, attempts, changed_at, event_ids, traceparent, tracestate, sealed,"
+    " sealed_reason, sealed_origin"
 )
 _INSERT = text(
     "INSERT INTO ingest.parked (id, workspace, source, kind, form, disposition, code, field, message, element_id,"
-    " body, size_bytes, headers, received_at, traceparent, tracestate, sealed)"
+    " body, size_bytes, headers, received_at, traceparent, tracestate, sealed, sealed_reason,"
+    " sealed_origin)"
     " VALUES (:id, :workspace, :source, :kind, :form, :disposition, :code, :field, :message, :element_id,"
-    " :body, :size_bytes, CAST(:headers AS jsonb), :received_at, :traceparent, :tracestate, :sealed)"
+    " :body, :size_bytes, CAST(:headers AS jsonb), :received_at, :traceparent, :tracestate, :sealed,"
+    " :sealed_reason, :sealed_origin)"
     " ON CONFLICT (id) DO NOTHING"
 )
 _PAGE = text(
@@ -52,7 +57,7 @@ _BY_IDS = text(
 # One that somebody else replayed meanwhile stays as that left it.
 _TRIED = text(
     "UPDATE ingest.parked SET state = :state, code = :code, field = :field, message = :message,"
-    " event_ids = :event_ids, attempts = attempts + 1, changed_at = :now"
+    " sealed_reason = :sealed_reason, event_ids = :event_ids, attempts = attempts + 1, changed_at = :now"
     " WHERE id = :id AND workspace = :workspace AND state = 'parked'"
 )
 _SETTLED = text(
@@ -135,6 +140,8 @@ class ParkedRepository:
             bodies = await sealing.seal(connection, items, _SEALED_AS)
             for row, body in zip(rows, bodies, strict=True):
                 row |= {"body": body, "sealed": sealing.on}
+            if sealing.on:
+                await _seal_about(connection, rows)
             await connection.execute(_INSERT, rows)
 
     async def page(
@@ -171,6 +178,9 @@ class ParkedRepository:
         if not rows:
             return
         async with self._database.transaction(workspace) as connection:
+            if sealing_of(connection).on:
+                for row in rows:
+                    await _seal_reason(connection, row)
             await connection.execute(_TRIED, rows)
 
     async def settle(self, workspace: str, ids: Sequence[str], state: State, *, now: datetime) -> list[str]:
@@ -220,7 +230,35 @@ def _row(message: ElementParked, trace: TraceContext | None) -> dict[str, object
         "body": data.body,
         "traceparent": str(trace) if trace else None,
         "tracestate": trace.state or None if trace else None,
+        "sealed_reason": None,
+        "sealed_origin": None,
     }
+
+
+async def _seal_about(connection: AsyncConnection, rows: Sequence[dict[str, object]]) -> None:
+    """What stands beside the bodies of these rows, and may name somebody as well."""
+    sealing = sealing_of(connection)
+    owners = [(_key_of(str(row["id"])), str(row["workspace"])) for row in rows]
+    reasons = [Item(*owner, _reason(row)) for owner, row in zip(owners, rows, strict=True)]
+    origins = [
+        Item(*owner, to_json([row["headers"], row["element_id"]])) for owner, row in zip(owners, rows, strict=True)
+    ]
+    sealed_reasons = await sealing.seal(connection, reasons, _REASON)
+    sealed_origins = await sealing.seal(connection, origins, _ORIGIN)
+    for row, reason, origin in zip(rows, sealed_reasons, sealed_origins, strict=True):
+        row |= {"message": "", "field": None, "sealed_reason": reason}
+        row |= {"headers": "{}", "element_id": None, "sealed_origin": origin}
+
+
+async def _seal_reason(connection: AsyncConnection, row: dict[str, object]) -> None:
+    """Why an element is still parked; as it is where the element has no key, having come before there were any."""
+    sealed = await sealing_of(connection).seal_by(connection, _key_of(str(row["id"])), _reason(row), _REASON)
+    if sealed is not None:
+        row |= {"message": "", "field": None, "sealed_reason": sealed}
+
+
+def _reason(row: Mapping[str, object]) -> bytes:
+    return to_json([row["message"], row["field"]])
 
 
 def _attempt_row(workspace: str, attempt: Attempt, now: datetime) -> dict[str, object]:
@@ -233,6 +271,7 @@ def _attempt_row(workspace: str, attempt: Attempt, now: datetime) -> dict[str, o
         "code": reason.code,
         "field": reason.field,
         "message": reason.message,
+        "sealed_reason": None,
         "event_ids": list(attempt.event_ids),
         "now": now,
     }
@@ -240,20 +279,30 @@ def _attempt_row(workspace: str, attempt: Attempt, now: datetime) -> dict[str, o
 
 async def _elements(connection: AsyncConnection, rows: Sequence[Row[tuple[object, ...]]]) -> list[ParkedElement]:
     """The elements; those that nobody has the key of any more are erased, and not there."""
-    sealed = [bytes(row.body) for row in rows if row.sealed]
-    opened = iter(await sealing_of(connection).open(connection, sealed, _SEALED_AS))
-    bodies = [next(opened) if row.sealed else bytes(row.body) for row in rows]
-    return [_element(row, body) for row, body in zip(rows, bodies, strict=True) if body is not None]
+    sealing = sealing_of(connection)
+    bodies = iter(await sealing.open(connection, [bytes(row.body) for row in rows if row.sealed], _SEALED_AS))
+    reasons = iter(await sealing.open(connection, [row.sealed_reason for row in rows if row.sealed_reason], _REASON))
+    origins = iter(await sealing.open(connection, [row.sealed_origin for row in rows if row.sealed_origin], _ORIGIN))
+    found: list[ParkedElement] = []
+    for row in rows:
+        body = next(bodies) if row.sealed else bytes(row.body)
+        reason = next(reasons) if row.sealed_reason else to_json([row.message, row.field])
+        origin = next(origins) if row.sealed_origin else to_json([to_json(row.headers).decode(), row.element_id])
+        if body is not None and reason is not None and origin is not None:
+            found.append(_element(row, body, reason=reason, origin=origin))
+    return found
 
 
-def _element(row: Row[tuple[object, ...]], body: bytes) -> ParkedElement:
+def _element(row: Row[tuple[object, ...]], body: bytes, *, reason: bytes, origin: bytes) -> ParkedElement:
     form: Form = row.form
+    message, field = from_json(reason)
+    headers, element_id = from_json(origin)
     return ParkedElement(
         id=row.id,
-        origin=Origin(row.workspace, row.source, row.kind, form, row.received_at, row.headers),
+        origin=Origin(row.workspace, row.source, row.kind, form, row.received_at, from_json(headers)),
         disposition=row.disposition,
-        reason=Reason(row.code, row.message, row.field),
-        element_id=row.element_id,
+        reason=Reason(row.code, message, field),
+        element_id=element_id,
         body=body,
         size_bytes=row.size_bytes,
         state=row.state,

@@ -15,7 +15,7 @@ from shared.sealing.data_keys import delete_keys
 
 async def erase(connection: AsyncConnection, rows: Iterable[LeadRow], now: datetime) -> None:
     """Erase those of these leads, of one workspace and locked, that are not erased yet."""
-    present = [row for row in rows if not row.is_erased]
+    present = [row for row in rows if row.has_remains or not row.is_erased]
     if not present:
         return
     waiting = [key for row in present for key in (row.lead.id, *_digests(row.lead))]
@@ -24,7 +24,7 @@ async def erase(connection: AsyncConnection, rows: Iterable[LeadRow], now: datet
     # Once more than the scorer did: what came after that may have made keys anew.
     await delete_keys(connection, present[0].lead.workspace, [owner_of(key) for key in waiting])
     for row in present:
-        row.is_erased = True
+        row.is_erased, row.has_remains = True, False
 
 
 def _digests(lead: Lead) -> list[str]:

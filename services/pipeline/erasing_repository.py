@@ -39,7 +39,7 @@ async def erase(connection: AsyncConnection, rows: Sequence[LeadRow], now: datet
     await connection.execute(
         text("""
             UPDATE pipeline.lead SET emails = '{}', external_ids = '{}', attributes = '{}', state = NULL,
-                absorbed_by = NULL, erased_at = :now
+                sealed = NULL, absorbed_by = NULL, erased_at = :now
             WHERE workspace = :workspace AND id = ANY(CAST(:ids AS uuid[]))
         """),
         {"workspace": workspace, "ids": ids, "now": now},

@@ -9,7 +9,7 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.pipeline import lead_repository, message_bodies, views
+from services.pipeline import answers, lead_repository, message_bodies, views
 from services.pipeline.erasing_repository import message_ids
 from services.pipeline.lead_repository import LeadKey
 from services.pipeline.views import HistoryLine
@@ -73,15 +73,31 @@ async def _messages(connection: AsyncConnection, ids: Sequence[str]) -> list[Jso
 async def _deliveries(connection: AsyncConnection, ids: Sequence[str]) -> list[Sent]:
     rows = await connection.execute(
         text("""
-            SELECT subscription_id, message_id, state, attempts, delivery.created_at,
-                (SELECT coalesce(json_agg(json_build_object('at', at, 'status', status, 'error', error,
-                            'response', response) ORDER BY number), '[]')
-                 FROM pipeline.delivery_attempt WHERE delivery_id = delivery.id)::text AS answers
-            FROM pipeline.delivery WHERE message_id = ANY(CAST(:ids AS text[])) ORDER BY delivery.id
+            SELECT id, subscription_id, message_id, state, attempts, created_at FROM pipeline.delivery
+            WHERE message_id = ANY(CAST(:ids AS text[])) ORDER BY id
         """),
         {"ids": list(ids)},
     )
+    found = rows.all()
+    answered = await _answers(connection, [row.id for row in found])
     return [
-        Sent(row.subscription_id, row.message_id, row.state, row.attempts, row.created_at, from_json(row.answers))
-        for row in rows
+        Sent(row.subscription_id, row.message_id, row.state, row.attempts, row.created_at, answered.get(row.id, []))
+        for row in found
     ]
+
+
+async def _answers(connection: AsyncConnection, deliveries: Sequence[int]) -> dict[int, list[Json]]:
+    rows = await connection.execute(
+        text("""
+            SELECT delivery_id, at, status, error, response, sealed_response FROM pipeline.delivery_attempt
+            WHERE delivery_id = ANY(CAST(:ids AS bigint[])) ORDER BY delivery_id, number
+        """),
+        {"ids": list(deliveries)},
+    )
+    found = rows.all()
+    said = await answers.opened(connection, [(row.response, row.sealed_response) for row in found])
+    answered: dict[int, list[Json]] = {}
+    for row, response in zip(found, said, strict=True):
+        answer: Json = {"at": row.at.isoformat(), "status": row.status, "error": row.error, "response": response}
+        answered.setdefault(row.delivery_id, []).append(answer)
+    return answered

@@ -11,10 +11,10 @@ from datetime import datetime
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.pipeline import sealed_leads
 from shared.events.curve import Curve, microseconds, moment, published, scores_at
 from shared.events.json import Json
 
@@ -74,12 +74,15 @@ async def hottest(
     after: After | None = None,
 ) -> list[Placed]:
     """The `limit` leads with the highest `score` at `at`, the highest first, beyond `after`."""
+    clauses, values = await _clauses(connection, workspace, conditions)
     page: list[Placed] = []
     beyond = Placed(after.value, after.lead_id) if after else None
     bound: tuple[float, str] | None = None
     chunk = max(_SMALLEST_CHUNK, 2 * limit)
     while True:
-        candidates = await _candidates(connection, workspace, score, bound=bound, limit=chunk, conditions=conditions)
+        candidates = await _candidates(
+            connection, workspace, score, bound=bound, limit=chunk, clauses=clauses, values=values
+        )
         for candidate in candidates:
             placed = Placed(_value(candidate.curve, score, at), candidate.lead_id)
             if beyond is None or placed < beyond:
@@ -135,12 +138,12 @@ async def _candidates(
     *,
     bound: tuple[float, str] | None,
     limit: int,
-    conditions: HotFilter,
+    clauses: Sequence[str],
+    values: Mapping[str, object],
 ) -> list[_Candidate]:
-    clauses, values = _clauses(conditions)
     if bound is not None:
-        clauses.append(f"({_CEILING}, lead_id) < (:bound, CAST(:bound_id AS uuid))")
-        values |= {"bound": bound[0], "bound_id": UUID(bound[1])}
+        clauses = [*clauses, f"({_CEILING}, lead_id) < (:bound, CAST(:bound_id AS uuid))"]
+        values = {**values, "bound": bound[0], "bound_id": UUID(bound[1])}
     rows = await connection.execute(
         text(f"""
             SELECT CAST(head.lead_id AS text) AS lead_id, head.ceiling, standing.curve
@@ -168,17 +171,24 @@ _EQUALITIES = {
 }
 # What hardly ever changes has an index in the wide table, which row security lets only these functions use.
 _FINDERS = {
-    "email": "pipeline.leads_with_email(:email)",
-    "attributes": "pipeline.leads_with_attributes(CAST(:attributes AS jsonb))",
+    "email": "SELECT * FROM pipeline.leads_with_email(:email{})",
+    "attributes": "SELECT * FROM pipeline.leads_with_attributes(CAST(:attributes{} AS jsonb))",
 }
 
 
-def _clauses(conditions: HotFilter) -> tuple[list[str], dict[str, object]]:
+async def _clauses(
+    connection: AsyncConnection, workspace: str, conditions: HotFilter
+) -> tuple[list[str], dict[str, object]]:
     values: dict[str, object] = {
-        name: getattr(conditions, name) for name in (*_EQUALITIES, "email") if getattr(conditions, name) is not None
+        name: getattr(conditions, name) for name in _EQUALITIES if getattr(conditions, name) is not None
     }
+    clauses = [_EQUALITIES[name] for name in values]
+    forms = {}
+    if conditions.email is not None:
+        forms["email"] = await sealed_leads.addresses(connection, workspace, conditions.email)
     if conditions.attributes:
-        values["attributes"] = to_json(dict(conditions.attributes)).decode()
-    clauses = [_EQUALITIES[name] for name in values if name in _EQUALITIES]
-    clauses += [f"lead_id IN (SELECT * FROM {_FINDERS[name]})" for name in values if name in _FINDERS]  # noqa: S608
+        forms["attributes"] = await sealed_leads.attributes(connection, workspace, conditions.attributes)
+    for name, found in forms.items():
+        clauses.append(f"lead_id IN ({' UNION ALL '.join(_FINDERS[name].format(n) for n in range(len(found)))})")
+        values |= {f"{name}{number}": form for number, form in enumerate(found)}
     return clauses, values

@@ -10,9 +10,10 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.pipeline import history_data, message_bodies
+from services.pipeline import history_data, message_bodies, sealed_leads
 from services.pipeline.domain.lead import Lead
 from services.pipeline.telling import Line, Sequences, StayLine
+from shared.events.json import Json
 from shared.events.scores import ScoreChange
 from shared.observability.tracing import TraceContext
 from shared.sealing.data_keys import Item, sealing_of
@@ -21,17 +22,22 @@ LeadKey = tuple[str, str]
 """Workspace and id."""
 
 _STATE: TypeAdapter[Lead] = TypeAdapter(Lead)
-_OWN_COLUMNS = {"workspace", "id", "emails", "external_ids", "attributes", "absorbed_by"}
+# Not one that was erased, nor one of those whose rows an old backup has brought back.
+_STANDS = "erased_at IS NULL AND id NOT IN (SELECT unnest(leads) FROM sealing.erasure WHERE workspace = :workspace)"
 
 
 @dataclass(slots=True)
 class LeadRow:
-    """A lead as stored, held under its lock while a transaction works on it."""
+    """A lead as stored, held under its lock while a transaction works on it.
+
+    Of an erased one that an old backup has brought back `has_remains`, which nobody can read.
+    """
 
     lead: Lead
     scores_seen: int
     sequences: Sequences
     is_erased: bool = False
+    has_remains: bool = False
 
     @property
     def key(self) -> LeadKey:
@@ -50,7 +56,7 @@ class Standing:
 _LEAD_COLUMNS = """
     workspace, CAST(id AS text) AS id, emails, CAST(external_ids AS text) AS external_ids,
     CAST(attributes AS text) AS attributes, CAST(state AS text) AS state,
-    CAST(absorbed_by AS text) AS absorbed_by, scores_seen, thresholds_sent, stages_sent,
+    CAST(absorbed_by AS text) AS absorbed_by, sealed, scores_seen, thresholds_sent, stages_sent,
     erased_at IS NOT NULL AS is_erased
 """
 _KEYS = "unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[])) AS wanted (workspace, id)"
@@ -77,20 +83,24 @@ async def lock_leads(connection: AsyncConnection, keys: Iterable[LeadKey]) -> di
         """),  # noqa: S608
         _key_columns(keys),
     )
-    return {(row.workspace, row.id): _lead_row(row) for row in rows}
+    return {row.key: row for row in await _lead_rows(connection, rows.all())}
 
 
 async def read_lead(connection: AsyncConnection, key: LeadKey) -> LeadRow | None:
     """One lead, without a lock; None for one that was erased, too."""
+    return (await read_leads(connection, key[0], [key[1]])).get(key[1])
+
+
+async def read_leads(connection: AsyncConnection, workspace: str, ids: Sequence[str]) -> dict[str, LeadRow]:
+    """Those of these leads that the workspace has and that were not erased, without a lock, by id."""
     rows = await connection.execute(
         text(f"""
             SELECT {_LEAD_COLUMNS} FROM pipeline.lead
-            WHERE workspace = :workspace AND id = :id AND erased_at IS NULL
+            WHERE workspace = :workspace AND id = ANY(CAST(:ids AS uuid[])) AND erased_at IS NULL
         """),  # noqa: S608
-        {"workspace": key[0], "id": UUID(key[1])},
+        {"workspace": workspace, "ids": [UUID(lead_id) for lead_id in ids]},
     )
-    row = rows.one_or_none()
-    return None if row is None else _lead_row(row)
+    return {row.lead.id: row for row in await _lead_rows(connection, rows.all()) if not row.is_erased}
 
 
 async def leads_after(connection: AsyncConnection, workspace: str, after: str | None, limit: int) -> list[Lead]:
@@ -98,38 +108,41 @@ async def leads_after(connection: AsyncConnection, workspace: str, after: str | 
     rows = await connection.execute(
         text(f"""
             SELECT {_LEAD_COLUMNS} FROM pipeline.lead
-            WHERE workspace = :workspace AND id > :after AND absorbed_by IS NULL AND erased_at IS NULL
+            WHERE workspace = :workspace AND id > :after AND absorbed_by IS NULL AND {_STANDS}
             ORDER BY id LIMIT :limit
         """),  # noqa: S608
         {"workspace": workspace, "after": UUID(after) if after else UUID(int=0), "limit": limit},
     )
-    return [_lead_row(row).lead for row in rows]
+    return [row.lead for row in await _lead_rows(connection, rows.all())]
 
 
 async def write_leads(connection: AsyncConnection, rows: Sequence[LeadRow]) -> None:
     """Write leads back; the caller holds their locks."""
+    columns = await sealed_leads.stored(connection, [row.lead for row in rows])
     await connection.execute(
         text("""
             UPDATE pipeline.lead SET emails = CAST(item.emails AS text[]),
                 external_ids = CAST(item.external_ids AS jsonb), attributes = CAST(item.attributes AS jsonb),
-                state = CAST(item.state AS json), absorbed_by = item.absorbed_by, scores_seen = item.scores_seen,
-                thresholds_sent = item.thresholds_sent, stages_sent = item.stages_sent
+                state = CAST(item.state AS json), sealed = item.sealed, absorbed_by = item.absorbed_by,
+                scores_seen = item.scores_seen, thresholds_sent = item.thresholds_sent,
+                stages_sent = item.stages_sent
             FROM unnest(
                 CAST(:workspaces AS text[]), CAST(:ids AS uuid[]), CAST(:emails AS text[]),
                 CAST(:external_ids AS text[]), CAST(:attributes AS text[]), CAST(:states AS text[]),
-                CAST(:absorbed AS uuid[]), CAST(:seen AS bigint[]), CAST(:thresholds AS bigint[]),
-                CAST(:sent AS bigint[])
-            ) AS item (workspace, id, emails, external_ids, attributes, state, absorbed_by, scores_seen,
+                CAST(:sealed AS bytea[]), CAST(:absorbed AS uuid[]), CAST(:seen AS bigint[]),
+                CAST(:thresholds AS bigint[]), CAST(:sent AS bigint[])
+            ) AS item (workspace, id, emails, external_ids, attributes, state, sealed, absorbed_by, scores_seen,
                        thresholds_sent, stages_sent)
             WHERE lead.workspace = item.workspace AND lead.id = item.id
         """),
         {
             **_key_columns([row.key for row in rows]),
             # An array of arrays must be rectangular, so each travels as the text PostgreSQL reads it from.
-            "emails": [_array_text(row.lead.emails) for row in rows],
-            "external_ids": [_json(row.lead.external_ids) for row in rows],
-            "attributes": [_json(row.lead.attributes) for row in rows],
-            "states": [_STATE.dump_json(row.lead, exclude=_OWN_COLUMNS).decode() for row in rows],
+            "emails": [_array_text(each.emails) for each in columns],
+            "external_ids": [each.external_ids for each in columns],
+            "attributes": [each.attributes for each in columns],
+            "states": [each.state for each in columns],
+            "sealed": [each.sealed for each in columns],
             "absorbed": [UUID(row.lead.absorbed_by) if row.lead.absorbed_by else None for row in rows],
             "seen": [row.scores_seen for row in rows],
             "thresholds": [row.sequences.thresholds for row in rows],
@@ -270,21 +283,30 @@ async def _delete(connection: AsyncConnection, table: str, keys: Sequence[LeadKe
     )
 
 
-def _lead_row(row: Row[tuple[object, ...]]) -> LeadRow:
-    columns = {
-        "workspace": row.workspace,
-        "id": row.id,
+async def _lead_rows(connection: AsyncConnection, rows: Sequence[Row[tuple[object, ...]]]) -> list[LeadRow]:
+    opened = iter(await sealed_leads.opened(connection, [row.sealed for row in rows if row.sealed]))
+    return [_lead_row(row, next(opened) if row.sealed else _plain(row)) for row in rows]
+
+
+def _plain(row: Row[tuple[object, ...]]) -> dict[str, Json]:
+    state: dict[str, Json] = from_json(row.state) if row.state else {}
+    return {
+        **state,
         "emails": row.emails,
         "external_ids": from_json(row.external_ids),
         "attributes": from_json(row.attributes),
-        "absorbed_by": row.absorbed_by,
     }
-    state = from_json(row.state) if row.state else {}
+
+
+def _lead_row(row: Row[tuple[object, ...]], content: dict[str, Json] | None) -> LeadRow:
+    """A row with its content; None: that of an erased lead."""
+    fields = {**(content or {}), "workspace": row.workspace, "id": row.id, "absorbed_by": row.absorbed_by}
     return LeadRow(
-        lead=_STATE.validate_python({**state, **columns}),
+        lead=_STATE.validate_python(fields),
         scores_seen=row.scores_seen,
         sequences=Sequences(row.thresholds_sent, row.stages_sent),
-        is_erased=row.is_erased,
+        is_erased=row.is_erased or content is None,
+        has_remains=content is None,
     )
 
 
@@ -292,10 +314,6 @@ def owner_of(lead: Lead) -> str | None:
     """Whose lead it is: as the CRM says of the deal, else as an attribute says."""
     owner = lead.deal["owner"].value if "owner" in lead.deal else lead.attributes.get("owner")
     return owner if isinstance(owner, str) else None
-
-
-def _json(value: object) -> str:
-    return to_json(value).decode()
 
 
 def _array_text(values: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.pipeline import answers
 from services.pipeline.delivery.endpoint import Failing
 from services.pipeline.domain.subscription import Filter
 from shared.http.inputs import Moment
@@ -304,7 +305,7 @@ async def attempts_of(
     rows = await connection.execute(
         text("""
             SELECT attempt.at, delivery_id, number, message_id, type, lead_id, status, error, response,
-                duration_seconds
+                sealed_response, duration_seconds
             FROM pipeline.delivery_attempt AS attempt
             JOIN pipeline.delivery ON delivery.id = delivery_id
             JOIN pipeline.webhook_message ON webhook_message.id = message_id
@@ -322,7 +323,9 @@ async def attempts_of(
             "limit": limit,
         },
     )
-    return [AttemptView(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name for it
+    found = rows.all()
+    said = await answers.opened(connection, [(row.response, row.sealed_response) for row in found])
+    return [_attempt(row, response) for row, response in zip(found, said, strict=True)]
 
 
 async def deliveries_of(
@@ -359,6 +362,21 @@ async def deliveries_of(
         )
         for row in rows
     ]
+
+
+def _attempt(row: Row[tuple[object, ...]], response: str | None) -> AttemptView:
+    return AttemptView(
+        at=row.at,
+        delivery_id=row.delivery_id,
+        number=row.number,
+        message_id=row.message_id,
+        type=row.type,
+        lead_id=row.lead_id,
+        status=row.status,
+        error=row.error,
+        response=response,
+        duration_seconds=row.duration_seconds,
+    )
 
 
 def _subscription(row: Row[tuple[object, ...]]) -> Subscription:

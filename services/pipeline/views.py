@@ -111,8 +111,8 @@ async def changes_of(connection: AsyncConnection, workspace: str, lead_ids: Sequ
 
 async def leads_of(connection: AsyncConnection, workspace: str, lead_ids: Sequence[str]) -> dict[str, Lead]:
     """Leads by id."""
-    found = [await lead_repository.read_lead(connection, (workspace, lead_id)) for lead_id in lead_ids]
-    return {row.lead.id: row.lead for row in found if row is not None}
+    found = await lead_repository.read_leads(connection, workspace, lead_ids)
+    return {id_: row.lead for id_, row in found.items()}
 
 
 async def timeline(

@@ -9,11 +9,12 @@ from pydantic import TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.pipeline import message_bodies
+from services.pipeline import answers, message_bodies
 from services.pipeline.delivery.sender import Answer
 from services.pipeline.subscription_repository import Secret
 from shared.observability import tracing
 from shared.observability.tracing import TraceContext
+from shared.sealing.envelope import is_sealed, key_id_of
 
 _SECRETS: TypeAdapter[tuple[Secret, ...]] = TypeAdapter(tuple[Secret, ...])
 
@@ -24,7 +25,8 @@ class Claimed:
 
     `attempts` is all that were made; `tries` those since the message was queued, or queued again by a replay.
     `failing`: the receiver's last attempt was no success. `told_at`: when this was first told, if it has not been
-    tried yet and the receiver has been well ever since; None otherwise, then its lateness is not ours.
+    tried yet and the receiver has been well ever since; None otherwise, then its lateness is not ours. `sealed_by`:
+    the key of what is stored of the message, if that is sealed.
     """
 
     id: int
@@ -39,6 +41,7 @@ class Claimed:
     failing: bool
     told_at: datetime | None
     trace: TraceContext | None = None
+    sealed_by: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,7 @@ async def claim(connection: AsyncConnection, lease: Lease, room: Room) -> list[C
             failing=row.failing,
             told_at=row.told_at,
             trace=tracing.read(row.traceparent, row.tracestate),
+            sealed_by=key_id_of(row.body) if is_sealed(row.body) else None,
         )
         for row, body in zip(taken, bodies, strict=True)
         if body is not None
@@ -173,6 +177,8 @@ async def settle(connection: AsyncConnection, attempt: Attempt, holder: UUID) ->
     The log keeps words of the receiver only if it did not take the message.
     """
     answer = attempt.answer
+    excerpt = None if attempt.state == "delivered" else answer.excerpt
+    plain, sealed = await answers.stored(connection, excerpt, attempt.delivery.sealed_by)
     result = await connection.execute(
         text("""
             WITH settled AS (
@@ -182,8 +188,9 @@ async def settle(connection: AsyncConnection, attempt: Attempt, holder: UUID) ->
                 RETURNING id, subscription_id, message_id, attempts, state
             ), logged AS (
                 INSERT INTO pipeline.delivery_attempt
-                    (delivery_id, subscription, number, at, duration_seconds, status, error, response)
-                SELECT id, subscription_id, attempts, :at, :duration, :status, :error, :response FROM settled
+                    (delivery_id, subscription, number, at, duration_seconds, status, error, response,
+                     sealed_response)
+                SELECT id, subscription_id, attempts, :at, :duration, :status, :error, :response, :sealed FROM settled
             ), taken AS (
                 DELETE FROM pipeline.undelivered USING settled
                 WHERE undelivered.message_id = settled.message_id AND settled.state = 'delivered'
@@ -200,7 +207,8 @@ async def settle(connection: AsyncConnection, attempt: Attempt, holder: UUID) ->
             "duration": answer.duration_seconds,
             "status": answer.status,
             "error": answer.error,
-            "response": None if attempt.state == "delivered" else answer.excerpt,
+            "response": plain,
+            "sealed": sealed,
         },
     )
     row = result.one_or_none()

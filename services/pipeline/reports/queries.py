@@ -13,6 +13,7 @@ from pydantic import AwareDatetime
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.pipeline import lead_repository
 from services.pipeline.domain.reports.estimates import Bin
 from services.pipeline.domain.reports.forecast import ClosedPath, OpenDeals
 from services.pipeline.domain.reports.funnel import PathCount, StayBin
@@ -353,23 +354,22 @@ async def _stuck(
     )
     rows = await connection.execute(
         text(f"""
-            SELECT CAST(stuck.lead_id AS text) AS id, lead.emails, stuck.*
-            FROM (SELECT * FROM ({source}) AS lead ORDER BY {order}, lead_id LIMIT :limit) AS stuck
-            JOIN pipeline.lead ON lead.workspace = stuck.workspace AND lead.id = stuck.lead_id
-            ORDER BY stuck.{order}, stuck.lead_id
+            SELECT CAST(lead_id AS text) AS id, lead.* FROM ({source}) AS lead ORDER BY {order}, lead_id LIMIT :limit
         """),  # noqa: S608
         {**selected, **values, "limit": limit, **({"at": at} if ":at" in where else {})},
     )
-    return [_stuck_lead(row, at) for row in rows]
+    stuck = rows.all()
+    leads = await lead_repository.read_leads(connection, selection.workspace, [row.id for row in stuck])
+    return [_stuck_lead(row, leads[row.id].lead.emails, at) for row in stuck if row.id in leads]
 
 
-def _stuck_lead(row: Row[Any], at: datetime) -> StuckLead:
+def _stuck_lead(row: Row[Any], emails: tuple[str, ...], at: datetime) -> StuckLead:
     def days(moment: datetime) -> float:
         return round((at - moment).total_seconds() / DAY_SECONDS, 6)
 
     return StuckLead(
         id=row.id,
-        emails=tuple(row.emails),
+        emails=emails,
         stage=row.stage,
         owner=row.owner,
         since=row.since,
