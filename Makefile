@@ -5,7 +5,7 @@ BIN    := .venv/bin
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test faults bench check fmt lock docs site released clean
+.PHONY: help setup demo up test faults bench check policies fmt lock docs site released clean
 
 help: ## Print the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,14 @@ check: setup ## Lint, format, types, import contracts, generated files
 	@$(BIN)/python docs/generate.py check
 	@$(BIN)/python docs/compatibility.py check
 
+policies: setup .cache/policies.ready ## Hold the image and the manifests to checkov's policies
+	@$(BIN)/pytest --quiet tests/contract/test_policies.py $(ARGS)
+
+.cache/policies.ready: requirements-policies.lock requirements-uv.txt | .venv/.ready
+	@$(UV) venv --quiet --allow-existing --python .venv/bin/python .cache/policies
+	@$(UV) pip sync --quiet --python .cache/policies --require-hashes requirements-policies.lock
+	@touch $@
+
 fmt: setup ## Format and mend what a machine can mend
 	@$(BIN)/ruff check --quiet --fix-only .
 	@$(BIN)/ruff format --quiet .
@@ -65,12 +73,13 @@ released: setup ## Take today's messages as the released ones: a step of a relea
 	@$(BIN)/python docs/compatibility.py release
 
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock"
-lock: ## Resolve the dependencies into requirements.lock (run time), -tracing, -dev and -docs.lock (ARGS=--upgrade)
+lock: ## Resolve the dependencies into requirements.lock (run time), -tracing, -dev, -docs and -policies.lock (ARGS=--upgrade)
 	@test -x $(UV) || ($(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet -r requirements-uv.txt)
 	@$(COMPILE) $(ARGS) --output-file requirements.lock pyproject.toml
 	@$(COMPILE) $(ARGS) --constraint requirements.lock --extra tracing --output-file requirements-tracing.lock pyproject.toml
 	@$(COMPILE) $(ARGS) --constraint requirements-tracing.lock --extra tracing --group dev --output-file requirements-dev.lock pyproject.toml
 	@$(COMPILE) $(ARGS) --constraint requirements-dev.lock --group docs --output-file requirements-docs.lock
+	@$(COMPILE) $(ARGS) --output-file requirements-policies.lock --group policies
 
 clean: ## Remove what the targets made
 	rm -rf .venv .leadflow .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
