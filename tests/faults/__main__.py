@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import resource
 import secrets
 import sys
 import tempfile
@@ -10,12 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
+from shared.errors import LeadflowError
 from tests.faults import scenarios
 from tests.faults.ledger import Outcome
 from tests.faults.mutants import MUTANTS, Mutant, tree_of
-from tests.faults.scenarios import CannotRun, Run, Scenario
+from tests.faults.processes import Tree
 from tests.faults.servers import Servers, servers
+from tests.faults.soak import f14_soak
+from tests.faults.staging import CannotRun, Run, Scenario
 from tests.faults.story import Size
+from tests.faults.trees import copied
+from tests.faults.upgrade import f16_upgrade
 from tests.faults.world import Plan, World
 from tests.support.kafka_broker import KafkaUnavailable
 
@@ -32,23 +40,38 @@ class Entry:
 
 _SHOWN = 5
 _BOTH = ("embedded", "kafka")
+_TROUBLES = (AssertionError, TimeoutError, OSError, LeadflowError, httpx.HTTPError)
+# The second number of each size is that of leads; the first that of events, or of events a second where the load
+# lasts as long as the scenario does. What comes after it is how often something breaks.
 SCENARIOS = {
     "F1": Entry(scenarios.f1_kills, _BOTH, (Size(1500, 150), 6), (Size(50_000, 2000), 100)),
     "F2": Entry(scenarios.f2_failpoints, _BOTH, (Size(300, 50), 1), (Size(2000, 100), 3)),
     "F3": Entry(scenarios.f3_frozen_scorer, _BOTH, (Size(1000, 50), 1), (Size(10_000, 50), 10)),
     "F4": Entry(scenarios.f4_broker, ("kafka",), (Size(600, 100), 2), (Size(12_000, 500), 6)),
     "F5": Entry(scenarios.f5_postgres, _BOTH, (Size(600, 100), 2), (Size(12_000, 500), 6)),
-    "F6": Entry(scenarios.f6_links, ("kafka",), (Size(900, 100), 4), (Size(6000, 500), 9)),
+    "F6": Entry(scenarios.f6_links, _BOTH, (Size(600, 100), 3), (Size(6000, 500), 1)),
+    "F7": Entry(scenarios.f7_subscribers, _BOTH, (Size(400, 50), 0), (Size(10_000, 500), 0)),
     "F8": Entry(scenarios.f8_disk_full, ("embedded",), (Size(600, 100), 1), (Size(6000, 500), 4)),
     "F9": Entry(scenarios.f9_duplicates, _BOTH, (Size(600, 60), 1), (Size(20_000, 1000), 5)),
     "F10": Entry(scenarios.f10_burst, ("kafka",), (Size(2000, 100), 0), (Size(100_000, 5000), 0)),
     "F11": Entry(scenarios.f11_poison, _BOTH, (Size(600, 100), 2), (Size(20_000, 1000), 20)),
-    "F12": Entry(scenarios.f12_rolling_restart, ("kafka",), (Size(900, 100), 3), (Size(6000, 500), 12)),
+    "F12": Entry(scenarios.f12_rolling_restart, _BOTH, (Size(30, 100), 1), (Size(100, 500), 5)),
     "F13": Entry(scenarios.f13_clocks, ("embedded",), (Size(600, 100), 0), (Size(2000, 200), 0)),
-    "F15": Entry(scenarios.f15_scaling, ("kafka",), (Size(900, 150), 3), (Size(12_000, 500), 6)),
+    "F14": Entry(f14_soak, _BOTH, (Size(0, 0), 0), (Size(50, 500), 0)),
+    "F15": Entry(scenarios.f15_scaling, _BOTH, (Size(30, 150), 3), (Size(200, 500), 3)),
+    "F16": Entry(f16_upgrade, _BOTH, (Size(30, 100), 0), (Size(100, 500), 0)),
 }
 # The long run, and whoever asks for a log, has each scenario on both; ten minutes have room for these.
-_SHORT_ON = {"F3": ("embedded",), "F5": ("kafka",), "F9": ("embedded",), "F11": ("embedded",)}
+_SHORT_ON = {
+    "F3": ("embedded",),
+    "F5": ("kafka",),
+    "F6": ("kafka",),
+    "F7": ("embedded",),
+    "F9": ("embedded",),
+    "F11": ("embedded",),
+    "F12": ("kafka",),
+    "F15": ("kafka",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +109,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="only this one; may be repeated")
     parser.add_argument("--log", choices=_BOTH, help="only on this log")
     parser.add_argument("--seed", type=int, help="replay: what is random comes from this number")
+    parser.add_argument("--minutes", type=int, default=5, help="how long F14 lasts")
     parser.add_argument("--long", action="store_true", help="the long run, for a machine that has nothing else to do")
     parser.add_argument(
         "--mutants", action="store_true", help="run leadflow with known mistakes instead: each must be caught"
@@ -97,18 +121,42 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 async def _scenarios(options: argparse.Namespace) -> int:
-    jobs = [(name, log) for name in options.scenario or SCENARIOS for log in _logs(name, options)]
+    jobs = [(name, log) for name in options.scenario or _whole(options) for log in _logs(name, options)]
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="lf-", ignore_cleanup_errors=True) as directory:
-        async with servers(Path(directory) / "pg", kafka=any(log == "kafka" for _, log in jobs)) as running:
-            lines = [
-                await _one(name, log, options=options, running=running, directory=Path(directory))
-                for name, log in jobs
-            ]
+    with tempfile.TemporaryDirectory(prefix="lf-", ignore_cleanup_errors=True) as name:
+        directory = Path(name)
+        with copied(directory / "sources") as tree:
+            lanes = [[job for job in jobs if job[1] == log] for log in _BOTH]
+            found = await asyncio.gather(*(_lane(lane, options, tree, directory) for lane in lanes if lane))
+    lines = sorted((line for lane in found for line in lane), key=lambda line: jobs.index((line.name, line.log)))
     _say("\n".join(("", HEAD, *map(str, lines))))
     failed = [line for line in lines if line.outcome not in {"held", "skipped"}]
-    _say(f"\nseed {options.seed}: {len(failed)} of {len(lines)} failed, {time.monotonic() - started:.0f} s")
+    spent = f"{time.monotonic() - started:.0f} s, {_processor_seconds():.0f} s of processors"
+    _say(f"\nseed {options.seed}: {len(failed)} of {len(lines)} failed, {spent}")
     return 1 if failed else 0
+
+
+async def _lane(
+    jobs: Sequence[tuple[str, str]], options: argparse.Namespace, tree: Tree, directory: Path
+) -> list[Line]:
+    """What runs on one log, one after the other, on servers that no other lane knows."""
+    ((_, log), *_) = jobs
+    async with servers(directory / f"pg-{log}", kafka=log == "kafka") as running:
+        return [
+            await _one(name, log, options=options, running=running, directory=directory, tree=tree)
+            for name, _ in jobs
+        ]
+
+
+def _whole(options: argparse.Namespace) -> Sequence[str]:
+    """What a run has that names no scenario: the short one leaves out what only lasts."""
+    return [name for name, entry in SCENARIOS.items() if options.long or entry.short[0].events]
+
+
+def _processor_seconds() -> float:
+    """Of this process and of all that it started and that have ended."""
+    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def _logs(name: str, options: argparse.Namespace) -> Sequence[str]:
@@ -143,22 +191,26 @@ async def _caught(mutant: Mutant, seed: int, running: Servers, directory: Path) 
         run = Run(Plan(mutant.log, seed, tree=tree), running, directory / f"run-{mutant.name}", size, faults)
         try:
             violations = (await entry.scenario(run)).violations
-        except (AssertionError, TimeoutError) as error:
+        except _TROUBLES as error:
             violations = [f"{type(error).__name__}: {error}"]
     for violation in violations[:_SHOWN]:
         _say(f"  ! {violation[:200]}")
     return violations
 
 
-async def _one(name: str, log: str, *, options: argparse.Namespace, running: Servers, directory: Path) -> Line:
+async def _one(
+    name: str, log: str, *, options: argparse.Namespace, running: Servers, directory: Path, tree: Tree
+) -> Line:
     seed: int = options.seed
     entry = SCENARIOS[name]
-    size, faults = entry.long if options.long else entry.short
-    run = Run(Plan(log, seed), running, directory / f"{name}-{log}", size, faults, 45.0 if options.long else 8.0)
+    size, faults = entry.long if options.long or not entry.short[0].events else entry.short
+    lasting = 45.0 if options.long else 6.0
+    plan = Plan(log, seed, tree=tree)
+    run = Run(plan, running, directory / f"{name}-{log}", size, faults, lasting, minutes=options.minutes)
     _say(f"{name} on {log}, seed {seed}: {entry.scenario.__doc__}")
     started = time.monotonic()
     outcome, notes, load = await _outcome(entry.scenario, run)
-    _say(f"  {outcome}: {notes}")
+    _say(f"{name} on {log} {outcome}: {notes}")
     return Line(name, log, str(entry.scenario.__doc__), seed, load, outcome, time.monotonic() - started, notes)
 
 
@@ -167,7 +219,7 @@ async def _outcome(scenario: Scenario, run: Run) -> tuple[str, str, str]:
         here = await scenario(run)
     except CannotRun as reason:
         return "skipped", str(reason), ""
-    except (AssertionError, TimeoutError, OSError) as error:
+    except _TROUBLES as error:
         _say(_last_words(run.directory))
         return "**failed**", f"{type(error).__name__}: {error}", f"{run.size.events} events"
     for violation in here.violations:

@@ -1,53 +1,69 @@
-"""Counters of all processes, summed as Prometheus would: a counter that falls belongs to a process that is new."""
+"""What /metrics of the processes tells once all is quiet."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.faults.processes import Process
 
-Labels = frozenset[tuple[str, str]]
-_COUNTED = (
-    "leadflow_ingest_events",
-    "leadflow_scoring_events",
-    "leadflow_dead_letters",
-    "leadflow_pipeline_messages",
-)
+Samples = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
+_STATES = ("accepted", "scored", "deduplicated", "dead_lettered", "in_flight")
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What became of all events by the books in PostgreSQL, which outlive every process."""
+
+    accepted: int
+    scored: int
+    deduplicated: int
+    dead_lettered: int
+    in_flight: int
+    difference: int
+
+    @property
+    def balance(self) -> bool:
+        """Whether they add up to nothing, with nothing on its way."""
+        left = self.accepted - self.scored - self.deduplicated - self.dead_lettered
+        return left == self.in_flight == self.difference == 0
 
 
 @dataclass
 class Counters:
-    """What /metrics of every process has shown so far. Of a process that was killed, the end is missing."""
+    """The last look at each process; a process that has ended has taken its counts with it."""
 
-    _seen: dict[tuple[str, int], dict[tuple[str, Labels], float]] = field(default_factory=lambda: defaultdict(dict))
+    _seen: list[Samples] = field(default_factory=list)
 
     async def look(self, processes: Sequence[Process]) -> None:
         """Take in what all processes show now."""
-        for process in list(processes):
-            start = process.starts
-            text = await process.metrics() if process.alive else None
-            if text is None or process.starts != start:
-                continue
-            for family in text_string_to_metric_families(text):
-                if family.name not in _COUNTED:
-                    continue
-                for sample in family.samples:
-                    key = (sample.name, frozenset(sample.labels.items()))
-                    self._seen[process.name, start][key] = sample.value
-
-    async def settle(self, processes: Sequence[Process]) -> None:
-        """A last look, when nothing moves any more."""
-        await self.look(processes)
+        self._seen = [samples for process in processes if (samples := await _samples(process))]
 
     def total(self, name: str, **labels: str) -> int:
-        """The increase of a counter over all processes and their lives."""
+        """A counter, summed over all processes."""
         return int(
             sum(
                 value
-                for counters in self._seen.values()
-                for (sample, given), value in counters.items()
+                for samples in self._seen
+                for (sample, given), value in samples.items()
                 if sample == f"{name}_total" and labels.items() <= dict(given).items()
             )
         )
+
+
+async def books_of(scorer: Process) -> Books | None:
+    """The books as a scorer shows them; None as long as it does not."""
+    samples = await _samples(scorer)
+    states = [samples.get(("leadflow_reconciliation_events", frozenset({("state", state)}))) for state in _STATES]
+    found = [*states, samples.get(("leadflow_reconciliation_difference_events", frozenset()))]
+    known = [int(value) for value in found if value is not None]
+    return Books(*known) if len(known) == len(found) else None
+
+
+async def _samples(process: Process) -> Samples:
+    text = await process.metrics() if process.alive else None
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text or "")
+        for sample in family.samples
+    }

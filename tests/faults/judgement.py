@@ -2,16 +2,20 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from tests.faults.counters import Books, books_of
 from tests.faults.ledger import Ledger, Outcome
 from tests.faults.reading import SCORES, STAGES, THRESHOLDS, Said, Story, read
 from tests.faults.story import MODEL
 from tests.faults.world import World
 from tests.support.oracle import scores_from_scratch
+from tests.support.waiting import wait_until
 
 _SHOWN = 3
+_BOOKS_SECONDS = 30.0
 _DELIVERED = frozenset({
     "lead.score_changed",
     "lead.merged",
@@ -32,7 +36,8 @@ async def judge(world: World, *, poison: int = 0) -> Story:
         *delivered_to_subscribers(story),
         *dead_letters(world, story, poison),
         *await _stored_scores_are_exact(world, story),
-        *metrics_add_up(world, story),
+        *await books_balance(world, story, poison),
+        *counters_add_up(world),
     ]
     return story
 
@@ -145,22 +150,34 @@ async def _stored_scores_are_exact(world: World, story: Story) -> Sequence[str]:
     return found
 
 
-def metrics_add_up(world: World, story: Story) -> Iterator[str]:
-    """From /metrics alone: what was accepted was scored, was there already, or is dead; nothing is left over.
+async def books_balance(world: World, story: Story, poison: int) -> Sequence[str]:
+    """From the metrics alone, whoever died: what was accepted was scored, was there already, or is dead."""
+    last: list[Books] = []
 
-    The last counts of a process that has ended are gone with it; then they may be too low, and never too high.
-    """
+    async def have_come_to_rest() -> bool:
+        found = await books_of(world.supervisor.of("scorer")[0])
+        last[:] = [found] if found else []
+        return found is not None and found.accepted == story.published and found.balance
+
+    with suppress(AssertionError):
+        await wait_until(have_come_to_rest, "the books", timeout_seconds=_BOOKS_SECONDS, every_seconds=0.2)
+    if not last:
+        return ["metrics: no scorer shows the books"]
+    (books,) = last
+    right = books.accepted == story.published and books.balance
+    told = (books.scored, books.dead_lettered) == (len(story.stored), poison)
+    return [] if right and told else [f"metrics: {books}, but {story.published} accepted, {len(story.stored)} stored"]
+
+
+def counters_add_up(world: World) -> Iterator[str]:
+    """From the counters of processes that all still live: what ingest accepted was scored, or was there already."""
+    if any(process.exits for process in world.supervisor.processes) or world.supervisor.retired:
+        return
     count = world.counters.total
     accepted = count("leadflow_ingest_events", outcome="accepted")
     scored, duplicate, conflict = (
         count("leadflow_scoring_events", outcome=outcome) for outcome in ("scored", "duplicate", "conflict")
     )
-    if scored > len(story.stored):
-        yield f"metrics: {scored} events scored, {len(story.stored)} are stored"
-    if any(process.exits for process in world.supervisor.processes) or world.supervisor.retired:
-        return
-    if scored != len(story.stored):
-        yield f"metrics: {scored} events scored, {len(story.stored)} are stored"
     left_over = accepted - (scored + duplicate + conflict)
     doubtful = world.ledger.attempts(Outcome.UNKNOWN)
     # What was given back after its transaction comes again as a duplicate; what nobody heard of was not accepted.

@@ -1,18 +1,17 @@
 """Versions of leadflow with one known mistake each. A harness that lets one pass proves nothing."""
 
-import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.processes import Tree
+from tests.faults.trees import copied
 
 _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parents[1]
 _PATCHES = _HERE / "mutants"
-_SOURCES = ("services", "shared", "migrations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +50,10 @@ def applies(mutant: Mutant) -> str:
     return subprocess.run(command, cwd=_ROOT, capture_output=True, text=True).stderr
 
 
-@contextmanager
-def tree_of(mutant: Mutant, directory: Path) -> Iterator[Tree]:
+def tree_of(mutant: Mutant, directory: Path) -> AbstractContextManager[Tree]:
     """A copy of the sources with the mistake in it."""
-    copy = directory / mutant.name
-    for source in _SOURCES:
-        shutil.copytree(_ROOT / source, copy / source, ignore=shutil.ignore_patterns("__pycache__"))
-    subprocess.run(["git", "apply", str(mutant.patch)], cwd=copy, check=True)
-    try:
-        yield Tree(copy)
-    finally:
-        shutil.rmtree(copy, ignore_errors=True)
+
+    def make_it(copy: Path) -> None:
+        subprocess.run(["git", "apply", str(mutant.patch)], cwd=copy, check=True)
+
+    return copied(directory / mutant.name, make_it)

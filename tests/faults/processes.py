@@ -13,10 +13,12 @@ from pathlib import Path
 import httpx
 
 from shared.failpoints import EXIT_CODE
+from tests.faults.preloaded import Forked, Loaded
 from tests.support.leadflow_process import free_port
 from tests.support.waiting import wait_until
 
 READY_SECONDS = 120.0
+Started = Forked | subprocess.Popen[bytes]
 _ROOT = Path(__file__).resolve().parents[2]
 _LOOK_SECONDS = 0.02
 _STOP_SECONDS = 40.0
@@ -24,9 +26,37 @@ _STOP_SECONDS = 40.0
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The sources that are run: the repository's, or a copy of them in which something was made wrong."""
+    """The sources that are run: the repository's, or a copy of them in which something was made wrong.
+
+    With `loaded` their processes are forked from one that has imported them, unless the loader of the system has to
+    do something for a process first.
+    """
 
     directory: Path = _ROOT
+    loaded: Loaded | None = None
+
+    def start(self, arguments: Sequence[str], environment: Mapping[str, str], *, output: Path) -> Started:
+        """A new process of `leadflow <arguments>`; what it says goes to the end of the file `output`."""
+        if self.loaded is not None and "LD_PRELOAD" not in environment:
+            return self.loaded.start(arguments, environment, output=output)
+        with output.open("ab") as file:
+            return subprocess.Popen(
+                [sys.executable, "-m", "services", *arguments],
+                env=environment,
+                cwd=self.directory,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+            )
+
+
+def inherited() -> dict[str, str]:
+    """What our own environment gives to every process: nothing of leadflow's."""
+    return {
+        name: value
+        for name, value in os.environ.items()  # noqa: TID251 - what processes inherit
+        if not name.startswith("LEADFLOW_")
+    }
 
 
 class Process:
@@ -48,7 +78,7 @@ class Process:
         self._environment = dict(environment)
         self._tree = tree
         self._log = directory / f"{name}.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Started | None = None
         self._wanted = False
 
     @property
@@ -67,24 +97,11 @@ class Process:
     def start(self) -> None:
         self._wanted = True
         self.starts += 1
-        with self._log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "services", self.command],
-                env=self._environment_now(),
-                cwd=self._tree.directory,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
+        self._process = self._tree.start([self.command], self._environment_now(), output=self._log)
 
     def _environment_now(self) -> dict[str, str]:
-        inherited = {
-            name: value
-            for name, value in os.environ.items()  # noqa: TID251 - what processes inherit
-            if not name.startswith("LEADFLOW_")
-        }
         armed = {"LEADFLOW_FAILPOINT": self.failpoints[0]} if self.failpoints else {}
-        return {**inherited, **self._environment, **armed, "LEADFLOW_PORT": str(self.port)}
+        return {**inherited(), **self._environment, **armed, "LEADFLOW_PORT": str(self.port)}
 
     def watch(self) -> None:
         """Note a death, and start again what is still wanted."""
@@ -151,12 +168,30 @@ class Process:
         (kilobytes,) = (int(line.split()[1]) for line in lines if line.startswith(f"{what}:"))
         return kilobytes * 1024
 
+    def open_files(self) -> int:
+        """File descriptors that it holds now."""
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    async def tasks(self) -> int:
+        """Tasks of its event loop now, if it was forked from what was loaded."""
+        told = self._log.with_name(f"{self._log.name}.tasks")
+        told.unlink(missing_ok=True)
+        self._send(signal.SIGUSR2)
+        await wait_until(lambda: told.exists() and told.read_text() != "", f"{self.name} counts its tasks")
+        return int(told.read_text())
+
     async def is_ready(self) -> bool:
         return await self._answers("/readyz") == 200
 
     async def lives(self) -> int | None:
         """The status of /livez, None without an answer."""
         return await self._answers("/livez")
+
+    async def holds_partitions(self) -> bool:
+        """Whether it was given partitions, and has looked at them."""
+        text = await self.metrics() or ""
+        held = [line for line in text.splitlines() if line.startswith("leadflow_consumer_assigned_partitions{")]
+        return any(float(line.rpartition(" ")[2]) > 0 for line in held)
 
     async def metrics(self) -> str | None:
         """What /metrics shows, None without an answer."""
@@ -186,10 +221,16 @@ class Supervisor:
     retired: int = 0
 
     def start(
-        self, name: str, command: str, environment: Mapping[str, str], *, failpoints: Sequence[str] = ()
+        self,
+        name: str,
+        command: str,
+        environment: Mapping[str, str],
+        *,
+        failpoints: Sequence[str] = (),
+        tree: Tree | None = None,
     ) -> Process:
         """A process under supervision from now on; not ready yet."""
-        process = Process(name, command, environment, directory=self.directory, tree=self.tree)
+        process = Process(name, command, environment, directory=self.directory, tree=tree or self.tree)
         process.failpoints = list(failpoints)
         self.processes.append(process)
         process.start()

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from pydantic_core import from_json
 
+from shared.events.topics import ENGAGEMENT_EVENTS
 from tests.faults.world import World
 
 SCORES, THRESHOLDS, STAGES = "lead-scores", "lead-thresholds", "lead-stages"
@@ -59,23 +60,31 @@ class Story:
     stored: set[str]
     dead: int
     published: int
+    partitions: set[int] = field(default_factory=set)
+
+    def widely_read(self, partitions: int) -> bool:
+        """Whether events lie in more than the first `partitions`."""
+        return any(number >= partitions for number in self.partitions)
 
 
 async def read(world: World) -> Story:
     """Read all of it."""
     topics = {name: Said() for name in (SCORES, THRESHOLDS, STAGES)}
     published = dead = 0
+    partitions: set[int] = set()
     for record in await records(world):
         if record.topic in topics:
             message = from_json(record.value)
             topics[record.topic].hear(message["id"], record.value)
-        published += record.topic == "engagement-events"
+        if record.topic == ENGAGEMENT_EVENTS.name:
+            published += 1
+            partitions.add(record.place[0])
         dead += record.topic == "engagement-events-dlq"
     delivered = Said()
     for request in world.sink.requests:
         delivered.hear(request.headers["webhook-id"], request.body)
     stored = {row["event_id"] for row in await world.query("SELECT event_id FROM scorer.event WHERE NOT voided")}
-    return Story(topics, delivered, stored, dead, published)
+    return Story(topics, delivered, stored, dead, published, partitions)
 
 
 async def records(world: World) -> Sequence[LogRecord]:

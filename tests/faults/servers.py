@@ -15,6 +15,8 @@ from tests.support.kafka_broker import KafkaBroker, broker_on_this_machine
 from tests.support.postgres import PostgresServer
 from tests.support.waiting import wait_until
 
+# alembic keeps what it migrates in module variables: one migration at a time in a process.
+MIGRATING = asyncio.Lock()
 _START_SECONDS = 60.0
 
 
@@ -97,14 +99,15 @@ class Servers:
 
 
 @asynccontextmanager
-async def servers(directory: Path, *, kafka: bool, links: int = 2) -> AsyncIterator[Servers]:
+async def servers(directory: Path, *, kafka: bool, links: int = 3) -> AsyncIterator[Servers]:
     """Servers of our own, stopped at the end. Raises KafkaUnavailable where a broker is wanted and cannot be had."""
     async with AsyncExitStack() as stack:
         postgres = Postgres(directory)
         await postgres.start()
         stack.push_async_callback(postgres.stop)
         databases = PostgresServer(postgres.url)
-        await databases.make_template()
+        async with MIGRATING:
+            await databases.make_template()
         broker = None
         if kafka:
             running = broker_on_this_machine(links=links)

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.scenarios import Run, f2_failpoints
+from tests.faults.scenarios import f2_failpoints
 from tests.faults.servers import Postgres, Servers
+from tests.faults.staging import Run
 from tests.faults.story import Size
+from tests.faults.trees import copied
 from tests.faults.world import Plan
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.postgres import PostgresServer
@@ -28,7 +30,9 @@ def servers(log: str, postgres_server: PostgresServer, request: pytest.FixtureRe
 async def test_death_at_every_failpoint_loses_nothing_and_repeats_nothing(
     log: str, servers: Servers, tmp_path: Path
 ) -> None:
-    here = await f2_failpoints(Run(Plan(log, seed=2), servers, tmp_path / "world", Size(100, 20), faults=1))
+    with copied(tmp_path / "sources") as tree:
+        run = Run(Plan(log, seed=2, tree=tree), servers, tmp_path / "world", Size(100, 20), faults=1)
+        here = await f2_failpoints(run)
 
     assert here.violations == []
     assert [process.deaths_at_failpoints for process in here.supervisor.processes] == [1, 4, 3]

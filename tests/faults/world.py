@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ from shared.log.connect import open_log
 from shared.settings import Settings
 from tests.faults.counters import Counters
 from tests.faults.ledger import Event, Ledger, Outcome
-from tests.faults.processes import Process, Supervisor, Tree
+from tests.faults.processes import Process, Supervisor, Tree, inherited
 from tests.faults.servers import Servers
 from tests.faults.story import MODEL, PIPELINE
 from tests.support.receiver import Receiver, receiving
@@ -32,8 +32,9 @@ from tests.support.waiting import wait_until
 SESSION_SECONDS = 6.0
 QUIET_SECONDS = 180.0
 _REQUEST_SECONDS = 20.0
+# What the harness itself asks of database and log may take longer than what a service asks.
+_OWN_SECONDS = 30.0
 _AGAIN_SECONDS = 0.1
-_SCRAPE_SECONDS = 1.0
 _SENDING_SECONDS = 240.0
 _MOST_TRIES = 10_000
 _SOON = timedelta(seconds=20)
@@ -41,6 +42,7 @@ _SOON = timedelta(seconds=20)
 _SERVICES = {
     "LEADFLOW_SCORER_BATCH_SIZE": "50",
     "LEADFLOW_PIPELINE_BATCH_RECORDS": "50",
+    "LEADFLOW_METRICS_SECONDS": "2",
     "LEADFLOW_LOG_SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS),
     "LEADFLOW_PIPELINE_WEBHOOK_ALLOW_HTTP": "true",
     "LEADFLOW_PIPELINE_WEBHOOK_ALLOW_PRIVATE_ADDRESSES": "true",
@@ -52,7 +54,7 @@ _SERVICES = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a scenario asks of its world. Links are names of services whose ways to log and database have a proxy."""
+    """What a scenario asks of its world."""
 
     log: str
     seed: int
@@ -77,6 +79,8 @@ class World:
     counters: Counters = field(default_factory=Counters)
     kafka_prefix: str = ""
     scorer_ahead: timedelta = timedelta(0)
+    subscriber_url: str = ""
+    patience_seconds: float = QUIET_SECONDS
     environments: dict[str, dict[str, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
@@ -96,19 +100,32 @@ class World:
             settings["LEADFLOW_INSTANCE"] = name
         return {**settings, **self.plan.environment, **self.environments.get(name, {})}
 
-    def start(self, name: str, *, failpoints: Sequence[str] = ()) -> Process:
-        """Start a process called `<service>-<number>`; not ready yet."""
+    def start(self, name: str, *, failpoints: Sequence[str] = (), tree: Tree | None = None) -> Process:
+        """Start a process called `<service>-<number>`, of this `tree` if it is another one; not ready yet."""
         command = name.partition("-")[0]
-        return self.supervisor.start(name, command, self.environment(name), failpoints=failpoints)
+        return self.supervisor.start(name, command, self.environment(name), failpoints=failpoints, tree=tree)
 
-    async def start_services(self, *more: str, failpoints: Mapping[str, Sequence[str]] | None = None) -> None:
+    async def start_services(
+        self,
+        *more: str,
+        failpoints: Mapping[str, Sequence[str]] | None = None,
+        trees: Mapping[str, Tree] | None = None,
+    ) -> None:
         """One of each service, and those named besides; then the model, the pipeline and the subscription."""
         for name in ("ingest-1", "scorer-1", "pipeline-1", *more):
-            self.start(name, failpoints=(failpoints or {}).get(name, ()))
+            self.start(name, failpoints=(failpoints or {}).get(name, ()), tree=(trees or {}).get(name))
         await self.supervisor.all_ready()
         await self._post("scorer", "/v1/models", {"document": MODEL})
         await self._post("pipeline", "/v1/pipelines", {"document": PIPELINE})
-        await self._post("pipeline", "/v1/subscriptions", {"url": self.sink.url})
+        await self._post("pipeline", "/v1/subscriptions", {"url": self.subscriber_url or self.sink.url})
+
+    async def command(self, *arguments: str, tree: Tree | None = None) -> None:
+        """Run `leadflow <arguments>` on this installation; fails when it fails."""
+        output = self.directory / f"{arguments[0]}.log"
+        environment = {**inherited(), **self.environment(arguments[0])}
+        process = (tree or self.plan.tree).start(arguments, environment, output=output)
+        await wait_until(lambda: process.poll() is not None, arguments[0], timeout_seconds=120)
+        assert process.poll() == 0, f"leadflow {' '.join(arguments)} failed: {output.read_text()[-2000:]}"
 
     async def _post(self, service: str, path: str, body: Mapping[str, Any]) -> None:
         async def is_created() -> bool:
@@ -146,19 +163,32 @@ class World:
 
         async def work(number: int) -> None:
             nonlocal sent
-            ingests = self.supervisor.of("ingest")
-            async with AsyncExitStack() as stack:
-                clients = [await stack.enter_async_context(self.client(process)) for process in ingests]
+            async with self._callers(number) as callers:
                 for items in queue:
                     sent += len(items)
                     if per_second is not None:
                         await asyncio.sleep(max(0.0, started + sent / per_second - time.monotonic()))
-                    await self._send_until_known(
-                        clients[number % len(clients) :] + clients, items, most_tries=most_tries
-                    )
+                    await self._send_until_known(callers, items, most_tries=most_tries)
 
         async with asyncio.timeout(_SENDING_SECONDS if per_second is None else None):
             await asyncio.gather(*(work(number) for number in range(workers)))
+
+    @asynccontextmanager
+    async def _callers(self, first: int) -> AsyncIterator[Callable[[int], httpx.AsyncClient]]:
+        """Who to call at an attempt: one ingest after the other, of those that are there by then."""
+        clients: dict[str, httpx.AsyncClient] = {}
+
+        def caller(attempt: int) -> httpx.AsyncClient:
+            ingests = self.supervisor.of("ingest")
+            process = ingests[(first + attempt) % len(ingests)]
+            if process.base_url not in clients:
+                clients[process.base_url] = self.client(process)
+            return clients[process.base_url]
+
+        try:
+            yield caller
+        finally:
+            await asyncio.gather(*(client.aclose() for client in clients.values()))
 
     def _batches(self, events: Iterable[Event], batch: tuple[int, int], copies: int) -> Iterable[list[Event]]:
         held: list[Event] = []
@@ -185,10 +215,10 @@ class World:
         yield from late
 
     async def _send_until_known(
-        self, clients: Sequence[httpx.AsyncClient], items: Sequence[Event], *, most_tries: int | None
+        self, caller: Callable[[int], httpx.AsyncClient], items: Sequence[Event], *, most_tries: int | None
     ) -> None:
         for attempt in range(most_tries or _MOST_TRIES):
-            outcome = await self._send_once(clients[attempt % len(clients)], items)
+            outcome = await self._send_once(caller(attempt), items)
             if outcome is Outcome.OK:
                 return
             if outcome is Outcome.UNKNOWN and most_tries is None and self.random.random() < 0.2:
@@ -247,6 +277,7 @@ class World:
             database_url=self.database_url,
             kafka_bootstrap_servers=broker.bootstrap if broker else None,
             kafka_prefix=self.kafka_prefix,
+            log_publish_timeout_seconds=_OWN_SECONDS,
         )
 
     async def until_quiet(self) -> None:
@@ -260,12 +291,12 @@ class World:
             return not last
 
         try:
-            await wait_until(is_quiet, "quiet", timeout_seconds=QUIET_SECONDS, every_seconds=0.5)
+            await wait_until(is_quiet, "quiet", timeout_seconds=self.patience_seconds, every_seconds=0.5)
         except AssertionError:
-            self.violations.append(f"not quiet within {QUIET_SECONDS:.0f} s: {', '.join(last)}")
+            self.violations.append(f"not quiet within {self.patience_seconds:.0f} s: {', '.join(last)}")
             return
         self.notes.append(f"quiet {time.monotonic() - started:.0f} s after the last fault")
-        await self.counters.settle(self.supervisor.processes)
+        await self.counters.look(self.supervisor.processes)
 
     async def unrest(self) -> list[str]:
         """What is on its way, in words; empty when all is quiet."""
@@ -277,8 +308,7 @@ class World:
                        (SELECT count(*) FROM pipeline.delivery WHERE state = 'pending') AS deliveries,
                        (SELECT count(*) FROM scorer.due WHERE due_at < '{soon}') AS due
             """)
-            found = [f"{name} {number}" for name, number in waiting[0].items() if number]
-            return found + await self._lags()
+            return [f"{name} {number}" for name, number in waiting[0].items() if number] or await self._lags()
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, LeadflowError) as error:
             return [f"{type(error).__name__}: {error}"]
 
@@ -298,16 +328,11 @@ class World:
 
     @asynccontextmanager
     async def opened_database(self) -> AsyncIterator[Database]:
-        database = Database(self.database_url, pool_size=2, timeout_seconds=5)
+        database = Database(self.database_url, pool_size=2, timeout_seconds=_OWN_SECONDS)
         try:
             yield database
         finally:
             await database.close()
-
-    async def scrape(self) -> None:
-        while True:
-            await self.counters.look(self.supervisor.processes)
-            await asyncio.sleep(_SCRAPE_SECONDS)
 
 
 def _outcome_of(answer: httpx.Response) -> Outcome:
@@ -343,9 +368,4 @@ async def world(plan: Plan, servers: Servers, directory: Path) -> AsyncIterator[
             kafka_prefix=f"faults-{time.time_ns()}-",
         )
         await stack.enter_async_context(supervisor.watching())
-        scraping = asyncio.create_task(made.scrape(), name="scrape")
-        try:
-            yield made
-        finally:
-            scraping.cancel()
-            await asyncio.gather(scraping, return_exceptions=True)
+        yield made

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 _LARGEST_CALL = 1 << 20
 _CLIENT = """\
@@ -76,7 +77,7 @@ def _answer(caller: socket.socket) -> None:
     worker = os.fork()
     if worker == 0:
         caller.close()
-        _run(files, *call)
+        become(files, *call)
     while os.waitid(os.P_PID, worker, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         if select.select([caller], [], [], 0.01)[0]:
             os.kill(worker, signal.SIGTERM)
@@ -93,7 +94,8 @@ def _exactly(caller: socket.socket, size: int) -> bytes:
     return received
 
 
-def _run(files: list[int], arguments: list[str], directory: str, environment: dict[str, str]) -> None:
+def become(files: list[int], arguments: list[str], directory: str, environment: dict[str, str]) -> NoReturn:
+    """Go on as the command, with `files` as standard input, output and error, and end as it does."""
     from services.command.main import main
 
     for number, file in enumerate(files):
