@@ -5,7 +5,7 @@ BIN    := .venv/bin
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test faults bench check policies fmt lock docs site released clean
+.PHONY: help setup demo up test faults bench bench-peers check policies fmt lock docs site released clean
 
 help: ## Print the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ faults: setup ## Break real processes in every way of docs/faults.md (ARGS="--sc
 
 bench: setup ## What this machine can do, each figure beside a limit of it; about ten minutes (ARGS=--quick)
 	@$(BIN)/python -m benchmarks.bench $(ARGS)
+
+bench-peers: setup ## The same work by other stream processors, the right answer first; needs Java 17, Maven (ARGS=--quick)
+	@$(BIN)/python -m benchmarks.peers $(ARGS)
 
 check: setup ## Lint, format, types, import contracts, generated files
 	@$(BIN)/ruff check --quiet .

@@ -1,0 +1,114 @@
+"""Bytewax: state in the worker's memory, snapshots of changed keys into SQLite at the end of each epoch.
+
+Each lead's state holds the ids of its events: a duplicate has the key of the first. Reading ends at the end of the
+topics, because the flow is told not to wait for more.
+"""
+
+# What is not in leadflow's environment, mypy cannot see.
+# mypy: disable-error-code="import-not-found"
+
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+
+import bytewax.operators as op
+from bytewax._bytewax import cli_main
+from bytewax.connectors.kafka import KafkaSink, KafkaSinkMessage, KafkaSource, KafkaSourceMessage
+from bytewax.dataflow import Dataflow
+from bytewax.operators import StatefulBatchLogic, StatefulLogic
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+from bytewax.recovery import RecoveryConfig, init_db_dir
+
+from benchmarks.peers.engines.job import Job, Marks, Sink
+from benchmarks.peers.rules import NOBODY, Event, Lead, crosses, fold, read
+
+# A lead as it stands, and whether this event brought it over the threshold.
+Counted = tuple[Lead, bool]
+State = tuple[Lead, frozenset[str]]
+
+job = Job.read()
+marks = Marks(job)
+final: dict[str, Lead] = {}
+
+
+class Counting:
+    """What a key does, one event at a time or many."""
+
+    def __init__(self, state: State | None) -> None:
+        self._lead, seen = state or (NOBODY, frozenset())
+        self._seen = set(seen)
+
+    def count(self, events: Iterable[Event]) -> list[Counted]:
+        found: list[Counted] = []
+        for event in events:
+            if event.id not in self._seen:
+                self._seen.add(event.id)
+                before, self._lead = self._lead, fold(self._lead, event, job.as_of_us)
+                found.append((self._lead, crosses(before, self._lead)))
+        return found
+
+    def snapshot(self) -> State:
+        return self._lead, frozenset(self._seen)
+
+
+class OneByOne(Counting, StatefulLogic):  # type: ignore[misc]
+    """The default: `stateful`."""
+
+    def on_item(self, value: Event) -> tuple[Iterable[Counted], bool]:
+        return self.count((value,)), self.RETAIN
+
+
+class Many(Counting, StatefulBatchLogic):  # type: ignore[misc]
+    """Tuned: `stateful_batch` crosses into Python once for all that waits for a key."""
+
+    def on_batch(self, values: list[Event]) -> tuple[Iterable[Counted], bool]:
+        return self.count(values), self.RETAIN
+
+
+class Into(StatelessSinkPartition):  # type: ignore[misc]
+    """Class B writes each batch; class A only remembers, to show what came out."""
+
+    def __init__(self) -> None:
+        self._sink = Sink(job.postgres) if job.postgres else None
+
+    def write_batch(self, items: list[tuple[str, Counted]]) -> None:
+        leads = [(key, lead) for key, (lead, _) in items]
+        final.update(leads) if self._sink is None else self._sink.write(leads)
+
+
+class Table(DynamicSink):  # type: ignore[misc]
+    def build(self, _step_id: str, _worker_index: int, _worker_count: int) -> Into:
+        return Into()
+
+
+def keyed(message: KafkaSourceMessage) -> tuple[str, Event] | None:
+    marks.one()
+    event = read(message.value)
+    return None if event is None else (message.key.decode(), event)
+
+
+def flow() -> Dataflow:
+    made = Dataflow("peers")
+    size = 10_000 if job.tuned else 1000
+    records = op.input("records", made, KafkaSource([job.bootstrap], [job.source], tail=False, batch_size=size))
+    events = op.filter_map("events", records, keyed)
+    counted = op.stateful_batch("leads", events, Many) if job.tuned else op.stateful("leads", events, OneByOne)
+    crossed = op.filter("crossed", counted, lambda item: item[1][1])
+    messages = op.map("messages", crossed, lambda item: KafkaSinkMessage(item[0].encode(), b"crossed"))
+    op.output("crossings", messages, KafkaSink([job.bootstrap], job.crossings))
+    op.output("table", counted, Table())
+    return made
+
+
+def main() -> None:
+    directory = Path(job.state_dir)
+    directory.mkdir(parents=True)
+    init_db_dir(directory, 1)
+    # Epochs of ten seconds are the default; tuned, half a minute, as Kafka Streams' commits.
+    epoch = timedelta(seconds=30 if job.tuned else 10)
+    cli_main(flow(), recovery_config=RecoveryConfig(str(directory)), epoch_interval=epoch)
+    marks.end(None if job.postgres else final)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""What every Python engine is told, and what it tells back: when its work began and ended, by its processor's clock.
+
+Between the marks lies everything from the first record handed over by the engine to the last commit; starting up and
+joining a group are not counted, for anybody.
+"""
+
+# What is not in leadflow's environment, mypy cannot see.
+# mypy: disable-error-code="import-not-found"
+
+import json
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+
+from benchmarks.peers.rules import Lead
+
+# The one statement of class B: absolute values, so that writing a lead twice is harmless.
+UPSERT = """
+    INSERT INTO peers.lead (key, score, events, last_us)
+    SELECT * FROM unnest(%s::text[], %s::float8[], %s::int[], %s::bigint[])
+    ON CONFLICT (key) DO UPDATE SET score = excluded.score, events = excluded.events, last_us = excluded.last_us
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run. `postgres` is given in class B alone; `events` is how many records there are, of any kind."""
+
+    bootstrap: str
+    source: str
+    crossings: str
+    group: str
+    events: int
+    as_of_us: int
+    tuned: bool
+    state_dir: str
+    result: str
+    postgres: str | None
+    batch: int
+
+    @classmethod
+    def read(cls) -> "Job":
+        """The job in the file that the command line names."""
+        given: dict[str, Any] = msgspec.json.decode(Path(sys.argv[1]).read_bytes())
+        return cls(**given)
+
+
+class Marks:
+    """Processor seconds and clock, at the beginning and at the end of the work."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._began: tuple[float, float] | None = None
+        self.seen = 0
+
+    def one(self) -> bool:
+        """Count one record; whether it was the last."""
+        return self.some(1)
+
+    def some(self, count: int) -> bool:
+        """Count records; whether the last is among them."""
+        if self._began is None:
+            self._began = time.process_time(), time.perf_counter()
+        self.seen += count
+        return self.seen >= self._job.events
+
+    def end(self, leads: dict[str, Lead] | None = None) -> None:
+        """Write what was used; and the state, where it can be had only from inside (not counted)."""
+        began_cpu, began = self._began or (0.0, 0.0)
+        told = {"cpu_seconds": time.process_time() - began_cpu, "seconds": time.perf_counter() - began}
+        if leads is not None:
+            told["leads"] = leads  # type: ignore[assignment]
+        partial = Path(self._job.result + ".partial")
+        partial.write_text(json.dumps(told))
+        partial.rename(self._job.result)
+
+
+class Sink:
+    """The table of class B."""
+
+    def __init__(self, url: str) -> None:
+        self.connection = psycopg.connect(url)
+
+    def write(self, leads: Iterable[tuple[str, Lead]]) -> None:
+        """Leads as they stand now, each once, in one transaction."""
+        arguments = columns(leads)
+        if arguments[0]:
+            self.connection.execute(UPSERT, arguments)
+            self.connection.commit()
+
+
+def columns(leads: Iterable[tuple[str, Lead]]) -> tuple[list[str], list[float], list[int], list[int]]:
+    """The arguments of the statement: the last word on each lead, in the order of keys, against deadlocks."""
+    latest = sorted(dict(leads).items())
+    return (
+        [key for key, _ in latest],
+        [lead[0] for _, lead in latest],
+        [lead[1] for _, lead in latest],
+        [lead[2] for _, lead in latest],
+    )
