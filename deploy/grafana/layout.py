@@ -1,6 +1,7 @@
 """Dashboards as values, and what Grafana makes of them: one style for all, nothing to forget on a panel.
 
 Targets Grafana 12 (schemaVersion 41): its panels `timeseries`, `stat` and `bargauge`, and its links and variables.
+A board asks Prometheus, or, where no metric can tell, PostgreSQL.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Final, Literal, TypeAlias
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
 Kind = Literal["timeseries", "stat", "bargauge"]
 
-SOURCE: Final[Mapping[str, Json]] = {"type": "prometheus", "uid": "${datasource}"}
+
 COLUMNS: Final = 24
 RUNBOOKS: Final = "docs/runbooks"
 _SCHEMA_VERSION: Final = 41
@@ -18,11 +19,31 @@ _GREEN, _ORANGE, _RED = "green", "orange", "red"
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """What is asked: a kind of data source of Grafana's, chosen by a variable."""
+
+    type: str
+    variable: str
+
+    @property
+    def chosen(self) -> Mapping[str, Json]:
+        return {"type": self.type, "uid": f"${{{self.variable}}}"}
+
+
+PROMETHEUS: Final = Source("prometheus", "datasource")
+POSTGRESQL: Final = Source("grafana-postgresql-datasource", "database")
+WORKSPACES: Final = "SELECT id FROM access.workspace ORDER BY id"
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
-    """What a panel asks, and how its series are called; `{{label}}` stands for a label."""
+    """What a panel asks, and how its series are called; `{{label}}` stands for a label.
+
+    In SQL the series are called by the column `metric`.
+    """
 
     expression: str
-    legend: str
+    legend: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +83,7 @@ class Board:
     title: str
     description: str
     rows: tuple[Row, ...]
+    source: Source = PROMETHEUS
 
     def panels(self) -> Iterator[Panel]:
         for row in self.rows:
@@ -79,12 +101,12 @@ def document(board: Board, others: Sequence[Board]) -> Mapping[str, Json]:
         "version": 1,
         "editable": False,
         "timezone": "browser",
-        "refresh": "10s",
-        "time": {"from": "now-1h", "to": "now"},
+        "refresh": "10s" if board.source is PROMETHEUS else "1m",
+        "time": {"from": "now-1h" if board.source is PROMETHEUS else "now-24h", "to": "now"},
         "graphTooltip": 1,
-        "annotations": {"list": [_deployments()]},
+        "annotations": {"list": [_deployments() if board.source is PROMETHEUS else _activations()]},
         "links": [*(_link(other) for other in others if other.uid != board.uid), _runbooks()],
-        "templating": {"list": [_source_variable(), *_label_variables(), _runbooks_variable()]},
+        "templating": {"list": [_source_variable(board.source), *_variables(board.source), _runbooks_variable()]},
         "panels": list(_placed(board)),
     }
 
@@ -122,7 +144,7 @@ def _runbooks() -> Json:
 def _deployments() -> Json:
     return {
         "name": "Deployments",
-        "datasource": SOURCE,
+        "datasource": PROMETHEUS.chosen,
         "enable": True,
         "iconColor": "blue",
         "expr": 'count by (version) (leadflow_build_info{job=~"$job", instance=~"$instance"}) '
@@ -134,17 +156,52 @@ def _deployments() -> Json:
     }
 
 
-def _source_variable() -> Json:
+def _activations() -> Json:
     return {
-        "name": "datasource",
-        "label": "Data source",
+        "name": "Models",
+        "datasource": POSTGRESQL.chosen,
+        "enable": True,
+        "iconColor": "blue",
+        "format": "table",
+        "rawQuery": True,
+        "rawSql": "SELECT activated_at AS time, 'version ' || version AS text FROM scorer.activation "
+        "WHERE workspace = ${workspace:sqlstring} AND $__timeFilter(activated_at) ORDER BY 1",
+    }
+
+
+def _source_variable(source: Source) -> Json:
+    return {
+        "name": source.variable,
+        "label": "Data source" if source is PROMETHEUS else "Database",
         "type": "datasource",
-        "query": "prometheus",
+        "query": source.type,
         "current": {},
         "hide": 0,
         "includeAll": False,
         "multi": False,
         "regex": "",
+    }
+
+
+def _variables(source: Source) -> Iterator[Json]:
+    return _label_variables() if source is PROMETHEUS else iter([_workspace_variable()])
+
+
+def _workspace_variable() -> Json:
+    return {
+        "name": "workspace",
+        "label": "Workspace",
+        "type": "query",
+        "datasource": POSTGRESQL.chosen,
+        "query": WORKSPACES,
+        "definition": WORKSPACES,
+        "current": {},
+        "refresh": 1,
+        "includeAll": False,
+        "multi": False,
+        "hide": 0,
+        "regex": "",
+        "sort": 1,
     }
 
 
@@ -157,7 +214,7 @@ def _label_variables() -> Iterator[Json]:
             "name": name,
             "label": name.capitalize(),
             "type": "query",
-            "datasource": SOURCE,
+            "datasource": PROMETHEUS.chosen,
             "query": {"query": query, "refId": name},
             "definition": query,
             "current": {"text": "All", "value": "$__all"},
@@ -193,7 +250,8 @@ def _placed(board: Board) -> Iterator[Json]:
             if x + panel.width > COLUMNS:
                 x, y = 0, y + row.height
             number += 1
-            yield _panel(panel, number, {"h": row.height, "w": panel.width, "x": x, "y": y})
+            place = {"h": row.height, "w": panel.width, "x": x, "y": y}
+            yield _panel(panel, number, place, board.source)
             x += panel.width
         y += row.height
 
@@ -203,32 +261,32 @@ def _row(row: Row, number: int, y: int) -> Json:
     return {"id": number, "type": "row", "title": row.title, "collapsed": False, "gridPos": place, "panels": []}
 
 
-def _panel(panel: Panel, number: int, place: Mapping[str, Json]) -> Json:
+def _panel(panel: Panel, number: int, place: Mapping[str, Json], source: Source) -> Json:
     return {
         "id": number,
         "type": panel.kind,
         "title": panel.title,
         "description": panel.description,
-        "datasource": SOURCE,
+        "datasource": source.chosen,
         "gridPos": place,
         "links": [
             {"title": f"Runbook: {alert}", "url": f"${{runbooks}}/{alert}.md", "targetBlank": True}
             for alert in panel.alerts
         ],
-        "targets": [_target(query, index) for index, query in enumerate(panel.queries)],
+        "targets": [
+            {"refId": chr(ord("A") + index), "datasource": source.chosen, **_asked(query, panel.kind, source)}
+            for index, query in enumerate(panel.queries)
+        ],
         "fieldConfig": {"defaults": _defaults(panel), "overrides": []},
-        "options": _options(panel),
+        "options": _options(panel, row_by_row=source is POSTGRESQL),
     }
 
 
-def _target(query: Query, index: int) -> Json:
-    return {
-        "refId": chr(ord("A") + index),
-        "datasource": SOURCE,
-        "expr": query.expression,
-        "legendFormat": query.legend,
-        "range": True,
-    }
+def _asked(query: Query, kind: Kind, source: Source) -> dict[str, Json]:
+    if source is PROMETHEUS:
+        return {"expr": query.expression, "legendFormat": query.legend, "range": True}
+    form = "time_series" if kind == "timeseries" else "table"
+    return {"rawSql": query.expression, "rawQuery": True, "editorMode": "code", "format": form}
 
 
 def _defaults(panel: Panel) -> Json:
@@ -267,8 +325,8 @@ def _custom(panel: Panel) -> Json:
     }
 
 
-def _options(panel: Panel) -> Json:
-    reduced: Json = {"calcs": ["lastNotNull"], "fields": "", "values": False}
+def _options(panel: Panel, *, row_by_row: bool) -> Json:
+    reduced: Json = {"calcs": ["lastNotNull"], "fields": "", "values": row_by_row}
     match panel.kind:
         case "timeseries":
             return {

@@ -1,4 +1,7 @@
-"""Dashboards are what their declaration says, fit to be read at a bad hour, and ask what Prometheus understands."""
+"""Dashboards are what their declaration says, fit to be read at a bad hour, and ask what Prometheus understands.
+
+What asks PostgreSQL is asked of one in tests/integration/command/test_workspace_board.py.
+"""
 
 import json
 import re
@@ -73,7 +76,7 @@ def _faults_of_variables(board: Document) -> list[str]:
     names = {variable["name"] for variable in board["templating"]["list"]}
     text = json.dumps({**board, "templating": None})
     used = {name for name in names if re.search(rf"\$\{{?{name}\b", text)}
-    asked_for = set(re.findall(r"\$\{?(\w+)", text)) - {"__rate_interval"}
+    asked_for = {name for name in re.findall(r"\$\{?(\w+)", text) if not name.startswith("__")}
     return [f"unused: {name}" for name in names - used] + [f"undefined: {name}" for name in asked_for - names]
 
 
@@ -91,11 +94,26 @@ def _faults_of_panel(panel: Document) -> list[str]:
         found.append(f"{title}: no description")
     if panel["fieldConfig"]["defaults"]["unit"] not in UNITS:
         found.append(f"{title}: no unit")
+    in_sql = any("rawSql" in target for target in panel["targets"])
     sources = {asking["datasource"]["uid"] for asking in [panel, *panel["targets"]]}
-    found += [f"{title}: a data source of its own"] if sources != {"${datasource}"} else []
+    found += (
+        [f"{title}: a data source of its own"] if sources != {"${database}" if in_sql else "${datasource}"} else []
+    )
     for target in panel["targets"]:
-        found += [f"{title}: {fault}" for fault in _faults_of_query(target["expr"])]
+        of_query = _faults_of_sql(target) if in_sql else _faults_of_query(target["expr"])
+        found += [f"{title}: {fault}" for fault in of_query]
     return found
+
+
+def _faults_of_sql(target: Document) -> list[str]:
+    query: str = target["rawSql"]
+    found = [] if "workspace = ${workspace:sqlstring}" in query else ["not of the chosen workspace"]
+    over_time = "$__timeGroupAlias(" in query and "$__timeFilter(" in query
+    if (target["format"] == "time_series") != over_time:
+        found.append("a time series without its time")
+    if not query.startswith("SELECT ") or ";" in query:
+        found.append("no plain question")
+    return found + ([] if "LIMIT" in query or over_time or " AS metric" not in query else ["rows without end"])
 
 
 def _faults_of_query(expression: str) -> list[str]:
@@ -158,6 +176,37 @@ PLANTED: Mapping[str, tuple[Callable[[Document], None], str]] = {
 def test_a_planted_fault_is_found(planted: str) -> None:
     plant, expected = PLANTED[planted]
     board = dashboards()["overview"]
+
+    plant(board)
+
+    assert expected in " ".join(faults(board))
+
+
+def of_workspace(**changes: str) -> Callable[[Document], None]:
+    def plant(board: Document) -> None:
+        panels_of(board)[8]["targets"][0].update(changes)
+
+    return plant
+
+
+_CHOSEN = "workspace = ${workspace:sqlstring}"
+
+
+@pytest.mark.parametrize(
+    ("plant", "expected"),
+    [
+        (of_workspace(rawSql="SELECT count(*) AS value FROM pipeline.hot_row"), "not of the chosen workspace"),
+        (of_workspace(rawSql=f"SELECT 1 AS value WHERE {_CHOSEN}; DROP TABLE a"), "no plain question"),
+        (of_workspace(rawSql=f"UPDATE a SET b = 1 WHERE {_CHOSEN}"), "no plain question"),
+        (of_workspace(rawSql=f"SELECT a AS metric FROM b WHERE {_CHOSEN}"), "rows without end"),
+        (of_workspace(format="time_series"), "a time series without its time"),
+        (of_workspace(rawSql=f"SELECT 1 WHERE {_CHOSEN} AND a = '$tenant'"), "undefined: tenant"),
+        (change(1, datasource={"uid": "${datasource}"}), "data source"),
+    ],
+    ids=["any workspace", "two statements", "a change", "no limit", "no time", "an unknown variable", "Prometheus"],
+)
+def test_a_fault_planted_into_what_asks_postgresql_is_found(plant: Callable[[Document], None], expected: str) -> None:
+    board = dashboards()["workspace"]
 
     plant(board)
 

@@ -22,7 +22,7 @@ from deploy.grafana.boards import BOARDS
 from deploy.prometheus.generate import files
 from tests.support.drawn_panels import Series, drawn, page
 from tests.support.leadflow_process import Installation
-from tests.support.panels import Asked, dashboards, panels_of
+from tests.support.panels import Asked, of_metrics, panels_of
 from tests.support.prometheus import Prometheus, QueryFailed, needs_tool, running_prometheus
 from tests.support.receiver import receiving
 from tests.support.waiting import wait_until
@@ -116,7 +116,7 @@ async def look(prometheus: Prometheus, span: tuple[datetime, datetime]) -> dict[
     """What every panel of every dashboard shows, by the dashboard's file and the panel's id."""
     return {
         name: {panel["id"]: await series_of(prometheus, name, panel, span) for panel in panels_of(board)}
-        for name, board in dashboards().items()
+        for name, board in of_metrics().items()
     }
 
 
@@ -124,7 +124,7 @@ def empty(found: Mapping[str, Mapping[int, list[Series]]]) -> list[str]:
     """Panels without data that should have some."""
     return [
         f"{name}: {panel['title']}"
-        for name, board in dashboards().items()
+        for name, board in of_metrics().items()
         for panel in panels_of(board)
         if not found[name][panel["id"]] and (board["uid"], panel["title"]) not in HEALTHY_WHEN_EMPTY
     ]
@@ -175,7 +175,7 @@ async def test_every_panel_shows_something_of_a_leadflow_under_load(tmp_path: Pa
                 with pytest.raises(QueryFailed):
                     await asked.query_range("rate(x)", start=began, end=datetime.now(UTC))
 
-    pictures = {board["title"]: drawn(board, found[name]) for name, board in dashboards().items()}
+    pictures = {board["title"]: drawn(board, found[name]) for name, board in of_metrics().items()}
     for picture in pictures.values():
         ET.fromstring(picture)
     (kept_page() or tmp_path / "panels.html").write_text(page(pictures), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Panels as Prometheus sees them: queries with everything filled in that Grafana would fill in."""
+"""Panels as Prometheus and PostgreSQL see them: queries with everything filled in that Grafana would fill in."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -42,17 +42,39 @@ def dashboards(directory: Path = DASHBOARDS) -> dict[str, dict[str, Any]]:
     return found
 
 
+def of_metrics() -> dict[str, dict[str, Any]]:
+    """The dashboards that ask Prometheus."""
+    return {name: board for name, board in dashboards().items() if not asks_in_sql(board)}
+
+
+def asks_in_sql(board: Mapping[str, Any]) -> bool:
+    """Whether a dashboard asks PostgreSQL."""
+    return any("rawSql" in target for panel in panels_of(board) for target in panel["targets"])
+
+
 def panels_of(board: Mapping[str, Any]) -> list[dict[str, Any]]:
     """All panels of a dashboard but the headings of rows."""
     return [panel for panel in board["panels"] if panel["type"] != "row"]
 
 
 def asked() -> Iterator[Asked]:
-    """Every query of every panel."""
-    for name, board in dashboards().items():
+    """Every query of every panel that asks Prometheus."""
+    for name, board in of_metrics().items():
         for panel in panels_of(board):
             for target in panel["targets"]:
                 yield Asked(name, panel["title"], target["expr"])
+
+
+def in_sql(query: str, *, workspace: str) -> str:
+    """What PostgreSQL gets: Grafana's macros as they are for the last hour in steps of a minute."""
+    quoted = "'" + workspace.replace("'", "''") + "'"
+    filled = query.replace("${workspace:sqlstring}", quoted)
+    filled = re.sub(
+        r"\$__timeGroupAlias\((\w+), \$__interval\)", r'floor(extract(epoch FROM \1) / 60) * 60 AS "time"', filled
+    )
+    filled = re.sub(r"\$__timeFilter\((\w+)\)", r"\1 BETWEEN now() - interval '1 hour' AND now()", filled)
+    assert "$" not in filled, filled
+    return filled
 
 
 def names_in(expression: str) -> set[str]:

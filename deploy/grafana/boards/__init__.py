@@ -7,5 +7,6 @@ from deploy.grafana.boards.overview import OVERVIEW
 from deploy.grafana.boards.quality import QUALITY
 from deploy.grafana.boards.runtime import RUNTIME
 from deploy.grafana.boards.scorer import SCORER
+from deploy.grafana.boards.workspace import WORKSPACE
 
-BOARDS = (OVERVIEW, INGEST, SCORER, DELIVERY, QUALITY, RUNTIME, BUSINESS)
+BOARDS = (OVERVIEW, INGEST, SCORER, DELIVERY, QUALITY, RUNTIME, BUSINESS, WORKSPACE)
