@@ -15,6 +15,7 @@ from services.ingest import erasure_part as ingest
 from services.ingest.parked_repository import ParkedElement, ParkedRepository
 from services.pipeline import erasure_part as pipeline
 from services.pipeline import exporting as pipeline_exporting
+from services.pipeline.sealing_stored import seal_stored as seal_stored_leads
 from services.pipeline.service import PipelineService
 from services.scorer import erasure_part as scorer
 from services.scorer import exporting as scorer_exporting
@@ -105,16 +106,19 @@ def erase(
 def seal() -> None:
     """Seal what was stored before there were data keys, and put all data keys under the first master key."""
 
-    async def work() -> Sealed:
+    async def work() -> tuple[Sealed, int]:
         settings = Settings()
         if not settings.sealing:
             raise InvalidInput("LEADFLOW_SEALING is off", field="sealing")
         async with database(settings) as opened:
             await check_migrated(opened)
-            return await seal_stored(opened)
+            return await seal_stored(opened), await seal_stored_leads(opened)
 
-    done = run_async(work())
-    print(f"{done.events:,} events sealed, {done.keys:,} data keys put under the first master key")
+    done, leads = run_async(work())
+    print(
+        f"{done.events:,} events, {done.leads:,} scored leads, {done.names:,} names and {leads:,} leads of the"
+        f" pipeline sealed, {done.keys:,} data keys put under the first master key"
+    )
 
 
 @dataclass(frozen=True, slots=True)

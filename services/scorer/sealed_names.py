@@ -133,21 +133,40 @@ async def seal_again(connection: AsyncConnection, workspace: str, leads: Sequenc
     rows = await of_leads(connection, leads)
     names = [(IdentityKey(workspace, row.kind, row.value), row.lead_id) for row in rows]
     values, sealed = await _stored(connection, names)
+    await _replace(connection, names, values, sealed, found_by=values)
+    await _replace(connection, names, values, sealed)
+
+
+async def seal_plain(connection: AsyncConnection, names: Sequence[tuple[IdentityKey, UUID]]) -> None:
+    """Seal these names, each of a lead, which stand there as they are; the caller holds their rows."""
+    await _replace(connection, names, *await _stored(connection, names))
+
+
+async def _replace(
+    connection: AsyncConnection,
+    names: Sequence[tuple[IdentityKey, UUID]],
+    values: Sequence[str],
+    sealed: Sequence[bytes | None],
+    *,
+    found_by: Sequence[str] | None = None,
+) -> None:
+    """Store names in their sealed form: those that are sealed already, `found_by` a digest, or those that are not."""
     await connection.execute(
         text("""
             UPDATE scorer.identity SET value = item.value, sealed = item.sealed
-            FROM unnest(CAST(:kinds AS text[]), CAST(:plain AS text[]), CAST(:values AS text[]),
-                        CAST(:sealed AS bytea[])) AS item (kind, plain, value, sealed)
-            WHERE workspace = :workspace AND identity.kind = item.kind
-              AND ((identity.value = item.value AND identity.sealed IS NOT NULL)
-                   OR (identity.value = item.plain AND identity.sealed IS NULL))
+            FROM unnest(CAST(:workspaces AS text[]), CAST(:kinds AS text[]), CAST(:found_by AS text[]),
+                        CAST(:values AS text[]), CAST(:sealed AS bytea[]))
+                 AS item (workspace, kind, found_by, value, sealed)
+            WHERE identity.workspace = item.workspace AND identity.kind = item.kind
+              AND identity.value = item.found_by AND (identity.sealed IS NOT NULL) = :is_sealed
         """),
         {
-            "workspace": workspace,
+            "workspaces": [name.workspace for name, _ in names],
             "kinds": [name.kind for name, _ in names],
-            "plain": [name.value for name, _ in names],
+            "found_by": found_by or [name.value for name, _ in names],
             "values": values,
             "sealed": sealed,
+            "is_sealed": found_by is not None,
         },
     )
 

@@ -104,8 +104,14 @@ async def test_what_was_stored_before_is_sealed_and_reads_the_same(
     environment.setenv("LEADFLOW_SEALING_KEYS", "")
     without = await invoke("leads", "export", EMAIL)
 
-    assert done.stdout == "2 events sealed, 0 data keys put under the first master key\n"
-    assert twice.stdout == "0 events sealed, 0 data keys put under the first master key\n"
+    assert done.stdout == (
+        "2 events, 1 scored leads, 1 names and 0 leads of the pipeline sealed, "
+        "0 data keys put under the first master key\n"
+    )
+    assert twice.stdout == (
+        "0 events, 0 scored leads, 0 names and 0 leads of the pipeline sealed, "
+        "0 data keys put under the first master key\n"
+    )
     assert (verified.exit_code, "0 differ" in verified.stdout) == (0, True)
     assert (without.exit_code, "lacks the master key" in without.output) == (1, True)
 
