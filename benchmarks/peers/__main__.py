@@ -45,8 +45,9 @@ def main() -> None:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         with broker_on_this_machine() as broker:
-            states, mixes = options.classes or ("A", "B"), options.mix or MIXES
-            matches: list[tuple[Class, Mix]] = [(state, mix) for mix in mixes for state in states]
+            states: Sequence[Class] = options.classes or ("A", "B")
+            mixes: Sequence[Mix] = options.mix or MIXES
+            matches = [(state, mix) for mix in mixes for state in states]
             found = asyncio.run(measure(broker, chosen, matches, events, rounds=rounds))
     except KafkaUnavailable as error:
         sys.exit(f"bench-peers: {error}")

@@ -87,19 +87,20 @@ def start(contestant: Contestant, job: Mapping[str, object], directory: Path) ->
 
 
 def start_leadflow(
-    *, url: str, bootstrap: str, prefix: str, port: int, batch: int, directory: Path
+    *, url: str, bootstrap: str | None, prefix: str, port: int, batch: int, directory: Path
 ) -> subprocess.Popen[bytes]:
-    """`leadflow scorer`, as anybody runs it."""
+    """`leadflow scorer`, as anybody runs it; without `bootstrap` on the embedded log."""
     surroundings = {
         **os.environ,  # noqa: TID251 - the child's environment
         "LEADFLOW_DATABASE_URL": url,
-        "LEADFLOW_KAFKA_BOOTSTRAP_SERVERS": bootstrap,
         "LEADFLOW_KAFKA_PREFIX": prefix,
         "LEADFLOW_DATA_DIR": str(directory),
         "LEADFLOW_PORT": str(port),
         "LEADFLOW_LOG_LEVEL": "WARNING",
         "LEADFLOW_SCORER_BATCH_SIZE": str(batch),
     }
+    if bootstrap is not None:
+        surroundings["LEADFLOW_KAFKA_BOOTSTRAP_SERVERS"] = bootstrap
     with (directory / "said").open("wb") as said:
         return subprocess.Popen(
             [sys.executable, "-m", "services", "scorer"],

@@ -1,10 +1,7 @@
 """One run of one contestant: fresh topics, fresh state, fresh database; then the gate; then its figures."""
 
 import asyncio
-import socket
 import struct
-import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -15,11 +12,11 @@ from typing import Any
 import asyncpg
 from msgspec.json import decode
 
-from benchmarks.bench.machine import processor_seconds
 from benchmarks.peers import environment
 from benchmarks.peers.arena import CROSSINGS, Arena, load, over_tcp, read_all, table
 from benchmarks.peers.contestants import Class, Contestant, start, start_leadflow
 from benchmarks.peers.data import Made, Mix, record
+from benchmarks.peers.draining import Failed, Used, drained, ended, free_port
 from benchmarks.peers.gate import Found, Left, faults
 from benchmarks.peers.oracle import MODEL_FILE, Expected
 from services.scorer import models
@@ -30,9 +27,6 @@ from shared.events.engagement import Identities, identity_digest
 from shared.events.topics import ENGAGEMENT_EVENTS, LEAD_SCORES
 
 _LONGEST_SECONDS = 180.0
-_LEAVE_SECONDS = 30.0
-_HANDLED = "SELECT coalesce(sum(counted + repeated + dead), 0) FROM log.handled"
-_UNPUBLISHED = "SELECT EXISTS (SELECT FROM scorer.outbox)"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -65,18 +59,6 @@ class Figures:
     refused: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
-    """What a run used: processor seconds of the engine, and how long it took."""
-
-    cpu_seconds: float
-    seconds: float
-
-
-class Failed(Exception):
-    """Why a run did not come to its end."""
-
-
 async def run(arena: Arena, contestant: Contestant, state: Class, task: Task, number: int) -> Figures:
     """One run; never raises for what an engine did."""
     prefix, as_of = f"run{number}-", datetime.now(UTC).replace(microsecond=0)
@@ -88,7 +70,9 @@ async def run(arena: Arena, contestant: Contestant, state: Class, task: Task, nu
             before = arena.used()
             held = Held(arena, contestant, state, task, as_of, prefix, directory, url)
             found, used, after = await (held.leadflow() if contestant.module == "leadflow" else held.peer())
-    except (Failed, environment.Absent) as error:
+    except Failed as error:
+        return Figures(contestant.name, state, task.mix, refused=f"{error}: {_said(directory)}")
+    except environment.Absent as error:
         return Figures(contestant.name, state, task.mix, refused=str(error))
     wrong = faults(task.expected, found, as_of_us=_microseconds(as_of))
     if wrong:
@@ -159,12 +143,12 @@ class Held:
             async with asyncio.timeout(_LONGEST_SECONDS):
                 while not result.exists():
                     if process.poll() is not None and not result.exists():
-                        raise Failed(f"ended without a result: {self._said()}")
+                        raise Failed("ended without a result")
                     await asyncio.sleep(0.05)
         except TimeoutError:
-            raise Failed(f"not done after {_LONGEST_SECONDS:g} s: {self._said()}") from None
+            raise Failed(f"not done after {_LONGEST_SECONDS:g} s") from None
         finally:
-            await _ended(process)
+            await ended(process)
         told: dict[str, Any] = decode(result.read_text())
         return told
 
@@ -184,7 +168,7 @@ class Held:
         document = read_yaml(MODEL_FILE.read_text())
         await models.publish(database, SystemClock(), "default", document, by="peers", reason="peers")
         await database.close()
-        port = _free_port()
+        port = free_port()
         process = start_leadflow(
             url=self.url,
             bootstrap=self.arena.broker.bootstrap,
@@ -194,39 +178,18 @@ class Held:
             directory=self.directory,
         )
         try:
-            used = await self._drained(process, port)
+            used = await drained(self.url, {port: process}, len(self.task.records), _LONGEST_SECONDS)
             after = self.arena.used()
         finally:
-            await _ended(process, ask=True)
+            await ended(process, ask=True)
         published = await read_all(self.arena.broker.bootstrap, self.prefix + LEAD_SCORES.name)
         return published_by_leadflow(published, self.task.numbers, _microseconds(self.as_of)), used, after
 
-    async def _drained(self, process: subprocess.Popen[bytes], port: int) -> Used:
-        """From the last look before the service listened or anything was counted, until all of it is published.
 
-        The looks are one cheap query each; what they cost PostgreSQL is counted, too.
-        """
-        connection = await asyncpg.connect(self.url)
-        began, starting, deadline = _look(process), True, time.monotonic() + _LONGEST_SECONDS
-        try:
-            while True:
-                handled = int(await connection.fetchval(_HANDLED))
-                starting = starting and not handled and not _listens(port)
-                began = _look(process) if starting else began
-                if handled >= len(self.task.records) and not await connection.fetchval(_UNPUBLISHED):
-                    ended = _look(process)
-                    return Used(ended[0] - began[0], ended[1] - began[1])
-                if process.poll() is not None:
-                    raise Failed(f"ended: {self._said()}")
-                if time.monotonic() > deadline:
-                    raise Failed(f"{handled} records after {_LONGEST_SECONDS:g} s: {self._said()}")
-                await asyncio.sleep(0.05)
-        finally:
-            await connection.close()
-
-    def _said(self) -> str:
-        said = (self.directory / "said").read_text(errors="replace").strip().splitlines()
-        return " | ".join(said[-3:])[-400:]
+def _said(directory: Path) -> str:
+    """The end of what a process wrote."""
+    said = (directory / "said").read_text(errors="replace").strip().splitlines()
+    return " | ".join(said[-3:])[-400:]
 
 
 async def changelog(bootstrap: str, module: str, prefix: str) -> dict[str, tuple[float, int, int]]:
@@ -295,30 +258,3 @@ def _told_us(moment: str) -> int:
 
 def _microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-def _look(process: subprocess.Popen[bytes]) -> tuple[float, float]:
-    return processor_seconds(process.pid), time.perf_counter()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
-
-
-async def _ended(process: subprocess.Popen[bytes], *, ask: bool = False) -> None:
-    """Gone for certain; an adapter ends by itself, leadflow when it is asked to."""
-    if ask and process.poll() is None:
-        process.terminate()
-    deadline = time.monotonic() + _LEAVE_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:  # noqa: ASYNC110 - another process's doing
-        await asyncio.sleep(0.05)
-    if process.poll() is None:
-        process.kill()
-        process.wait()
