@@ -1,4 +1,4 @@
-"""Room for what the pipeline holds of leads as sealed bytes, for what receivers answered, and why elements are parked.
+"""Room for the pipeline's leads as sealed bytes, and for receivers' answers and why elements are parked.
 
 Only adds: what is plain stays readable until it is written again or `leadflow leads seal` has run.
 """

@@ -6,7 +6,9 @@ from uuid import UUID
 from sqlalchemy import text
 
 from services.pipeline import lead_repository
+from services.pipeline.domain.reports.row import report_row
 from services.pipeline.lead_repository import LeadKey
+from services.pipeline.reports import rows
 from shared.db.engine import Database
 from shared.db.reach import ALL_WORKSPACES
 
@@ -30,6 +32,8 @@ async def seal_stored(database: Database) -> int:
             # One that was erased before its lock was had is not written again.
             standing = [row for row in locked if not row.is_erased]
             await lead_repository.write_leads(connection, standing)
+            reported = [(row.key, report_row(row.lead)) for row in standing]
+            await rows.write(connection, [(key, row) for key, row in reported if row])
         if not keys:
             return done
         done += len(standing)

@@ -303,7 +303,7 @@ def _group(by: Dimension | None, named: Named) -> tuple[str, dict[str, object]]:
     if by is None:
         return "CAST(NULL AS text)", {}
     values: dict[str, object] = {} if by.attribute is None else {"attribute": by.attribute}
-    value = by.column or "facts ->> CAST(:attribute AS text)"
+    value = by.column or "coalesce(marks ->> CAST(:attribute AS text), facts ->> CAST(:attribute AS text))"
     if named is None:
         return value, values
     values |= {"named": list(named), "others": OTHERS}

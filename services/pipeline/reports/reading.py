@@ -1,7 +1,7 @@
 """Reports as people ask for them: scans are made, and what they count is put together."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,20 +12,27 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline.documents import PipelineBook
 from services.pipeline.domain.reports.estimates import Bin, spread_of
-from services.pipeline.domain.reports.forecast import ForecastReport, forecast_group, forecast_groups, stage_odds
+from services.pipeline.domain.reports.forecast import (
+    ForecastReport,
+    OpenDeals,
+    forecast_group,
+    forecast_groups,
+    stage_odds,
+)
 from services.pipeline.domain.reports.funnel import FunnelReport, PathCount, funnel_comparison, funnel_groups
 from services.pipeline.domain.reports.selection import MOST_GROUPS, OTHERS, Cohort, Dimension, Selection
 from services.pipeline.domain.reports.sources import SourceCount, SourcesReport, Touched, touched
-from services.pipeline.domain.reports.stalled import StalledReport, bottleneck, by_stage, stalled_groups
-from services.pipeline.domain.reports.velocity import VelocityReport, velocity_comparison, velocity_group
+from services.pipeline.domain.reports.stalled import OpenCount, StalledReport, bottleneck, by_stage, stalled_groups
+from services.pipeline.domain.reports.velocity import DealCount, VelocityReport, velocity_comparison, velocity_group
 from services.pipeline.domain.stages import Stages
-from services.pipeline.reports import queries
+from services.pipeline.reports import marks, queries
 from services.pipeline.reports.queries import Named, Overdue, TooManyGroups
 from shared.clock import Clock
 from shared.db.engine import Database
 from shared.errors import InvalidInput
 
 T = TypeVar("T")
+Grouped = TypeVar("Grouped", DealCount, OpenCount, OpenDeals, SourceCount)
 
 TOUCHES: Final = ("source", "medium", "campaign")
 _MOST_EXACT: Final = 100_000
@@ -57,6 +64,9 @@ class Reports:
             )
             width = _width(sum(item.leads * max(0, len(item.path) - 1) for item in counted), _cells(counted))
             bins = await queries.stays(connection, selection, named, cohort=cohort, width=width)
+            labels = await marks.labels(connection, selection, {item.key[1] for item in counted})
+        counted = [replace(item, key=(item.key[0], _label(labels, item.key[1]))) for item in counted]
+        bins = [replace(item, key=(item.key[0], _label(labels, item.key[1]))) for item in bins]
         placed = [item for item in counted if item.path]
         return FunnelReport(
             at=self._clock.now(),
@@ -79,13 +89,15 @@ class Reports:
                 connection,
                 selection,
                 lambda named: queries.deals(connection, selection, named, stage=stage, currency=chosen),
-                lambda found: [(item.group, item.open + item.won + item.lost) for item in found[0]],
+                lambda found: [(item.group, _deals(item)) for item in found[0]],
             )
             width = _width(sum(item.won for item in counted), len(counted))
             cycles = await queries.cycles(connection, selection, named, stage=stage, width=width)
+            labels = await marks.labels(connection, selection, {item.group for item in counted})
+        counted = sorted(_labelled(labels, counted), key=lambda item: (-_deals(item), item.group or ""))
         bins: dict[str | None, list[Bin]] = defaultdict(list)
         for group, found in cycles:
-            bins[group].append(found)
+            bins[_label(labels, group)].append(found)
         return VelocityReport(
             at=self._clock.now(),
             by=selection.by.name if selection.by else None,
@@ -134,6 +146,8 @@ class Reports:
                 ),
                 lambda found: [(item.group, item.open) for item in found],
             )
+            labels = await marks.labels(connection, replace(selection, by=by), {item.group for item in counted})
+            counted = _labelled(labels, counted)
             leads = await queries.overdue_leads(connection, everybody, at=at, limit=limit + 1, after=after)
             ancients = (
                 await queries.ancient_leads(connection, everybody, at=at, limit=limit, before=before)
@@ -168,6 +182,8 @@ class Reports:
                 lambda named: queries.open_deals(connection, selection, named, currency=chosen),
                 lambda found: [(item.group, item.deals) for item in found],
             )
+            labels = await marks.labels(connection, selection, {item.group for item in found})
+            found = _labelled(labels, found)
             closed = await queries.closed_paths(connection, replace(selection, by=None))
         order = [(stage.id, stage.probability) for stage in stages.order if not stage.terminal] if stages else []
         odds = stage_odds(order, closed)
@@ -242,7 +258,21 @@ async def _touched(
         lambda found: [(item.group, item.leads) for item in found],
         _folded_sources,
     )
-    return touched(by.name, touch, counted)
+    labels = await marks.labels(connection, chosen, {item.group for item in counted})
+    ordered = sorted(counted, key=lambda item: (item.group == OTHERS, -item.leads, _label(labels, item.group) or ""))
+    return touched(by.name, touch, _labelled(labels, ordered if labels else counted))
+
+
+def _labelled(labels: Mapping[str | None, str], counted: Sequence[Grouped]) -> list[Grouped]:
+    return [replace(item, group=_label(labels, item.group)) for item in counted]
+
+
+def _deals(item: DealCount) -> int:
+    return item.open + item.won + item.lost
+
+
+def _label(labels: Mapping[str | None, str], group: str | None) -> str | None:
+    return labels.get(group, group)
 
 
 def _path_sizes(counted: Sequence[PathCount]) -> list[tuple[str | None, int]]:

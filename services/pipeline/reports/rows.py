@@ -9,6 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline.domain.reports.row import ReportRow
+from services.pipeline.reports.marks import marks
+from shared.sealing.data_keys import sealing_of
 
 LeadKey = tuple[str, str]
 
@@ -39,7 +41,7 @@ _PLAIN = {
     "path": "text",
 }
 # An array of arrays must be rectangular and JSON has no array type, so these travel as text.
-_AS_TEXT = {"entered": "integer[]", "spent": "integer[]", "thresholds": "text[]", "facts": "jsonb"}
+_AS_TEXT = {"entered": "integer[]", "spent": "integer[]", "thresholds": "text[]", "facts": "jsonb", "marks": "jsonb"}
 _COLUMNS = (*_PLAIN, *_AS_TEXT)
 _WRITE = f"""
     INSERT INTO pipeline.lead_report (workspace, lead_id, {", ".join(_COLUMNS)})
@@ -55,7 +57,12 @@ _WRITE = f"""
 
 async def write(connection: AsyncConnection, rows: Sequence[tuple[LeadKey, ReportRow]]) -> None:
     """Write rows in place of those before; the caller holds the locks of their leads."""
-    columns = [_columns(row) for _, row in rows]
+    sealing = sealing_of(connection)
+    keys: dict[str, bytes] = {}
+    if sealing.on:
+        for workspace in sorted({workspace for (workspace, _), _ in rows}):
+            keys[workspace] = await sealing.names_key(connection, workspace)
+    columns = [_columns(row, keys.get(workspace)) for (workspace, _), row in rows]
     await connection.execute(
         text(_WRITE),
         {
@@ -78,7 +85,7 @@ async def delete(connection: AsyncConnection, keys: Sequence[LeadKey]) -> None:
     )
 
 
-def _columns(row: ReportRow) -> dict[str, object]:
+def _columns(row: ReportRow, names_key: bytes | None) -> dict[str, object]:
     plain: dict[str, object] = {item.name: getattr(row, item.name) for item in fields(row) if item.name in _PLAIN}
     return {
         **plain,
@@ -86,7 +93,8 @@ def _columns(row: ReportRow) -> dict[str, object]:
         "entered": _array(row.entered_seconds),
         "spent": _array(row.spent_seconds),
         "thresholds": _text_array(row.thresholds),
-        "facts": to_json(dict(row.facts)).decode(),
+        "facts": to_json(dict(row.facts)).decode() if names_key is None else "{}",
+        "marks": None if names_key is None else to_json(marks(names_key, row.facts)).decode(),
     }
 
 
