@@ -5,9 +5,9 @@ single webhooks costs a few commits. What must not happen is that memory fills w
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from time import perf_counter
 
 from services.ingest.metrics import APPEND_DURATION, WAITING_EVENTS
 from shared.errors import LogUnavailable
@@ -45,11 +45,19 @@ class Publisher:
         batches = [(topic, batch) for topic, batch in ((self._topic, records), (self._aside_topic, aside)) if batch]
         if not batches:
             return
-        with self._waiting([*records, *aside]), APPEND_DURATION.time():
+        if self._waiting_records >= self._limits.waiting_records or self._waiting_bytes >= self._limits.waiting_bytes:
+            raise LogUnavailable("too many events wait for the log", outcome_unknown=False)
+        number, size_bytes = len(records) + len(aside), sum(sizes_of(records)) + sum(sizes_of(aside))
+        self._move(number, size_bytes)
+        began = perf_counter()
+        try:
             if len(batches) == 1:
                 await self._log.publish(*batches[0])
             else:
                 await self._publish_both(batches)
+        finally:
+            APPEND_DURATION.observe(perf_counter() - began)
+            self._move(-number, -size_bytes)
 
     async def _publish_both(self, batches: Sequence[tuple[str, Sequence[Record]]]) -> None:
         """At the same time; what one of the two did makes the outcome of the other's failure unknown."""
@@ -65,17 +73,6 @@ class Publisher:
                 isinstance(failure, LogUnavailable) and failure.outcome_unknown for failure in failures
             )
             raise LogUnavailable(str(failures[0]), outcome_unknown=not nothing_happened) from failures[0]
-
-    @contextmanager
-    def _waiting(self, records: Sequence[Record]) -> Iterator[None]:
-        if self._waiting_records >= self._limits.waiting_records or self._waiting_bytes >= self._limits.waiting_bytes:
-            raise LogUnavailable("too many events wait for the log", outcome_unknown=False)
-        size_bytes = sum(sizes_of(records))
-        self._move(len(records), size_bytes)
-        try:
-            yield
-        finally:
-            self._move(-len(records), -size_bytes)
 
     def _move(self, records: int, size_bytes: int) -> None:
         self._waiting_records += records

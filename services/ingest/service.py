@@ -1,12 +1,14 @@
 """The use cases: elements of a request become outcomes, and what was accepted becomes durable."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
 from msgspec.structs import replace
+from prometheus_client import Counter
 
 from services.ingest.domain.cloud_events import TypeNames, cloud_event_draft
 from services.ingest.domain.draft import Draft, accept
@@ -18,7 +20,7 @@ from services.ingest.domain.plain import PlainItem, plain_draft
 from services.ingest.domain.raw import raw_elements
 from services.ingest.metrics import API, EVENT_AGE, EVENTS, Fate
 from services.ingest.publisher import Publisher
-from services.ingest.sources.kind import Delivery, Kind, Parked, Recognised, Source, traits_of
+from services.ingest.sources.kind import Delivery, Kind, Parked, Recognised, Source, Traits, traits_of
 from services.ingest.sources.kind import Element as Translation
 from services.ingest.sources.registry import KINDS
 from shared.errors import InvalidInput, LogUnavailable, TransientError
@@ -31,7 +33,7 @@ from shared.failpoints import reach
 from shared.log.messages import WORKSPACE_HEADER
 from shared.log.protocol import Record
 from shared.observability import tracing
-from shared.observability.tracing import TraceContext
+from shared.observability.tracing import Span, TraceContext
 
 _NO_IDENTITY = "no_identity"
 _CONTENT_TYPE = b"application/cloudevents+json"
@@ -122,8 +124,8 @@ class Ingest:
     async def keep_body(self, error: InvalidInput, delivery: Delivery, source: Source) -> None:
         """Keep a verified webhook aside that could not be taken apart at all. Raises TransientError."""
         origin = Origin(source.workspace, source.id, source.kind, "body", delivery.received_at, delivery.headers)
-        with _sending(source.kind) as trace:
-            aside = self._kept([refused(error)], [error], delivery.body, origin, trace=trace)
+        with _sending(source.kind) as span:
+            aside = self._kept([refused(error)], [error], delivery.body, origin, trace=span.context)
             await self._append([], aside, 1, source.kind)
 
     async def accept_again(
@@ -241,9 +243,9 @@ class Ingest:
     ) -> list[Outcome]:
         """The outcomes once the events, and what became none, are durable; events too large are refused."""
         records: list[Record] = []
-        with _sending(origin.kind) as trace:
-            final = self._within_size(outcomes, origin.workspace, records, trace=trace)
-            aside = self._kept(final, elements, body, origin, trace=trace)
+        with _sending(origin.kind) as span:
+            final = self._within_size(outcomes, origin.workspace, records, trace=span.context)
+            aside = self._kept(final, elements, body, origin, trace=span.context)
             await self._append(records, aside, len(final), origin.kind)
         _count(final, origin.kind)
         return final
@@ -290,12 +292,20 @@ class Ingest:
     ) -> None:
         traits = traits_of(KINDS.get(source_label))
         try:
-            async with _in_time(traits.patience_seconds):
-                await self._publish(records, aside, again=traits.comes_once)
+            await self._publish_in_time(records, aside, traits)
             reach("log-acknowledged-sender-not-told")
         except TransientError:
             EVENTS.labels(source_label, Fate.UNAVAILABLE).inc(elements)
             raise
+
+    async def _publish_in_time(self, records: Sequence[Record], aside: Sequence[Record], traits: Traits) -> None:
+        """Raise LogUnavailable before the sender gives up: to it, no answer is worse than one to come again after."""
+        try:
+            async with asyncio.timeout(traits.patience_seconds):
+                await self._publish(records, aside, again=traits.comes_once)
+        except TimeoutError as error:
+            message = f"the log did not confirm within {traits.patience_seconds} s"
+            raise LogUnavailable(message, outcome_unknown=True) from error
 
     async def _publish(self, records: Sequence[Record], aside: Sequence[Record], *, again: bool) -> None:
         """With `again` until it succeeds: what the sender will not send again is worth waiting for."""
@@ -311,23 +321,10 @@ class Ingest:
         return InvalidInput(f"the event is larger than {self.max_event_bytes} bytes", code="event_too_large")
 
 
-@asynccontextmanager
-async def _in_time(patience_seconds: float) -> AsyncIterator[None]:
-    """Raise LogUnavailable before the sender gives up: to it, no answer is worse than one to come again after."""
-    try:
-        async with asyncio.timeout(patience_seconds):
-            yield
-    except TimeoutError as error:
-        message = f"the log did not confirm within {patience_seconds} s"
-        raise LogUnavailable(message, outcome_unknown=True) from error
-
-
-@contextmanager
-def _sending(source_label: str) -> Iterator[TraceContext]:
+def _sending(source_label: str) -> AbstractContextManager[Span]:
     """The span of what a request publishes."""
     attributes = {"messaging.destination.name": ENGAGEMENT_EVENTS.name, "leadflow.source_kind": source_label}
-    with tracing.span(_SENDING, "producer", parent=tracing.current(), attributes=attributes) as span:
-        yield span.context
+    return tracing.span(_SENDING, "producer", parent=tracing.current(), attributes=attributes)
 
 
 def _headers(workspace: str, trace: TraceContext) -> dict[str, bytes]:
@@ -346,10 +343,16 @@ def _record(event: AcceptedEvent, workspace: str, headers: Mapping[str, bytes]) 
     return Record(digest.encode(), encode_accepted(event, workspace=workspace, digest=digest), headers)
 
 
+# Looking a series up costs more than counting in it.
+@cache
+def _counter(source_label: str, fate: Fate) -> Counter:
+    return EVENTS.labels(source_label, fate)
+
+
 def _count(outcomes: Sequence[Outcome], source_label: str) -> None:
     statuses = [outcome.status for outcome in outcomes]
     for status, fate in _FATES.items():
         if number := statuses.count(status):
-            EVENTS.labels(source_label, fate).inc(number)
+            _counter(source_label, fate).inc(number)
     events = [outcome.event for outcome in outcomes if outcome.event is not None]
     EVENT_AGE.observe_all([(event.received_at - event.occurred_at).total_seconds() for event in events])

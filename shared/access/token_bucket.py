@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -11,8 +13,7 @@ class Pace:
     burst: int
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(Struct, frozen=True, gc=False):
     """`tokens` that were there at `at_seconds`."""
 
     tokens: float

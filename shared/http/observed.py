@@ -1,9 +1,11 @@
 """Counts, times and traces requests, as pure ASGI: Starlette's BaseHTTPMiddleware costs four times the request."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from time import perf_counter
 
 from fastapi.routing import APIRoute
+from prometheus_client import Counter, Histogram
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -65,10 +67,21 @@ class Observed:
             await self._app(scope, receive, observe)
         finally:
             route, method = getattr(scope.get("route"), "path", "unmatched"), _method(scope)
-            HTTP_REQUESTS.labels(route, method, str(status)).inc()
-            HTTP_DURATION.labels(route).observe((ended or perf_counter()) - started)
+            _requests(route, method, status).inc()
+            _duration(route).observe((ended or perf_counter()) - started)
             if span is not None:
                 _describe(span, route, method, status)
+
+
+# Looking a series up costs more than counting in it; routes, methods and codes are few.
+@lru_cache(maxsize=1_024)
+def _requests(route: str, method: str, status: int) -> Counter:
+    return HTTP_REQUESTS.labels(route, method, str(status))
+
+
+@lru_cache(maxsize=1_024)
+def _duration(route: str) -> Histogram:
+    return HTTP_DURATION.labels(route)
 
 
 def _method(scope: Scope) -> str:

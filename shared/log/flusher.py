@@ -43,20 +43,17 @@ class Flusher(Generic[Item]):
 
         Items that no write has taken yet are withdrawn then, and the error says that they will not appear.
         """
-        submission = _Submission(items, size, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        submission = _Submission(items, size, loop.create_future())
         self._waiting.append(submission)
         if self._task is None or self._task.done():
             # It works for everybody who comes meanwhile: it must not log in the name of the first.
             self._task = asyncio.create_task(self._flush(), name="log flusher", context=Context())
+        expiry = loop.call_later(timeout_seconds, _expire, submission, timeout_seconds)
         try:
-            async with asyncio.timeout(timeout_seconds):
-                await submission.done
-        except TimeoutError as error:
-            raise LogUnavailable(
-                f"the log did not confirm within {timeout_seconds} s",
-                outcome_unknown=submission.taken,
-            ) from error
+            await submission.done
         finally:
+            expiry.cancel()
             if not submission.taken:
                 self._waiting.remove(submission)
 
@@ -110,6 +107,11 @@ def _kind_of(error: Exception) -> str:
     if isinstance(cause, OSError | DatabaseUnavailable) or "Connection" in name or "NotAvailable" in name:
         return "connection"
     return "fault" if "Producer" in name or "Sequence" in name else OTHER
+
+
+def _expire(submission: _Submission[Item], timeout_seconds: float) -> None:
+    message = f"the log did not confirm within {timeout_seconds} s"
+    _fail(submission, LogUnavailable(message, outcome_unknown=submission.taken))
 
 
 def _fail(submission: _Submission[Item], error: Exception) -> None:

@@ -12,10 +12,13 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from types import TracebackType
 from typing import Literal, Protocol, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from shared.log.protocol import ReceivedRecord
 
@@ -42,8 +45,7 @@ _MEMBER = re.compile(
 _MOST_MEMBERS = 32
 
 
-@dataclass(frozen=True, slots=True)
-class TraceContext:
+class TraceContext(Struct, frozen=True, gc=False):
     """A place in a trace: 32 and 16 hexadecimal digits. `sampled`: whoever was here kept a record of it.
 
     `state` is the `tracestate` that came with it: handed on as it came, and never looked into.
@@ -63,7 +65,8 @@ class TraceContext:
 
     def headers(self) -> dict[str, bytes]:
         """The same as headers of a record."""
-        return {name: value.encode() for name, value in self.texts().items()}
+        parent = str(self).encode()
+        return {HEADER: parent, STATE_HEADER: self.state.encode()} if self.state else {HEADER: parent}
 
 
 def read(value: str | bytes | None, state: str | bytes | None = None) -> TraceContext | None:
@@ -110,8 +113,7 @@ class Recorder(Protocol):
     ) -> Recorded: ...
 
 
-@dataclass(slots=True, eq=False)
-class Span:
+class Span(Struct, eq=False):
     """Work under way. Attributes are ids, codes and counts: never personal data."""
 
     name: str
@@ -122,7 +124,7 @@ class Span:
     error: str | None = None
     _recorded: Recorded | None = None
     _began: float = field(default_factory=time.monotonic)
-    _followers: list["Span"] = field(default_factory=list)
+    _followers: list["Span"] = []
 
     def _end(self, error: str | None) -> None:
         self.error = self.error or error
@@ -178,7 +180,6 @@ def request() -> TraceContext | None:
     return around.context if around is not None and around.kind == "server" else None
 
 
-@contextmanager
 def span(
     name: str,
     kind: Kind,
@@ -186,19 +187,30 @@ def span(
     parent: TraceContext | None = None,
     links: Iterable[TraceContext] = (),
     attributes: Attributes | None = None,
-) -> Iterator[Span]:
+) -> AbstractContextManager[Span]:
     """Work from here to the end of the block, in the trace of `parent`, or in a new one."""
-    begun = _begin(name, kind, parent, links, attributes)
-    token = _current.set(begun)
-    try:
-        yield begun
-    except BaseException as error:
-        begun._end(type(error).__name__)  # noqa: SLF001
-        raise
-    else:
-        begun._end(None)  # noqa: SLF001
-    finally:
-        _current.reset(token)
+    return _Block(_begin(name, kind, parent, links, attributes))
+
+
+class _Block:
+    """The block of a span: written out, because every request has two."""
+
+    __slots__ = ("_begun", "_token")
+
+    def __init__(self, begun: Span) -> None:
+        self._begun = begun
+
+    def __enter__(self) -> Span:
+        self._token = _current.set(self._begun)
+        return self._begun
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._begun._end(None if kind is None else kind.__name__)  # noqa: SLF001
+        finally:
+            _current.reset(self._token)
 
 
 @contextmanager

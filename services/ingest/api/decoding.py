@@ -5,7 +5,8 @@ One element that cannot be parsed fails alone wherever the text around it holds 
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from services.ingest.domain.cloud_events import from_headers, is_json_content
 from services.ingest.domain.json_text import offset_of, path_at, split_array
@@ -22,8 +23,7 @@ _BINARY_MARK = "ce-specversion"
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([^"';\s]+)""", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True, gc=False):
     """The elements of a request; `single` when it was one object, not a list of them."""
 
     elements: Sequence[Element]

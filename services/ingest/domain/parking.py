@@ -3,10 +3,11 @@
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from typing import Literal
+
+from msgspec import Struct, field
 
 from services.ingest.domain.outcome import Outcome, Reason, Status
 from shared.events.parked import ElementParked, ParkedElement
@@ -23,8 +24,7 @@ _LONGEST_TEXT = 512
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True, gc=False):
     """Where elements came from."""
 
     workspace: str

@@ -152,16 +152,10 @@ class ReadsBody(Protocol):
         ...
 
 
-@runtime_checkable
-class HasTraits(Protocol):
-    """A kind whose platform is not like most."""
-
-    TRAITS: Traits
-
-
 _USUAL = Traits()
 
 
 def traits_of(kind: object) -> Traits:
     """The traits of a kind, which most do not state."""
-    return kind.TRAITS if isinstance(kind, HasTraits) else _USUAL
+    traits: Traits = getattr(kind, "TRAITS", _USUAL)
+    return traits
