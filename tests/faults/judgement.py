@@ -34,7 +34,7 @@ async def judge(world: World, *, poison: int = 0) -> Story:
         *scores_are_exact(world.ledger, story),
         *crossings_follow_scores(story),
         *delivered_to_subscribers(story),
-        *dead_letters(world, story, poison),
+        *dead_letters(story, poison),
         *await _stored_scores_are_exact(world, story),
         *await books_balance(world, story, poison),
         *counters_add_up(world),
@@ -126,11 +126,10 @@ def _in_order(topic: str, delivered: Said, said: Said) -> Iterator[str]:
             yield f"webhooks of {topic}: lead {lead} came in the order {sequence[:12]}..."
 
 
-def dead_letters(world: World, story: Story, poison: int) -> Iterator[str]:
-    """What nobody can read is kept aside, at least once; exactly once where nobody died; and nothing else is."""
-    calm = not any(process.exits for process in world.supervisor.processes)
-    if story.dead < poison or (story.dead > poison and (calm or not poison)):
-        yield f"{story.dead} dead letters, {poison} records of poison"
+def dead_letters(story: Story, poison: int) -> Iterator[str]:
+    """What nobody can read is kept aside, at least once, and nothing else is."""
+    if story.dead != poison:
+        yield f"{story.dead} records have dead letters, {poison} are poison"
 
 
 async def _stored_scores_are_exact(world: World, story: Story) -> Sequence[str]:

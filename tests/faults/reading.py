@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,11 +19,12 @@ _READ_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:
-    """A record as it lies on the log; `place` is its partition and offset."""
+    """A record as it lies on the log; `place` is its partition and offset, `origin` that of the one that died."""
 
     topic: str
     place: tuple[int, int]
     value: bytes
+    origin: tuple[bytes, bytes] | None = None
 
 
 @dataclass
@@ -70,8 +71,9 @@ class Story:
 async def read(world: World) -> Story:
     """Read all of it."""
     topics = {name: Said() for name in (SCORES, THRESHOLDS, STAGES)}
-    published = dead = 0
+    published = 0
     partitions: set[int] = set()
+    dead: set[object] = set()
     for record in await records(world):
         if record.topic in topics:
             message = from_json(record.value)
@@ -79,22 +81,28 @@ async def read(world: World) -> Story:
         if record.topic == ENGAGEMENT_EVENTS.name:
             published += 1
             partitions.add(record.place[0])
-        dead += record.topic == "engagement-events-dlq"
+        if record.topic == f"{ENGAGEMENT_EVENTS.name}-dlq":
+            dead.add(record.origin or record.place)
     delivered = Said()
     for request in world.sink.requests:
         delivered.hear(request.headers["webhook-id"], request.body)
     stored = {row["event_id"] for row in await world.query("SELECT event_id FROM scorer.event WHERE NOT voided")}
-    return Story(topics, delivered, stored, dead, published, partitions)
+    return Story(topics, delivered, stored, len(dead), published, partitions)
 
 
 async def records(world: World) -> Sequence[LogRecord]:
     """All records of all topics, in the order of each partition."""
     if world.plan.log == "embedded":
         rows = await world.query("""
-            SELECT topic, number, "offset", value FROM log.records
+            SELECT topic, number, "offset", value, headers FROM log.records
             JOIN log.partitions ON partitions.id = records.partition_id ORDER BY topic, number, "offset"
         """)
-        return [LogRecord(row["topic"], (row["number"], row["offset"]), row["value"]) for row in rows]
+        return [
+            LogRecord(
+                row["topic"], (row["number"], row["offset"]), row["value"], _origin(_headers_of(row["headers"]))
+            )
+            for row in rows
+        ]
     assert world.servers.broker is not None
     bootstrap = world.servers.broker.bootstrap
     async with asyncio.timeout(_READ_SECONDS):
@@ -107,6 +115,16 @@ async def records(world: World) -> Sequence[LogRecord]:
             return [record async for record in _everything(consumer, places, world.kafka_prefix)]
         finally:
             await consumer.stop()
+
+
+def _headers_of(stored: bytes) -> Mapping[str, bytes]:
+    headers: Mapping[str, str] = from_json(stored) if stored else {}
+    return {name: value.encode("latin-1") for name, value in headers.items()}
+
+
+def _origin(headers: Mapping[str, bytes]) -> tuple[bytes, bytes] | None:
+    partition, offset = headers.get("dead-letter-partition"), headers.get("dead-letter-offset")
+    return None if partition is None or offset is None else (partition, offset)
 
 
 async def _places(bootstrap: str, prefix: str) -> list[TopicPartition]:
@@ -137,5 +155,6 @@ async def _everything(
         polled = await consumer.getmany(timeout_ms=500, max_records=5000)
         for place, found in polled.items():
             for record in found:
-                yield LogRecord(place.topic.removeprefix(prefix), (place.partition, record.offset), record.value)
+                topic, at = place.topic.removeprefix(prefix), (place.partition, record.offset)
+                yield LogRecord(topic, at, record.value, _origin(dict(record.headers)))
         wanted = {place for place in wanted if await consumer.position(place) < ends[place]}

@@ -119,13 +119,13 @@ class World:
         await self._post("pipeline", "/v1/pipelines", {"document": PIPELINE})
         await self._post("pipeline", "/v1/subscriptions", {"url": self.subscriber_url or self.sink.url})
 
-    async def command(self, *arguments: str, tree: Tree | None = None) -> None:
-        """Run `leadflow <arguments>` on this installation; fails when it fails."""
+    async def command(self, *arguments: str, tree: Tree | None = None, codes: Sequence[int] = (0,)) -> None:
+        """Run `leadflow <arguments>` on this installation; fails when it ends with another code."""
         output = self.directory / f"{arguments[0]}.log"
         environment = {**inherited(), **self.environment(arguments[0])}
         process = (tree or self.plan.tree).start(arguments, environment, output=output)
         await wait_until(lambda: process.poll() is not None, arguments[0], timeout_seconds=120)
-        assert process.poll() == 0, f"leadflow {' '.join(arguments)} failed: {output.read_text()[-2000:]}"
+        assert process.poll() in codes, f"leadflow {' '.join(arguments)} failed: {output.read_text()[-2000:]}"
 
     async def _post(self, service: str, path: str, body: Mapping[str, Any]) -> None:
         async def is_created() -> bool:
