@@ -97,11 +97,10 @@ async def records(world: World) -> Sequence[LogRecord]:
             SELECT topic, number, "offset", value, headers FROM log.records
             JOIN log.partitions ON partitions.id = records.partition_id ORDER BY topic, number, "offset"
         """)
+        origins = [_origin(_headers_of(row["headers"])) for row in rows]
         return [
-            LogRecord(
-                row["topic"], (row["number"], row["offset"]), row["value"], _origin(_headers_of(row["headers"]))
-            )
-            for row in rows
+            LogRecord(row["topic"], (row["number"], row["offset"]), row["value"], origin)
+            for row, origin in zip(rows, origins, strict=True)
         ]
     assert world.servers.broker is not None
     bootstrap = world.servers.broker.bootstrap
