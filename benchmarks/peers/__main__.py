@@ -12,7 +12,7 @@ import asyncio
 import logging
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.bench.machine import machine_card
@@ -41,18 +41,21 @@ def main() -> None:
     rounds = options.rounds or (1 if options.quick else 3)
     chosen = [one for one in CONTESTANTS if not options.only or any(name in one.name for name in options.only)]
     card = machine_card()
+    options.json.parent.mkdir(exist_ok=True)
     # Topics that have just been made are led by nobody for a moment, which aiokafka tells at length.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+    def kept(found: Sequence[Figures]) -> None:
+        options.json.write_text(report.as_json(card, found, events=events, rounds=rounds))
+
     try:
         with broker_on_this_machine() as broker:
             states: Sequence[Class] = options.classes or ("A", "B")
             mixes: Sequence[Mix] = options.mix or MIXES
             matches = [(state, mix) for mix in mixes for state in states]
-            found = asyncio.run(measure(broker, chosen, matches, events, rounds=rounds))
+            found = asyncio.run(measure(broker, chosen, matches, events, rounds=rounds, kept=kept))
     except KafkaUnavailable as error:
         sys.exit(f"bench-peers: {error}")
-    options.json.parent.mkdir(exist_ok=True)
-    options.json.write_text(report.as_json(card, found, events=events, rounds=rounds))
     sys.stdout.write(report.table(found, events=events, rounds=rounds) + "\n")
     sys.exit(1 if any(report.is_wrong(one) for one in found) else 0)
 
@@ -64,8 +67,12 @@ async def measure(
     events: int,
     *,
     rounds: int,
+    kept: Callable[[Sequence[Figures]], None],
 ) -> list[Figures]:
-    """All runs, interleaved: each round has every contestant once a class and mix, in an order that rotates."""
+    """All runs, interleaved: each round has every contestant once a class and mix, in an order that rotates.
+
+    After each, `kept` is told of all so far: whoever is interrupted keeps what there is.
+    """
     found: list[Figures] = []
     tasks = {mix: Task(mix, made := pinned(events, mix), expected(made)) for _, mix in matches}
     with tempfile.TemporaryDirectory(prefix="peers-") as directory:
@@ -78,6 +85,7 @@ async def measure(
                             continue
                         found.append(await run(held, one, state, tasks[mix], len(found)))
                         sys.stderr.write(report.line(found[-1]) + "\n")
+                        kept(found)
     return found
 
 
