@@ -41,8 +41,8 @@ def table(found: Sequence[Figures], *, events: int, rounds: int) -> str:
 
 
 def is_wrong(figures: Figures) -> bool:
-    """Whether a contestant ran and gave a wrong answer, or none."""
-    return figures.refused is not None
+    """Whether a contestant ran, and gave a wrong answer or none."""
+    return figures.ran and figures.refused is not None
 
 
 def as_json(card: Mapping[str, str], found: Sequence[Figures], *, events: int, rounds: int) -> str:

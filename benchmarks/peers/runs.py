@@ -26,7 +26,7 @@ from shared.documents.yaml_text import read_yaml
 from shared.events.engagement import Identities, identity_digest
 from shared.events.topics import ENGAGEMENT_EVENTS, LEAD_SCORES
 
-_LONGEST_SECONDS = 180.0
+_LONGEST_SECONDS = 600.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -46,7 +46,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Processor seconds per million records, records a second; `refused` says why there are none."""
+    """Processor seconds per million records, records a second; `refused` says why there are none, `ran` whether it was tried."""
 
     contestant: str
     state: Class
@@ -57,6 +57,7 @@ class Figures:
     rate: float = 0.0
     doubled: int = 0
     refused: str | None = None
+    ran: bool = True
 
 
 async def run(arena: Arena, contestant: Contestant, state: Class, task: Task, number: int) -> Figures:
@@ -73,7 +74,7 @@ async def run(arena: Arena, contestant: Contestant, state: Class, task: Task, nu
     except Failed as error:
         return Figures(contestant.name, state, task.mix, refused=f"{error}: {_said(directory)}")
     except environment.Absent as error:
-        return Figures(contestant.name, state, task.mix, refused=str(error))
+        return Figures(contestant.name, state, task.mix, refused=str(error), ran=False)
     wrong = faults(task.expected, found, as_of_us=_microseconds(as_of))
     if wrong:
         return Figures(contestant.name, state, task.mix, refused="; ".join(wrong))
