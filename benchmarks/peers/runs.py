@@ -46,7 +46,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Processor seconds per million records, records a second; `refused` says why there are none, `ran` whether it was tried."""
+    """Processor seconds per million records, records a second; `refused`: why there are none; `ran`: it was tried."""
 
     contestant: str
     state: Class
