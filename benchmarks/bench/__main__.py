@@ -20,7 +20,8 @@ from benchmarks.bench.machine import machine_card
 from benchmarks.bench.memory import measure_memory
 from benchmarks.bench.processes import Installation, installed
 from benchmarks.bench.report import as_json, table
-from benchmarks.bench.scorer import measure_scorer
+from benchmarks.bench.scorer import Known, measure_scorer
+from shared.garbage import collect_seldom
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,14 @@ class Size:
     batches: int
     leads: int
     batch: int
-    many: int
+    known: Known
     memory_batches: int
 
 
-FULL = Size(rounds=7, singles=4000, batches=20, leads=8000, batch=1000, many=10_000_000, memory_batches=40)
-QUICK = Size(rounds=3, singles=1000, batches=5, leads=1500, batch=500, many=500_000, memory_batches=4)
+FULL = Size(
+    rounds=7, singles=4000, batches=20, leads=8000, batch=1000, known=Known(100_000, 10_000_000), memory_batches=40
+)
+QUICK = Size(rounds=3, singles=1000, batches=5, leads=1500, batch=500, known=Known(50_000, 500_000), memory_batches=4)
 
 
 def main() -> int:
@@ -46,6 +49,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="where to write every round")
     options = parser.parse_args()
     card = machine_card()
+    collect_seldom()
     results = asyncio.run(measure(QUICK if options.quick else FULL))
     for name, value in card.items():
         sys.stdout.write(f"{name:22s} {value}\n")
@@ -64,7 +68,7 @@ async def measure(size: Size) -> Sequence[Measured]:
         ingest = await measure_ingest(installation, rounds=size.rounds, singles=size.singles, batches=size.batches)
     async with _fresh() as installation:
         scorer = await measure_scorer(
-            installation, leads=size.leads, batch=size.batch, rounds=size.rounds, many=size.many
+            installation, leads=size.leads, batch=size.batch, rounds=size.rounds, known=size.known
         )
     async with _fresh() as installation:
         memory = await measure_memory(installation, batches=size.memory_batches)

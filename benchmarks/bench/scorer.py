@@ -11,6 +11,7 @@ one has three scores, groups, limits, bands, a grade and two thresholds, and sta
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -32,7 +33,6 @@ from shared.db.outbox import Outbox
 from shared.events.codec import encode
 from shared.events.engagement import EngagementAccepted, EngagementEvent, identity_digest
 from shared.events.topics import ALL_TOPICS, ENGAGEMENT_EVENTS
-from shared.garbage import collect_seldom
 from shared.log.embedded import EmbeddedLog
 from shared.log.protocol import Partition, ReceivedRecord, Record
 
@@ -46,7 +46,6 @@ LATENCY = Figure("event to committed score, p99 at half load", "ms", floor=500, 
 
 _NAMESPACE = UUID("0d6c1e6e-6a83-4a0b-9d4e-5a9b0c7f6d11")
 _ZIPF = 1.1
-_FEW_KNOWN, _MANY_KNOWN = 100_000, 10_000_000
 # One event in twenty is late, as those of a platform that batches what it sends.
 _LATE, _LATEST = 0.05, timedelta(days=7)
 
@@ -70,6 +69,14 @@ _KNOW = text("""
     FROM generate_series(1, CAST(:missing AS bigint)) AS number
 """)
 _KNOW_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """How many events are in the table already when a batch comes."""
+
+    few: int
+    many: int
 
 
 class Bench:
@@ -152,10 +159,9 @@ def as_record(event: EngagementEvent, workspace: str) -> Record:
 
 
 async def measure_scorer(
-    installation: Installation, *, leads: int, batch: int, rounds: int, many: int = _MANY_KNOWN
+    installation: Installation, *, leads: int, batch: int, rounds: int, known: Known, latency_seconds: float = 20.0
 ) -> list[Measured]:
     """Uniform and skewed leads with both models, latency at half of that, and many known events."""
-    collect_seldom()
     database = installation.database
     await _as_owner(database, "CREATE SCHEMA bench", _TABLE)
     plain = Bench(database, "plain", workload.PLAIN_MODEL, leads, batch)
@@ -170,23 +176,24 @@ async def measure_scorer(
         await _forget_what_was_told(database)
     figures[UNIFORM].note = f"{leads:,} leads, batches of {batch}, 25 rules, one score, one threshold"
     figures[RICH_UNIFORM].note = "the same rules with groups and limits, three scores, bands, a grade, two thresholds"
-    latency = await measure_latency(installation, rate=min(figures[UNIFORM].values) / 2)
-    known = await _measure_known(plain, installation, rounds=rounds, many=many)
-    return [*(each.measured() for each in figures.values()), latency, known]
+    rate = min(figures[UNIFORM].values) / 2
+    latency = await measure_latency(installation, rate=rate, seconds=latency_seconds)
+    repeated = await _measure_known(plain, installation, rounds=rounds, known=known)
+    return [*(each.measured() for each in figures.values()), latency, repeated]
 
 
-async def _measure_known(bench: Bench, installation: Installation, *, rounds: int, many: int) -> Measured:
-    known, few = Rounds(KNOWN), []
-    await _know(installation.url, _FEW_KNOWN)
+async def _measure_known(bench: Bench, installation: Installation, *, rounds: int, known: Known) -> Measured:
+    measured, with_few = Rounds(KNOWN), []
+    await _know(installation.url, known.few)
     for _ in range(rounds):
-        few.append(await bench.rate(skewed=False))
+        with_few.append(await bench.rate(skewed=False))
         await _forget_what_was_told(installation.database)
-    await _know(installation.url, many)
-    for rate in few:
-        known.add(await bench.rate(skewed=False), rate)
+    await _know(installation.url, known.many)
+    for rate in with_few:
+        measured.add(await bench.rate(skewed=False), rate)
         await _forget_what_was_told(installation.database)
-    known.note = f"{many:,} known; not interleaved: a table cannot shrink between rounds"
-    return known.measured()
+    measured.note = f"{known.many:,} beside {known.few:,}; not interleaved: a table cannot shrink between rounds"
+    return measured.measured()
 
 
 async def _forget_what_was_told(database: Database) -> None:
@@ -213,7 +220,7 @@ async def _as_owner(database: Database, *statements: str) -> None:
             await connection.execute(text(statement))
 
 
-async def measure_latency(installation: Installation, *, rate: float, seconds: float = 20.0) -> Measured:
+async def measure_latency(installation: Installation, *, rate: float, seconds: float) -> Measured:
     """From the receipt of events that come at `rate`, by a schedule that waits for nobody, to the commit."""
     log, random = EmbeddedLog(installation.database), Random(77)  # noqa: S311 - a workload
     count, rounds = int(rate * seconds), Rounds(LATENCY)

@@ -1,0 +1,21 @@
+"""`make bench` runs against the tables that there are now. How fast it finds them to be is not looked at here."""
+
+from pathlib import Path
+
+from benchmarks.bench.processes import Installation
+from benchmarks.bench.scorer import Known, measure_scorer
+from shared.db.engine import Database
+
+
+async def test_the_scorer_is_measured_in_rounds_with_both_models_and_their_probes(
+    database: Database, tmp_path: Path
+) -> None:
+    installation = Installation(database.url, database, "no key is needed here", tmp_path)
+
+    measured = await measure_scorer(
+        installation, leads=20, batch=10, rounds=2, known=Known(few=100, many=1000), latency_seconds=0.5
+    )
+
+    assert [result.figure.unit for result in measured] == ["events/s"] * 4 + ["ms", "events/s"]
+    assert all(value > 0 for result in measured for value in result.values)
+    assert [len(result.probes) for result in measured] == [2, 2, 2, 2, 0, 2]

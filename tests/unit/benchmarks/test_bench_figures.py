@@ -1,0 +1,33 @@
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.bench.figures import Figure, Measured
+from benchmarks.bench.report import table
+
+SPEED = Figure("speed", "events/s", floor=0.3, aim=0.5, probe="probe")
+DELAY = Figure("delay", "ms", floor=500, aim=100, demand="at most")
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [((60.0, 40.0, 90.0), "aim"), ((40.0, 10.0, 45.0), "floor"), ((29.0, 90.0, 20.0), "MISSED")],
+)
+def test_the_median_of_the_rounds_beside_their_probes_decides(values: tuple[float, ...], verdict: str) -> None:
+    measured = Measured(SPEED, values, (100.0, 100.0, 100.0))
+
+    assert measured.verdict == verdict
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(100.0, "aim"), (500.0, "floor"), (501.0, "MISSED")])
+def test_a_delay_must_not_be_longer_than_its_bounds(value: float, verdict: str) -> None:
+    assert Measured(DELAY, (value,)).verdict == verdict
+
+
+def test_nothing_is_demanded_of_a_figure_without_a_floor() -> None:
+    measured = Measured(replace(SPEED, floor=None, aim=None), (1.0,), (100.0,))
+
+    assert measured.verdict == "-"
+    assert table([measured]).splitlines()[-1] == (
+        "| speed | 1.00 [1.00..1.00] events/s | probe: 100 [100..100] | 0.010 [0.010..0.010] | - | - | - |"
+    )
