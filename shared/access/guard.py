@@ -8,8 +8,9 @@ from shared.access.errors import Forbidden
 from shared.access.keyring import KeyRing
 from shared.access.pacing import Cost
 from shared.access.principal import Principal, Scope
+from shared.headers import first_header
 
-_HEADER = "x-api-key"
+_HEADER = b"x-api-key"
 _SCHEME = "bearer"
 
 
@@ -40,7 +41,8 @@ def require(scope: Scope, keys: KeyRing, *, cost: Cost = "cheap") -> Guard:
 
 
 def _presented(request: Request) -> str | None:
-    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    headers = request.scope["headers"]
+    scheme, _, credentials = (first_header(headers, b"authorization") or "").partition(" ")
     if scheme.lower() == _SCHEME:
         return credentials.strip()
-    return request.headers.get(_HEADER)
+    return first_header(headers, _HEADER)

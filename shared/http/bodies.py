@@ -8,9 +8,10 @@ import asyncio
 import zlib
 from typing import Protocol
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from shared.errors import InvalidInput
+from shared.headers import first_header
 
 LARGEST_BODY_BYTES = 5 * 1024 * 1024
 SLOWEST_BODY_SECONDS = 30.0
@@ -32,14 +33,20 @@ async def read_body(
 
     Raises InvalidInput: too_large (as it came, or unpacked), unsupported_encoding, bad_encoding, too_slow.
     """
-    body = _body_for(request, limit_bytes)
-    announced = request.headers.get("content-length", "")
+    headers = request.scope["headers"]
+    body = _body_for(first_header(headers, b"content-encoding") or "", limit_bytes)
+    announced = first_header(headers, b"content-length") or ""
     if announced.isdecimal() and int(announced[:20]) > limit_bytes:
         raise _too_large(limit_bytes)
     try:
         async with asyncio.timeout(timeout_seconds):
-            async for chunk in request.stream():
-                body.add(chunk)
+            more = True
+            while more:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                body.add(message.get("body", b""))
+                more = message.get("more_body", False)
     except TimeoutError as error:
         raise InvalidInput(f"the body did not arrive within {timeout_seconds:g} s", code="too_slow") from error
     return body.whole()
@@ -121,8 +128,8 @@ class _Packed:
             raise InvalidInput(f"the body unpacks to more than {LARGEST_RATIO} times its size", code="too_large")
 
 
-def _body_for(request: Request, limit_bytes: int) -> _Body:
-    match request.headers.get("content-encoding", "").strip().lower():
+def _body_for(encoding: str, limit_bytes: int) -> _Body:
+    match encoding.strip().lower():
         case "" | "identity":
             return _Plain(limit_bytes)
         case "gzip" | "x-gzip":
