@@ -1,7 +1,7 @@
 """Faust-streaming: tables in memory, each with a changelog topic, at least once.
 
-The default is the agent that its documentation shows, one event at a time. Tuned, it takes many at once, on uvloop's
-loop where that is installed, and writes each lead of a batch once.
+The agent is that of its documentation, one event at a time, tuned or not: `take` hands over many, but a table may be
+changed only while the event of the change is the current one.
 """
 
 # What is not in leadflow's environment, mypy cannot see.
@@ -17,6 +17,8 @@ from benchmarks.peers.rules import NOBODY, Lead, crosses, fold, read
 
 job = Job.read()
 marks = Marks(job)
+# Ahead of the agent, more records; changelog and crossings in batches of up to 50 ms instead of one by one; offsets
+# committed less often.
 _TUNED = {
     "broker_max_poll_records": 2000,
     "stream_buffer_maxsize": 16_384,
@@ -81,31 +83,16 @@ async def finish(connection: object) -> None:
     asyncio.get_running_loop().call_later(0.1, asyncio.ensure_future, app.stop())
 
 
-if job.tuned:
-
-    @app.agent(source)
-    async def counting(stream: "faust.StreamT[bytes]") -> None:
-        connection = await connect()
-        async for batch in stream.take_events(2000, within=1.0):
-            done = marks.some(len(batch))
-            for found in batch:
-                await count(found.key.decode(), found.value)
+@app.agent(source)
+async def counting(stream: "faust.StreamT[bytes]") -> None:
+    connection = await connect()
+    async for key, body in stream.items():
+        done = marks.one()
+        await count(key.decode(), body)
+        if len(changed) >= (2000 if job.tuned else job.batch):
             await write(connection)
-            if done:
-                await finish(connection)
-
-else:
-
-    @app.agent(source)
-    async def counting(stream: "faust.StreamT[bytes]") -> None:
-        connection = await connect()
-        async for key, body in stream.items():
-            done = marks.one()
-            await count(key.decode(), body)
-            if len(changed) >= job.batch:
-                await write(connection)
-            if done:
-                await finish(connection)
+        if done:
+            await finish(connection)
 
 
 if __name__ == "__main__":
