@@ -3,7 +3,7 @@
     python -m benchmarks.scale [--events 12000] [--scorers 1 2 4] [--log kafka] [--log embedded] [--rounds 1]
 
 Real scorer processes empty a topic that was filled before they start: processor seconds a million records of the
-scorers, of PostgreSQL and of the broker, and records a second by the clock. docs/adr/0035 reads the result.
+scorers, of PostgreSQL and of the broker, and records a second by the clock. docs/adr/0031 reads the result.
 """
 
 import argparse
