@@ -30,7 +30,7 @@ from tests.support.receiver import Receiver, receiving
 from tests.support.waiting import wait_until
 
 SESSION_SECONDS = 6.0
-QUIET_SECONDS = 180.0
+QUIET_SECONDS = 300.0
 _REQUEST_SECONDS = 20.0
 # What the harness itself asks of database and log may take longer than what a service asks.
 _OWN_SECONDS = 30.0
