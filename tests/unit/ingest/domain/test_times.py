@@ -87,3 +87,26 @@ def test_whatever_it_is_it_is_read_or_unknown(value: Json) -> None:
     moment = platform_time(value)
 
     assert moment is None or moment.tzinfo is UTC
+
+
+@given(
+    moment=st.datetimes(),
+    digits=st.sampled_from([0, 3, 6]),
+    sign=st.sampled_from("+-"),
+    hours=st.integers(0, 25),
+    minutes=st.integers(0, 60),
+)
+def test_the_usual_form_is_read_as_every_other(
+    moment: datetime, digits: int, sign: str, hours: int, minutes: int
+) -> None:
+    fraction = f".{moment.microsecond:06}"[: digits + 1] if digits else ""
+    usual = f"{moment:%Y-%m-%dT%H:%M:%S}{fraction}{sign}{hours:02}:{minutes:02}".rjust(25 + len(fraction), "0")
+
+    assert moment_or_fault(usual) == moment_or_fault(usual.replace("T", "t"))
+
+
+def moment_or_fault(text: str) -> object:
+    try:
+        return parse_time(text)
+    except InvalidInput as error:
+        return str(error)

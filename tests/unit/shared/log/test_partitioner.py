@@ -5,7 +5,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.log.partitioner import murmur2, partition_of
+from shared.log.partitioner import murmur2, partition_of, partitions_of
 
 
 @given(key=st.binary(max_size=64), partitions=st.integers(1, 64))
@@ -27,3 +27,15 @@ def test_every_key_goes_where_an_independent_client_puts_it(key: bytes, partitio
 )
 def test_the_hash_is_the_one_of_kafkas_own_test_vectors(key: bytes, expected: int) -> None:
     assert murmur2(key) == expected & 0xFFFFFFFF
+
+
+@given(
+    keys=st.lists(st.binary(min_size=32, max_size=32), max_size=40),
+    others=st.lists(st.binary(max_size=40), max_size=2),
+    partitions=st.integers(1, 64),
+)
+def test_many_keys_at_once_go_where_each_goes_alone(keys: list[bytes], others: list[bytes], partitions: int) -> None:
+    together = [*keys, *others]
+
+    assert partitions_of(keys, partitions) == [partition_of(key, partitions) for key in keys]
+    assert partitions_of(together, partitions) == [partition_of(key, partitions) for key in together]
