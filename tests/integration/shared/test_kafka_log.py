@@ -1,6 +1,7 @@
 """What only the Kafka engine does: a producer that is replaced, members that keep their place."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from aiokafka.errors import OutOfOrderSequenceNumber
 from shared.errors import LogUnavailable, Misconfigured
 from shared.events.topics import TopicSpec
 from shared.log.kafka import KafkaLog
-from shared.log.protocol import Record
+from shared.log.protocol import Partition, Record
+from tests.support.kafka_broker import KafkaBroker
 from tests.support.log_engines import a_topic
 from tests.support.waiting import wait_until
 
@@ -49,6 +51,30 @@ async def test_a_producer_that_lost_its_sequence_for_good_is_replaced(
     await log.publish(topic.name, [Record(b"key", b"kept")])
 
     assert log._producer is not broken
+
+
+async def test_what_is_older_than_its_retention_is_deleted_by_the_broker(
+    log: KafkaLog, kafka_broker: KafkaBroker
+) -> None:
+    if not kafka_broker.controllable:
+        pytest.skip("only a broker of our own looks for old segments every few seconds")
+    brief = replace(a_topic(partitions=1), retention_seconds=3)
+    await log.ensure_topics([brief])
+    partition = Partition(brief.name, 0)
+    await log.publish(brief.name, [Record(b"key", b"a canary")])
+    before = (await log.extent(brief.name))[partition]
+
+    async def has_expired() -> bool:
+        extent = (await log.extent(brief.name))[partition]
+        return extent.first == extent.end == before.end
+
+    def is_off_the_disk() -> bool:
+        segments = (kafka_broker.data / f"{brief.name}-0").glob("*.log*")
+        return sum(segment.stat().st_size for segment in segments) == 0
+
+    assert before.end == 1
+    await wait_until(has_expired, "the record has expired", timeout_seconds=90, every_seconds=0.2)
+    await wait_until(is_off_the_disk, "its segment is deleted", timeout_seconds=90, every_seconds=0.2)
 
 
 async def test_a_static_member_that_restarts_gets_its_partitions_back_without_waiting(

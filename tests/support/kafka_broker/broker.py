@@ -32,7 +32,7 @@ _FORMAT_SECONDS = 60
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 
-# Short sessions of broker and groups, so that what a fault test waits for takes seconds.
+# Short sessions of broker and groups, and old segments deleted often, so that what a test waits for takes seconds.
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -54,6 +54,9 @@ group.min.session.timeout.ms=1000
 broker.session.timeout.ms=1500
 broker.heartbeat.interval.ms=300
 auto.create.topics.enable=false
+log.initial.task.delay.ms=1000
+log.retention.check.interval.ms=2000
+log.segment.delete.delay.ms=1000
 """
 _LOGGING = """\
 org.slf4j.simpleLogger.defaultLogLevel=warn
@@ -89,6 +92,11 @@ class KafkaBroker:
 
     @property
     def pid(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def data(self) -> Path:
+        """Where it keeps its segments, a directory per partition."""
         raise NotImplementedError
 
     def stop(self) -> None:
@@ -132,6 +140,10 @@ class LocalBroker(KafkaBroker):
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def data(self) -> Path:
+        return self._directory / "data"
 
     def start(self) -> None:
         """Return when a client can publish, join a group and read; at once if the broker runs."""
