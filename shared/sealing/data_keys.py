@@ -146,6 +146,13 @@ class Sealing:
             for id_ in ids:
                 known.pop(id_, None)
 
+    def opens(self, key_id: UUID, key: bytes, wrapped_by: str | None) -> bool:
+        """Whether a stored key can be read; for looking, so nothing is remembered."""
+        try:
+            return len(self._unwrapped(key_id, key, wrapped_by)) == KEY_BYTES
+        except Misconfigured:
+            return False
+
     def rewrapped(self, key_id: UUID, key: bytes, wrapped_by: str | None) -> tuple[bytes, str | None]:
         """A stored key under the first master key."""
         plain = self._unwrapped(key_id, key, wrapped_by)

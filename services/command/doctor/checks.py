@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.command.doctor import judging
+from services.command.doctor import judging, judging_protection, protection
 from services.command.doctor.findings import Finding, Problem, Seen, broken, finding_of
 from services.command.runtime import database_as_it_is, impatient
 from services.command.status.reading import GROUPS, SCHEMAS_THAT_TELL, reading_of
@@ -30,11 +30,12 @@ from shared.clock import Clock
 from shared.db.engine import Database
 from shared.db.migrations import revisions
 from shared.db.outbox import Outbox
-from shared.db.reach import ALL_WORKSPACES
+from shared.db.reach import ALL_WORKSPACES, APP_ROLE, WORKER_ROLE
 from shared.errors import InvalidInput, LeadflowError, Misconfigured
 from shared.events.topics import ALL_TOPICS, ENGAGEMENT_EVENTS
 from shared.log.connect import open_log
 from shared.log.protocol import Log, ReceivedRecord
+from shared.sealing.envelope import master_keys
 from shared.settings import EnvironmentSettings, Settings, variables_given, variables_of
 
 SETTINGS: tuple[type[EnvironmentSettings], ...] = (Settings, IngestSettings, ScorerSettings, PipelineSettings)
@@ -141,12 +142,24 @@ async def _configuration(ground: Ground) -> Seen:
             kind()
         except Misconfigured as error:
             problems.append(Problem("failed", str(error), "correct the variable; docs/reference/configuration.md"))
+    problems += _master_keys()
     given, known = variables_given(), frozenset[str]().union(*map(variables_of, SETTINGS))
     problems += judging.unknown_variables(given, known)
     if not any(problem.severity == "failed" for problem in problems):
         problems += judging.open_doors(PipelineSettings())
         await ground.open_settings()
     return Seen(f"{_number(len(given & known), 'variable')} set, all else at its default", tuple(problems))
+
+
+def _master_keys() -> list[Problem]:
+    """Settings takes them as a text; that each is a key is seen only where they are read."""
+    try:
+        keys = Settings().sealing_keys
+        master_keys(keys.get_secret_value() if keys else "")
+    except Misconfigured as error:
+        if "LEADFLOW_SEALING_KEYS" in str(error):
+            return [Problem("failed", str(error), "openssl rand -base64 32 makes a master key (docs/erasure.md)")]
+    return []
 
 
 async def _database(ground: Ground) -> Seen:
@@ -160,6 +173,37 @@ async def _database(ground: Ground) -> Seen:
 async def _migrations(ground: Ground) -> Seen:
     found = await revisions(ground.database)
     return Seen(f"at {found.current or 'none'}, this release needs {found.newest}", tuple(judging.migrations(found)))
+
+
+async def _roles(ground: Ground) -> Seen:
+    async with ground.database.as_login() as connection:
+        found = await protection.rights(connection)
+        here = await protection.place(connection)
+    problems = [*judging_protection.rights(found), *await _owner(ground, here)]
+    return Seen(f"services work as {APP_ROLE} and {WORKER_ROLE}, by the login {found.login}", tuple(problems))
+
+
+async def _owner(ground: Ground, here: tuple[object, ...]) -> list[Problem]:
+    url = ground.settings.migration_database_url
+    if url is None:
+        return []
+    owner = Database(url.get_secret_value(), pool_size=1, timeout_seconds=ground.settings.database_timeout_seconds)
+    try:
+        async with owner.as_login() as connection:
+            is_elsewhere = await protection.place(connection) != here
+            not_owned = await protection.not_owned(connection)
+    finally:
+        await owner.close()
+    return list(judging_protection.owner(not_owned=not_owned, is_elsewhere=is_elsewhere))
+
+
+async def _sealing(ground: Ground) -> Seen:
+    async with ground.database.transaction(ALL_WORKSPACES) as connection:
+        found = await protection.sealed(connection, ground.database.sealing)
+    problems = judging_protection.sealing(found, is_embedded=ground.settings.database_url is None)
+    opened = f"{found.looked_at - len(found.damaged)} of {found.looked_at} looked at open"
+    keys = f"{_number(found.number, 'data key')} under {_number(len(found.masters), 'master key')}"
+    return Seen(f"{keys}{f', {opened}' if found.number else ''}", tuple(problems))
 
 
 async def _log(ground: Ground) -> Seen:
@@ -319,6 +363,13 @@ CHECKS: Sequence[Check] = (
         needs=frozenset({"database"}),
         gives=frozenset({"migrations", _PLACE_OF_THE_LOG}),
     ),
+    Check(
+        "roles",
+        _roles,
+        "see that PostgreSQL answers, and to LEADFLOW_MIGRATION_DATABASE_URL if that is set",
+        needs=frozenset({"migrations"}),
+    ),
+    Check("sealing", _sealing, "see that the roles are as they must be", needs=frozenset({"migrations"})),
     Check(
         "log",
         _log,

@@ -1,12 +1,16 @@
 """`leadflow doctor` and `leadflow status` on a given database, with things that are really wrong, on both engines."""
 
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from secrets import token_bytes
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from pydantic_core import from_json
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
 
 from services.pipeline import documents
 from services.scorer import models
@@ -19,9 +23,10 @@ from shared.documents.yaml_text import read_yaml
 from shared.events.topics import ENGAGEMENT_EVENTS
 from shared.log.dead_letter import DeadLetter, publish_dead_letters
 from shared.log.protocol import Log, Record
+from shared.sealing.data_keys import Sealing
 from tests.integration.command.conftest import Invoke
 from tests.support.leadflow_process import free_port
-from tests.support.postgres import PostgresServer
+from tests.support.postgres import PostgresServer, as_owner
 
 pytestmark = pytest.mark.postgres
 
@@ -61,7 +66,8 @@ async def test_an_installation_with_everything_lacks_only_its_services(
 
     troubled = {name for name, check in checks.items() if check["outcome"] != "ok"} - {"topics"}
     assert code == 0
-    assert troubled == {"consumers"}
+    # The login of the tests is a superuser, who has no master key.
+    assert troubled == {"consumers", "roles", "sealing"}
     assert "start `leadflow up`" in said(checks["consumers"])
     assert checks["topics"]["summary"] == "8 of 8 topics exist"
 
@@ -91,6 +97,121 @@ async def test_what_is_really_wrong_is_found_with_its_remedy(invoke: Invoke, dat
     }
     assert "leadflow models validate" in said(checks["models"])
     assert "kind fax" in said(checks["sources"])
+
+
+def a_master_key() -> str:
+    return b64encode(token_bytes(32)).decode()
+
+
+async def seal_something(url: str, master_key: str) -> None:
+    """A data key under a master key, as a service makes it."""
+    database = Database(url, sealing=Sealing(master_key))
+    try:
+        async with database.transaction(ALL_WORKSPACES) as connection:
+            await database.sealing.make(connection, {uuid4(): "default"})
+    finally:
+        await database.close()
+
+
+async def test_what_is_wrong_with_master_and_data_keys_is_told(
+    invoke: Invoke, environment: pytest.MonkeyPatch, database: Database, database_url: str
+) -> None:
+    async def sealing() -> tuple[str, str]:
+        check = (await examined(invoke))[1]["sealing"]
+        return check["outcome"], said(check)
+
+    first, second = a_master_key(), a_master_key()
+    unset = await sealing()
+    environment.setenv("LEADFLOW_SEALING_KEYS", first)
+    fine = await sealing()
+    await seal_something(database_url, first)
+    environment.setenv("LEADFLOW_SEALING_KEYS", f"{second},{first}")
+    rotating = await sealing()
+    environment.setenv("LEADFLOW_SEALING_KEYS", second)
+    gone = await sealing()
+    environment.setenv("LEADFLOW_SEALING_KEYS", first)
+    environment.setenv("LEADFLOW_SEALING", "false")
+    off = await sealing()
+    environment.delenv("LEADFLOW_SEALING")
+    await seal_something(database_url, "")
+    bare = await sealing()
+    async with as_owner(database) as connection:
+        await connection.execute(text("UPDATE sealing.data_key SET key = key || 'x' WHERE wrapped_by IS NOT NULL"))
+    damaged = await sealing()
+
+    assert (unset[0], "is not set" in unset[1]) == ("warning", True)
+    assert fine == ("ok", "")
+    assert (rotating[0], "not the first" in rotating[1]) == ("warning", True)
+    assert (gone[0], "does not have" in gone[1]) == ("failed", True)
+    assert (off[0], "LEADFLOW_SEALING is off" in off[1]) == ("warning", True)
+    assert (bare[0], "leadflow leads seal" in bare[1]) == ("warning", True)
+    assert (damaged[0], "1 of 2 data keys do not open" in damaged[1]) == ("failed", True)
+
+
+async def test_a_master_key_that_is_none_is_a_wrong_setting(invoke: Invoke, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("LEADFLOW_SEALING_KEYS", "secret")
+
+    code, checks = await examined(invoke)
+
+    assert code == 1
+    assert "openssl rand -base64 32" in said(checks["configuration"])
+    assert "secret" not in said(checks["configuration"])
+
+
+async def test_a_table_without_row_security_is_told(invoke: Invoke, database: Database) -> None:
+    async with as_owner(database) as connection:
+        await connection.execute(text("ALTER TABLE pipeline.lead NO FORCE ROW LEVEL SECURITY"))
+
+    _, checks = await examined(invoke)
+
+    assert checks["roles"]["outcome"] == "failed"
+    assert "pipeline.lead" in said(checks["roles"])
+
+
+async def test_an_owner_for_migrations_who_is_none_is_told(
+    invoke: Invoke,
+    environment: pytest.MonkeyPatch,
+    database: Database,
+    database_url: str,
+    postgres_server: PostgresServer,
+) -> None:
+    login = f"nobody_{uuid4().hex[:12]}"
+    async with as_owner(database) as connection:
+        await connection.execute(text(f"CREATE ROLE {login} LOGIN PASSWORD 'x'"))
+    try:
+        url = make_url(database_url).set(username=login, password="x")
+        environment.setenv("LEADFLOW_MIGRATION_DATABASE_URL", url.render_as_string(hide_password=False))
+        not_owner = (await examined(invoke))[1]["roles"]
+        environment.setenv("LEADFLOW_MIGRATION_DATABASE_URL", postgres_server.url_of(postgres_server.template))
+        elsewhere = (await examined(invoke))[1]["roles"]
+        environment.setenv("LEADFLOW_MIGRATION_DATABASE_URL", database_url)
+        owner = (await examined(invoke))[1]["roles"]
+    finally:
+        async with as_owner(database) as connection:
+            await connection.execute(text(f"DROP ROLE {login}"))
+
+    assert (not_owner["outcome"], "does not own" in said(not_owner)) == ("failed", True)
+    assert (elsewhere["outcome"], "is another database" in said(elsewhere)) == ("failed", True)
+    assert "MIGRATION" not in said(owner)
+
+
+async def test_a_login_that_may_not_take_the_roles_is_told(
+    invoke: Invoke, environment: pytest.MonkeyPatch, database: Database, database_url: str
+) -> None:
+    login = f"nobody_{uuid4().hex[:12]}"
+    async with as_owner(database) as connection:
+        await connection.execute(text(f"CREATE ROLE {login} LOGIN PASSWORD 'x'"))
+    try:
+        url = make_url(database_url).set(username=login, password="x")
+        environment.setenv("LEADFLOW_DATABASE_URL", url.render_as_string(hide_password=False))
+        code, checks = await examined(invoke)
+    finally:
+        async with as_owner(database) as connection:
+            await connection.execute(text(f"DROP ROLE {login}"))
+
+    assert (code, checks["roles"]["outcome"]) == (1, "failed")
+    assert f"GRANT leadflow_app TO {login}" in said(checks["roles"])
+    assert "GRANT leadflow_app, leadflow_worker" in said(checks["sealing"])
 
 
 async def test_a_database_that_was_not_migrated_is_told_and_left_as_it_is(
