@@ -4,7 +4,8 @@
 
 Every batch does what the scorer does with it between its statements: a touched lead's state is decoded from JSON,
 its events happen to it, and the new state, what is to be remembered and the messages are encoded. Days pass between
-the batches. `uniform` spreads events evenly over the leads, `skewed` gives a few leads most of them.
+the batches. `uniform` spreads events evenly over the leads, `skewed` gives a few leads most of them. The rich model
+has groups, limits, a combined score and a grade; the plain one has the same rules and none of these.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
@@ -32,6 +33,7 @@ from shared.events.envelope import LeadReference
 Batch: TypeAlias = Mapping[int, Sequence[EngagementEvent]]
 
 _TOLD: TypeAdapter[Told] = TypeAdapter(Told)
+_MODELS = {"rich": workload.MODEL, "plain": workload.PLAIN_MODEL}
 _STAGES = ("decode", "happen", "encode", "messages")
 # Leads have a past before anything is measured.
 _WARM_UP = 0.5
@@ -40,8 +42,8 @@ _WARM_UP = 0.5
 class Core:
     """Leads, and where the time goes."""
 
-    def __init__(self) -> None:
-        self.active = ActiveModel(1, parse_model(dict(workload.MODEL)))
+    def __init__(self, model: Mapping[str, Any]) -> None:
+        self.active = ActiveModel(1, parse_model(dict(model)))
         self.stored: dict[int, tuple[Lead, bytes, bytes | None]] = {}
         self.seconds = dict.fromkeys(_STAGES, 0.0)
 
@@ -86,13 +88,15 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=60, help="batches, half of them to warm up")
     parser.add_argument("--batch", type=int, default=500, help="events in a batch")
     options = parser.parse_args()
-    for name in ("uniform", "skewed"):
-        measure(name, batches(options.leads, options.batches, options.batch, skewed=name == "skewed"))
+    for spread in ("uniform", "skewed"):
+        made = batches(options.leads, options.batches, options.batch, skewed=spread == "skewed")
+        for name, model in _MODELS.items():
+            measure(f"{spread} {name}", model, made)
 
 
-def measure(name: str, made: Sequence[Batch]) -> None:
+def measure(name: str, model: Mapping[str, Any], made: Sequence[Batch]) -> None:
     """Print what the second half of the batches cost."""
-    core, warm_up = Core(), int(len(made) * _WARM_UP)
+    core, warm_up = Core(model), int(len(made) * _WARM_UP)
     for batch in made[:warm_up]:
         core.score(batch)
     core.seconds = dict.fromkeys(_STAGES, 0.0)
@@ -127,7 +131,7 @@ def batches(leads: int, count: int, size: int, *, skewed: bool) -> list[Batch]:
 
 
 def say(name: str, text: str) -> None:
-    sys.stdout.write(f"{name:9s}{text}\n")
+    sys.stdout.write(f"{name:15s}{text}\n")
 
 
 if __name__ == "__main__":

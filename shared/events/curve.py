@@ -8,14 +8,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
 from math import exp2, fsum
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from pydantic import Field
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _HUNDREDTH = Decimal("0.01")
+
+# Away from ties, and where a float has digits to spare, the nearest hundredth is beyond doubt without decimals.
+_NEAR_A_TIE = 1e-6
+_LARGE = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +33,37 @@ class Term:
     ends_us: Annotated[int | None, Field(description="Worth nothing from then on; null: never ends.")]
 
     def value_at(self, at_us: int) -> float:
-        """Worth at `at_us`, unrounded. No half-life is short enough to overflow: age is never negative."""
-        if at_us < self.from_us or (self.ends_us is not None and at_us >= self.ends_us):
-            return 0.0
-        if self.half_life_us is None:
-            return self.worth
-        return self.worth * exp2(-(at_us - self.from_us) / self.half_life_us)
+        """Worth at `at_us`, unrounded."""
+        return worth_at(self, at_us)
+
+
+class Ageing(Protocol):
+    """Points that appear, decay and may end, as a term does; its fields say what those of a term say."""
+
+    @property
+    def worth(self) -> float:
+        """Points, undecayed."""
+
+    @property
+    def from_us(self) -> int:
+        """Worth nothing before."""
+
+    @property
+    def half_life_us(self) -> int | None:
+        """None: no decay."""
+
+    @property
+    def ends_us(self) -> int | None:
+        """Worth nothing from then on; None: never ends."""
+
+
+def worth_at(term: Ageing, at_us: int) -> float:
+    """Worth at `at_us`, unrounded. No half-life is short enough to overflow: age is never negative."""
+    if at_us < term.from_us or (term.ends_us is not None and at_us >= term.ends_us):
+        return 0.0
+    if term.half_life_us is None:
+        return term.worth
+    return term.worth * exp2(-(at_us - term.from_us) / term.half_life_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +117,7 @@ def values_at(scores: Mapping[str, ScoreCurve], at_us: int) -> dict[str, float]:
 
 def group_value(group: GroupCurve, at_us: int) -> float:
     """What a group is worth: the sum of its terms within its limits."""
-    return clamp(fsum([term.value_at(at_us) for term in group.terms]), group.min, group.max)
+    return clamp(fsum([worth_at(term, at_us) for term in group.terms]), group.min, group.max)
 
 
 def ceiling(curve: Curve, score: str) -> float:
@@ -126,7 +156,10 @@ def published(value: float) -> float:
     Noise in the last binary digits, which depends on the order of summing, is taken off first, so that
     0.075 is a tie however it was added up.
     """
-    rounded = Decimal(repr(round(value, 9))).quantize(_HUNDREDTH, rounding=ROUND_HALF_EVEN)
+    exact = round(value, 9)
+    if abs(exact) < _LARGE and abs(exact * 100 % 1 - 0.5) > _NEAR_A_TIE:
+        return round(exact, 2) + 0.0
+    rounded = Decimal(repr(exact)).quantize(_HUNDREDTH, rounding=ROUND_HALF_EVEN)
     return float(rounded) + 0.0
 
 
@@ -137,22 +170,25 @@ def microseconds(at: datetime) -> int:
     return (at - EPOCH) // _MICROSECOND
 
 
+@lru_cache(maxsize=4096)
 def moment(at_us: int) -> datetime:
-    """The aware UTC time of `at_us`."""
-    return EPOCH + timedelta(microseconds=at_us)
+    """The aware UTC time of `at_us`. What is told of a lead names the same few moments many times."""
+    return EPOCH + timedelta(0, 0, at_us)
 
 
-def merged(terms: Iterable[Term], *, at_us: int) -> tuple[Term, ...]:
+def merged(terms: Iterable[Ageing], *, at_us: int) -> tuple[Term, ...]:
     """The fewest terms that equal `terms` from `at_us` on: what decays and ends alike is added up."""
     past: dict[tuple[int | None, int | None], list[float]] = {}
     future: list[Term] = []
     for term in terms:
         if term.from_us > at_us:
-            future.append(term)
+            future.append(Term(term.worth, term.from_us, term.half_life_us, term.ends_us))
         elif term.ends_us is None or term.ends_us > at_us:
-            past.setdefault((term.half_life_us, term.ends_us), []).append(term.value_at(at_us))
+            past.setdefault((term.half_life_us, term.ends_us), []).append(worth_at(term, at_us))
     sums = [Term(fsum(worths), at_us, half_life, ends) for (half_life, ends), worths in past.items()]
-    return tuple(sorted(sums, key=_ageing) + sorted(future, key=_ageing))
+    if len(sums) > 1:
+        sums.sort(key=_ageing)
+    return (*sums, *sorted(future, key=_ageing)) if future else tuple(sums)
 
 
 def _ageing(term: Term) -> tuple[int, int, int, float]:

@@ -1,16 +1,16 @@
 """What is to be told of a lead: where it stands at a moment, why, and when that will change by itself."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
-from services.scorer.domain.forecast import forecast_from
+from services.scorer.domain.forecast import forecast_of, next_change
 from services.scorer.domain.ledger import ledger_from
 from services.scorer.domain.model import Model
 from services.scorer.domain.standing import positions, standing_at
 from services.scorer.domain.state import LeadState
 from services.scorer.domain.tally import Tally, attributes_at, curve_from, settled_until, tally_of
-from shared.events.curve import microseconds
+from shared.events.curve import Curve, microseconds, moment
 from shared.events.json import Json
 from shared.events.scores import Forecast, LedgerEntry, Standing, ThresholdPosition
 
@@ -20,14 +20,28 @@ _CHANGES_AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """A lead at one moment, in the words of `lead.score_changed`."""
+    """A lead at one moment, in the words of `lead.score_changed`.
 
+    `changes_at` is when the standing next changes by itself. The reasons and what it becomes then are worked out
+    when a message asks for them: not every look at a lead is told.
+    """
+
+    model: Model
+    tally: Tally
+    curve: Curve
     at: datetime
     standing: Standing
     thresholds: Mapping[str, ThresholdPosition]
-    ledger: Mapping[str, tuple[LedgerEntry, ...]]
-    forecast: Forecast
+    changes_at: datetime | None
     attributes: Mapping[str, Json]
+
+    def ledger(self) -> dict[str, tuple[LedgerEntry, ...]]:
+        """Per score, the reasons."""
+        return ledger_from(self.model, self.tally, self.curve.from_us)
+
+    def forecast(self) -> Forecast:
+        """What happens if the lead stays silent."""
+        return forecast_of(self.model, self.curve, self.changes_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,44 +55,51 @@ class Told:
 
 def assess(model: Model, state: LeadState, at: datetime) -> Assessment:
     """The lead of `state` at `at`. Raises HistoryNeeded where the state cannot tell exactly."""
-    return _assess(model, state, tally_of(model, state), at)
+    return assess_tally(model, state, tally_of(model, state), at)
 
 
-def _assess(model: Model, state: LeadState, tally: Tally, at: datetime) -> Assessment:
+def assess_tally(model: Model, state: LeadState, tally: Tally, at: datetime) -> Assessment:
+    """The lead of `state`, whose tally has been taken already, at `at`."""
     curve = curve_from(model, tally, microseconds(at))
     standing = standing_at(model, curve, at)
+    changes_us = next_change(model, curve)
     return Assessment(
+        model=model,
+        tally=tally,
+        curve=curve,
         at=at,
         standing=standing,
         thresholds=positions(model, standing),
-        ledger=ledger_from(model, tally, microseconds(at)),
-        forecast=forecast_from(model, curve),
+        changes_at=None if changes_us is None else moment(changes_us),
         attributes=attributes_at(state, at),
     )
 
 
 def told_by(assessment: Assessment) -> Told:
     """What somebody knows who was told `assessment`."""
-    positions_told: dict[str, str] = {name: found.position for name, found in assessment.thresholds.items()}
-    return Told(assessment.at, assessment.standing, positions_told)
+    return Told(assessment.at, assessment.standing, positions_of(assessment))
+
+
+def positions_of(assessment: Assessment) -> dict[str, str]:
+    """The bare positions to the thresholds."""
+    return {name: found.position for name, found in assessment.thresholds.items()}
 
 
 def is_news(told: Told | None, assessment: Assessment) -> bool:
     """Whether scores, bands, the grade or a threshold position differ from what was told."""
-    return told is None or replace(told, at=assessment.at) != told_by(assessment)
+    return told is None or told.standing != assessment.standing or told.positions != positions_of(assessment)
 
 
-def changes_by_itself(model: Model, state: LeadState, told: Told, until: datetime) -> Iterator[Assessment]:
-    """Each change after `told` and up to `until` that time alone made, at its own moment.
-
-    Raises HistoryNeeded where the state cannot tell exactly.
-    """
+def changes_by_itself(
+    model: Model, state: LeadState, tally: Tally, *, told: Told, until: datetime
+) -> Iterator[Assessment]:
+    """Each change after `told` and up to `until` that time alone made, at its own moment."""
     start = max(microseconds(told.at), settled_until(state))
-    tally = tally_of(model, state)
-    forecast = forecast_from(model, curve_from(model, tally, start))
+    changes_us = next_change(model, curve_from(model, tally, start))
+    changes_at = None if changes_us is None else moment(changes_us)
     for _ in range(_CHANGES_AT_ONCE):
-        if forecast.changes_at is None or forecast.changes_at > until:
+        if changes_at is None or changes_at > until:
             return
-        assessment = _assess(model, state, tally, forecast.changes_at)
+        assessment = assess_tally(model, state, tally, changes_at)
         yield assessment
-        forecast = assessment.forecast
+        changes_at = assessment.changes_at

@@ -26,7 +26,6 @@ from services.scorer.domain.state import (
     Settled,
 )
 from shared.errors import InvalidInput
-from shared.events.curve import Term
 from shared.events.json import Json
 
 _Origin: TypeAlias = tuple[int, str, str, str]
@@ -141,9 +140,7 @@ def _settled(part: Settled) -> _Settled:
         sums=[_sum(key, found) for key, found in sorted(part.sums.items())],
         limits=sorted((*key.limit, key.period, number) for key, number in part.limits.items()),
         forgotten=part.forgotten.hex(),
-        adjusted=[
-            _Adjusted(past.score, past.points, _portion(past.portion), _origin(past.latest)) for past in part.adjusted
-        ],
+        adjusted=[_Adjusted(past.score, past.points, past.portion, _origin(past.latest)) for past in part.adjusted],
         resets=[(_origin(reset), reset.score) for reset in part.resets],
         voided=sorted(part.voided),
     )
@@ -153,15 +150,10 @@ def _sum(key: RuleKey, found: RuleSum) -> _Sum:
     return _Sum(
         key.score,
         key.rule,
-        [_portion(portion) for portion in found.counted],
-        [_portion(portion) for portion in found.withheld],
+        list(found.counted),
+        list(found.withheld),
         None if found.latest is None else _origin(found.latest),
     )
-
-
-def _portion(portion: Portion) -> _Portion:
-    term = portion.term
-    return term.worth, term.from_us, term.half_life_us, term.ends_us, portion.occurrences
 
 
 def _decoded_adjustment(given: _Adjustment) -> Adjustment:
@@ -185,7 +177,7 @@ def _decoded_settled(part: _Settled) -> Settled:
         },
         forgotten=bytes.fromhex(part.forgotten),
         adjusted=tuple(
-            AdjustedSum(past.score, past.points, _decoded_portion(past.portion), Occurrence(*past.latest))
+            AdjustedSum(past.score, past.points, Portion(*past.portion), Occurrence(*past.latest))
             for past in part.adjusted
         ),
         resets=_decoded_resets(part.resets),
@@ -195,15 +187,10 @@ def _decoded_settled(part: _Settled) -> Settled:
 
 def _decoded_sum(found: _Sum) -> RuleSum:
     return RuleSum(
-        counted=tuple(_decoded_portion(portion) for portion in found.counted),
-        withheld=tuple(_decoded_portion(portion) for portion in found.withheld),
+        counted=tuple(Portion(*portion) for portion in found.counted),
+        withheld=tuple(Portion(*portion) for portion in found.withheld),
         latest=None if found.latest is None else Occurrence(*found.latest),
     )
-
-
-def _decoded_portion(portion: _Portion) -> Portion:
-    worth, from_us, half_life_us, ends_us, occurrences = portion
-    return Portion(Term(worth, from_us, half_life_us, ends_us), occurrences)
 
 
 def _decoded_resets(resets: list[_Reset]) -> tuple[Reset, ...]:

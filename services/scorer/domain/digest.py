@@ -12,8 +12,8 @@ from typing import Final
 
 from services.scorer.domain.event import Event
 from services.scorer.domain.model import Bounds, CombinedScore, Model
-from services.scorer.domain.tally import Line, Tally, curve_from, terms_of
-from shared.events.curve import Term, moment, published, scores_at
+from services.scorer.domain.tally import Line, Tally, curve_from, portions_of
+from shared.events.curve import Ageing, moment, published, scores_at
 
 _DIGITS: Final = 50
 # As `published` does: noise beyond these digits is taken off before rounding.
@@ -72,10 +72,10 @@ def _exact_sum(lines: tuple[Line, ...], groups: Mapping[str, Bounds], at_us: int
 
 
 def _exact_group(lines: tuple[Line, ...], group: str | None, at_us: int) -> Decimal:
-    return sum((_exact_worth(term, at_us) for term in terms_of(lines, group)), Decimal())
+    return sum((_exact_worth(term, at_us) for term in portions_of(lines, group)), Decimal())
 
 
-def _exact_worth(term: Term, at_us: int) -> Decimal:
+def _exact_worth(term: Ageing, at_us: int) -> Decimal:
     if at_us < term.from_us or (term.ends_us is not None and at_us >= term.ends_us):
         return Decimal()
     if term.half_life_us is None:

@@ -134,11 +134,12 @@ def _bounds(section: Section, *, default_min: float | None) -> Bounds:
 
 def _event_rule(section: Section, groups: Mapping[str, Bounds], half_life_us: int | None) -> EventRule:
     rule = EventRule(
-        id=section.name("id"),
+        id=(id_ := section.name("id")),
         event_types=section.names("on"),
         condition=_condition(section, EVENT_FIELDS) if section.has("if") else None,
         points=section.number("points"),
-        description=section.text("description"),
+        description=(description := section.text("description")),
+        title=_title(id_, description),
         group=_group_of(section, groups),
         half_life_us=_half_life(section, half_life_us),
         expires_after_days=section.parsed("expires_after", _expiry, None),
@@ -150,14 +151,20 @@ def _event_rule(section: Section, groups: Mapping[str, Bounds], half_life_us: in
 
 def _attribute_rule(section: Section, groups: Mapping[str, Bounds]) -> AttributeRule:
     rule = AttributeRule(
-        id=section.name("id"),
+        id=(id_ := section.name("id")),
         condition=_condition(section, ATTRIBUTE_FIELDS),
         points=section.number("points"),
-        description=section.text("description"),
+        description=(description := section.text("description")),
+        title=_title(id_, description),
         group=_group_of(section, groups),
     )
     section.finish()
     return rule
+
+
+def _title(id_: str, description: str) -> str:
+    """What a rule is called: its description, or its id as words."""
+    return description or id_.replace("_", " ").replace("-", " ").capitalize()
 
 
 def _condition(section: Section, vocabulary: Vocabulary) -> Clause:

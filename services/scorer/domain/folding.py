@@ -45,7 +45,7 @@ from services.scorer.domain.tally import (
     without_voided,
 )
 from shared.documents.durations import DAY_US, expiry_us
-from shared.events.curve import Term
+from shared.events.curve import worth_at
 
 KEPT_ENTRIES: Final = 64
 MOST_ENTRIES: Final = 512
@@ -164,7 +164,7 @@ def _adjusted(live: LeadState, until_us: int) -> Iterator[AdjustedSum]:
     parts = (*_carried(live, until_us), *map(_as_sum, _to_sum(live, until_us)))
     alike: dict[tuple[str, int], list[AdjustedSum]] = {}
     for part in parts:
-        alike.setdefault((part.score, part.portion.term.half_life_us or 0), []).append(part)
+        alike.setdefault((part.score, part.portion.half_life_us or 0), []).append(part)
     for key in sorted(alike):
         found = alike[key]
         yield AdjustedSum(
@@ -184,9 +184,9 @@ def _carried(live: LeadState, until_us: int) -> Iterator[AdjustedSum]:
 
 
 def _as_sum(given: Adjustment) -> AdjustedSum:
-    term = Term(given.points, given.at_us, given.half_life_us, None)
+    portion = Portion(given.points, given.at_us, given.half_life_us, None, 1)
     latest = Occurrence(given.at_us, given.event_id, given.source, given.event_type)
-    return AdjustedSum(given.score, given.points, Portion(term, 1), latest)
+    return AdjustedSum(given.score, given.points, portion, latest)
 
 
 def _still_standing(facts: tuple[Fact, ...], until_us: int) -> tuple[Fact, ...]:
@@ -208,8 +208,8 @@ def _added(portions: Iterable[Portion], until_us: int) -> tuple[Portion, ...]:
     """Portions that end alike as one, worth what they are worth at `until_us`; those that ended are gone."""
     alike: dict[tuple[int | None, int | None], list[Portion]] = {}
     for portion in portions:
-        if portion.term.ends_us is None or portion.term.ends_us > until_us:
-            alike.setdefault((portion.term.ends_us, portion.term.half_life_us), []).append(portion)
+        if portion.ends_us is None or portion.ends_us > until_us:
+            alike.setdefault((portion.ends_us, portion.half_life_us), []).append(portion)
     return tuple(_sum(alike[key], until_us) for key in sorted(alike, key=_never_last))
 
 
@@ -219,10 +219,14 @@ def _never_last(key: tuple[int | None, int | None]) -> tuple[bool, int, int]:
 
 
 def _sum(portions: Sequence[Portion], until_us: int) -> Portion:
-    worth = fsum(portion.term.value_at(until_us) for portion in portions)
-    first = portions[0].term
-    term = Term(worth, until_us, first.half_life_us, first.ends_us)
-    return Portion(term, sum(portion.occurrences for portion in portions))
+    first = portions[0]
+    return Portion(
+        worth=fsum(worth_at(portion, until_us) for portion in portions),
+        from_us=until_us,
+        half_life_us=first.half_life_us,
+        ends_us=first.ends_us,
+        occurrences=sum(portion.occurrences for portion in portions),
+    )
 
 
 def _open_limits(model: Model, folded: LeadState, until_us: int) -> Iterator[tuple[PeriodKey, int]]:

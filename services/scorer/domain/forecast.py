@@ -5,6 +5,7 @@ at which one could cross a level are found from its form; the published standing
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import reduce
 from itertools import pairwise
 from math import ceil, fsum, log2
@@ -13,7 +14,8 @@ from typing import NamedTuple
 from services.scorer.domain.exponentials import ZERO, ExponentialSum, Piecewise, whole
 from services.scorer.domain.model import Model
 from services.scorer.domain.standing import levels_reached, standing_at
-from shared.events.curve import Curve, GroupCurve, ScoreCurve, Term, clamp, moment, values_at
+from services.scorer.domain.stretch import Stretch
+from shared.events.curve import Curve, GroupCurve, ScoreCurve, Term, clamp, moment, worth_at
 from shared.events.scores import Forecast
 
 # After this many half-lives, beyond those that bring it to one point, nothing is left that could be seen.
@@ -34,10 +36,13 @@ class _Range(NamedTuple):
 def forecast_from(model: Model, curve: Curve) -> Forecast:
     """When, from the curve's beginning on, a band, the grade or a threshold position changes by itself."""
     changes_us = next_change(model, curve)
-    if changes_us is None:
-        return Forecast(curve=curve, changes_at=None, becomes=None)
-    at = moment(changes_us)
-    return Forecast(curve=curve, changes_at=at, becomes=standing_at(model, curve, at))
+    return forecast_of(model, curve, None if changes_us is None else moment(changes_us))
+
+
+def forecast_of(model: Model, curve: Curve, changes_at: datetime | None) -> Forecast:
+    """The forecast of a curve whose next change is known already."""
+    becomes = None if changes_at is None else standing_at(model, curve, changes_at)
+    return Forecast(curve=curve, changes_at=changes_at, becomes=becomes)
 
 
 def next_change(model: Model, curve: Curve, *, before_us: int | None = None) -> int | None:
@@ -45,34 +50,72 @@ def next_change(model: Model, curve: Curve, *, before_us: int | None = None) -> 
 
     None if never, or not before `before_us`, which must be after the beginning.
     """
-    here = _Here(model, curve)
-    levels = {score: frozenset(map(_reaching, found)) for score, found in model.levels.items()}
+    before: tuple[int, ...] | None = None
     for start, end in pairwise(_edges_before(curve, before_us)):
-        if start > curve.from_us and here.differs(start):
+        stretch = Stretch(curve, start, end)
+        reached = levels_reached(model, stretch.values_at(start))
+        if before is not None and reached != before:
             return start
-        if not _may_cross(curve, levels, start, end):
-            continue
-        candidates = [start, *sorted(_candidates(curve, levels, start, end)), end]
-        same = start
-        for left, right in pairwise(candidates):
-            probe = (left + right) // 2
-            if here.differs(probe):
-                return _first_other(here, near=left, same=same, other=probe)
-            same = probe
+        before = reached
+        changes_us = _change_within(model, curve, _Here(model, stretch, before))
+        if changes_us is not None:
+            return changes_us
     return None
 
 
 class _Here:
-    """Where the lead stands when the curve begins."""
+    """A lead within a stretch, and how many of its levels each score reached `before`, when the stretch began."""
 
-    def __init__(self, model: Model, curve: Curve) -> None:
+    def __init__(self, model: Model, stretch: Stretch, before: tuple[int, ...]) -> None:
+        self.stretch = stretch
+        self.before = before
         self._model = model
-        self._scores = curve.scores
-        self._before = levels_reached(model, values_at(curve.scores, curve.from_us))
+
+    def reached(self, at_us: int) -> tuple[int, ...]:
+        """How many of its levels each score reaches at a moment of the stretch."""
+        return levels_reached(self._model, self.stretch.values_at(at_us))
 
     def differs(self, at_us: int) -> bool:
-        """Whether the lead stands elsewhere at `at_us`, if it is silent until then."""
-        return levels_reached(self._model, values_at(self._scores, at_us)) != self._before
+        """Whether the lead stands elsewhere at a moment of the stretch, if it is silent until then."""
+        return self.reached(at_us) != self.before
+
+
+def _change_within(model: Model, curve: Curve, here: _Here) -> int | None:
+    """The first moment of a stretch, but its beginning, at which the standing differs."""
+    directions = here.stretch.directions()
+    if not any(directions[score] != 0 for score in model.levels):
+        return None
+    if any(directions[score] is None for score in model.levels):
+        return _change_by_candidates(model, curve, here)
+    start_us, last_us = here.stretch.start_us, here.stretch.last_us
+    after = here.reached(last_us)
+    if after == here.before:
+        return None
+    near, found = start_us, after
+    for number, (score, levels) in enumerate(model.levels.items()):
+        # Once past its level, always past it: what is not past it where another one passes comes later.
+        was, becomes = here.before[number], found[number]
+        if was != becomes:
+            passes_us = here.stretch.passes(score, _reaching(levels[was - 1 if after[number] < was else was]))
+            near = start_us if passes_us is None else passes_us
+            found = here.reached(near)
+    return _first_other(here, near=near, same=start_us, other=last_us)
+
+
+def _change_by_candidates(model: Model, curve: Curve, here: _Here) -> int | None:
+    """Scores that rise and fall: each passing of a level is a candidate, and what is between them decides."""
+    start, end = here.stretch.start_us, here.stretch.last_us + 1
+    levels = {score: frozenset(map(_reaching, found)) for score, found in model.levels.items()}
+    if not _may_cross(curve, levels, start, end):
+        return None
+    candidates = [start, *sorted(_candidates(curve, levels, start, end)), end]
+    same = start
+    for left, right in pairwise(candidates):
+        probe = (left + right) // 2
+        if here.differs(probe):
+            return _first_other(here, near=left, same=same, other=probe)
+        same = probe
+    return None
 
 
 def _first_other(here: _Here, *, near: int, same: int, other: int) -> int:
@@ -105,10 +148,16 @@ def _reaching(level: float) -> float:
 
 def _edges(curve: Curve) -> list[int]:
     """Where terms begin or end, from the curve's beginning to where all decay is over."""
-    terms = [term for score in curve.scores.values() for group in score.groups for term in group.terms]
-    moments = {edge for term in terms for edge in (term.from_us, term.ends_us) if edge is not None}
-    edges = [curve.from_us, *sorted(edge for edge in moments if edge > curve.from_us)]
-    return [*edges, max((_silent_from(term) for term in terms), default=0) + edges[-1]]
+    edges, silent_us = {curve.from_us}, 0
+    for score in curve.scores.values():
+        for group in score.groups:
+            for term in group.terms:
+                edges.add(term.from_us)
+                if term.ends_us is not None:
+                    edges.add(term.ends_us)
+                silent_us = max(silent_us, _silent_from(term))
+    ahead = sorted([edge for edge in edges if edge >= curve.from_us])
+    return [*ahead, ahead[-1] + silent_us]
 
 
 def _edges_before(curve: Curve, before_us: int | None) -> list[int]:
@@ -151,7 +200,7 @@ def _score_range(score: ScoreCurve, ranges: Mapping[str, _Range], start_us: int,
 
 def _group_range(group: GroupCurve, start_us: int, last_us: int) -> _Range:
     """Each term goes one way within a stretch, so its ends bound it."""
-    edges = [(term.value_at(start_us), term.value_at(last_us)) for term in group.terms]
+    edges = [(worth_at(term, start_us), worth_at(term, last_us)) for term in group.terms]
     return _clamped_sum([_Range(min(pair), max(pair)) for pair in edges], group.min, group.max)
 
 
@@ -171,7 +220,7 @@ def _score(score: ScoreCurve, values: Mapping[str, Piecewise], start_us: int, *,
 def _group(group: GroupCurve, start_us: int, length_us: float) -> Piecewise:
     constant, decaying = 0.0, dict[int, float]()
     for term in group.terms:
-        worth = term.value_at(start_us)
+        worth = worth_at(term, start_us)
         if term.half_life_us is None:
             constant += worth
         elif worth:

@@ -4,15 +4,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from services.scorer.domain.assessment import Assessment, Told, assess, changes_by_itself, is_news, told_by
+from services.scorer.domain.assessment import (
+    Assessment,
+    Told,
+    assess,
+    assess_tally,
+    changes_by_itself,
+    is_news,
+    positions_of,
+    told_by,
+)
 from services.scorer.domain.event import as_event
 from services.scorer.domain.folding import compact
+from services.scorer.domain.forecast import next_change
 from services.scorer.domain.matching import state_of
 from services.scorer.domain.model import Model
-from services.scorer.domain.standing import standing_of
 from services.scorer.domain.state import LeadState, combine, combine_all
-from services.scorer.domain.tally import HistoryNeeded
+from services.scorer.domain.tally import (
+    HistoryNeeded,
+    Tally,
+    curve_from,
+    retaken,
+    settled_until,
+    tally_of,
+    values_from,
+)
 from services.scorer.domain.telling import Parting, Teller
+from shared.events.curve import microseconds, moment, published
 from shared.events.engagement import EngagementEvent
 from shared.events.envelope import LeadReference, Message
 from shared.events.scores import Cause
@@ -104,6 +122,8 @@ def rebuilt(active: ActiveModel, lead: Lead, history: Sequence[EngagementEvent])
 def added_by(model: Model, happening: Happening) -> LeadState:
     """What `happening` adds to the states that were: of a retraction, which may be another lead's, that alone."""
     events = combine_all(state_of(model, as_event(event)) for event in happening.events)
+    if not happening.retractions:
+        return events
     retractions = combine_all(state_of(model, as_event(event)) for event in happening.retractions)
     return replace(events, voided=events.voided | retractions.voided)
 
@@ -118,16 +138,22 @@ def happen(
     if not is_rebuilt and any(is_outdated(active, absorbed) for absorbed in happening.absorbed):
         raise HistoryNeeded("an absorbed lead is of another model version")
     teller = Teller(lead.reference, lead.workspace, lead.sequence)
+    before = {} if is_rebuilt else tally_of(active.model, lead.state)
     told = lead.told
     if told is not None and _is_due(lead, now) and not is_rebuilt and not happening.absorbed:
-        told = _tell_what_time_did(active, lead, told, teller, until=now)
-    state = _state_after(active, lead, happening, is_rebuilt=is_rebuilt)
-    assessment = assess(active.model, state, _moment(now, told, happening.events))
+        told = _tell_what_time_did(active, lead.state, before, teller, told=told, until=now)
+    added = added_by(active.model, happening)
+    state = _state_after(lead, happening, added, is_rebuilt=is_rebuilt)
+    if is_rebuilt or happening.absorbed:
+        tally = tally_of(active.model, state)
+    else:
+        tally = retaken(active.model, state, before, changed_by=added)
+    assessment = assess_tally(active.model, state, tally, _moment(now, told, happening.events))
     for absorbed in happening.absorbed:
         teller.merged(absorbed.reference.id, assessment.at)
     if happening.events:
         teller.events_recorded(happening.events, dict(assessment.attributes), assessment.at)
-    if _is_worth_telling(active.model, lead, told, assessment, is_rebuilt=is_rebuilt):
+    if _is_worth_telling(told, assessment, lead.state, before, is_rebuilt=is_rebuilt):
         _tell(
             active,
             teller,
@@ -143,7 +169,7 @@ def happen(
         state=compact(active.model, state),
         told=told,
         sequence=teller.sequence,
-        due_at=assessment.forecast.changes_at,
+        due_at=assessment.changes_at,
     )
     return Outcome(after, tuple(teller.messages))
 
@@ -161,7 +187,7 @@ def part(active: ActiveModel, lead: Lead, parting: Parting, now: datetime) -> Ou
         state=compact(active.model, lead.state),
         told=told_by(assessment) if active.model.scores else lead.told,
         sequence=teller.sequence,
-        due_at=assessment.forecast.changes_at,
+        due_at=assessment.changes_at,
     )
     return Outcome(after, tuple(teller.messages))
 
@@ -171,8 +197,10 @@ def pass_time(active: ActiveModel, lead: Lead, now: datetime) -> Outcome:
     if lead.told is None or is_outdated(active, lead):
         return Outcome(replace(lead, due_at=None), ())
     teller = Teller(lead.reference, lead.workspace, lead.sequence)
-    told = _tell_what_time_did(active, lead, lead.told, teller, until=now)
-    due_at = assess(active.model, lead.state, told.at).forecast.changes_at
+    tally = tally_of(active.model, lead.state)
+    told = _tell_what_time_did(active, lead.state, tally, teller, told=lead.told, until=now)
+    due_us = next_change(active.model, curve_from(active.model, tally, microseconds(told.at)))
+    due_at = None if due_us is None else moment(due_us)
     return Outcome(replace(lead, told=told, sequence=teller.sequence, due_at=due_at), tuple(teller.messages))
 
 
@@ -180,8 +208,10 @@ def _is_due(lead: Lead, now: datetime) -> bool:
     return lead.due_at is not None and lead.due_at <= now
 
 
-def _tell_what_time_did(active: ActiveModel, lead: Lead, told: Told, teller: Teller, *, until: datetime) -> Told:
-    for assessment in changes_by_itself(active.model, lead.state, told, until):
+def _tell_what_time_did(
+    active: ActiveModel, state: LeadState, tally: Tally, teller: Teller, *, told: Told, until: datetime
+) -> Told:
+    for assessment in changes_by_itself(active.model, state, tally, told=told, until=until):
         _tell(active, teller, assessment, told=told, cause="time")
         told = told_by(assessment)
     return told
@@ -206,10 +236,10 @@ def _tell(
     )
 
 
-def _state_after(active: ActiveModel, lead: Lead, happening: Happening, *, is_rebuilt: bool) -> LeadState:
+def _state_after(lead: Lead, happening: Happening, added: LeadState, *, is_rebuilt: bool) -> LeadState:
     # A history holds that of the absorbed leads; their folded states would count it a second time.
     before = lead.state if is_rebuilt else combine_all(each.state for each in (lead, *happening.absorbed))
-    return combine(before, added_by(active.model, happening))
+    return combine(before, added)
 
 
 def _moment(now: datetime, told: Told | None, events: Sequence[EngagementEvent]) -> datetime:
@@ -219,13 +249,24 @@ def _moment(now: datetime, told: Told | None, events: Sequence[EngagementEvent])
 
 
 def _is_worth_telling(
-    model: Model, lead: Lead, told: Told | None, assessment: Assessment, *, is_rebuilt: bool
+    told: Told | None, assessment: Assessment, before: LeadState, tally_before: Tally, *, is_rebuilt: bool
 ) -> bool:
     """Points that merely decayed since the last message are no news; a band that changed always is."""
-    if not model.scores or not is_news(told, assessment):
+    if not assessment.model.scores or not is_news(told, assessment):
         return False
-    if told is None or is_rebuilt or told_by(assessment).positions != told.positions:
+    if told is None or is_rebuilt or positions_of(assessment) != told.positions:
         return True
     if (assessment.standing.bands, assessment.standing.grade) != (told.standing.bands, told.standing.grade):
         return True
-    return standing_of(model, lead.state, assessment.at) != assessment.standing
+    return _is_better_or_worse(assessment, before, tally_before)
+
+
+def _is_better_or_worse(assessment: Assessment, before: LeadState, tally_before: Tally) -> bool:
+    """Whether a score is another one than it would be at that moment if nothing had happened."""
+    at_us = assessment.curve.from_us
+    if at_us < settled_until(before):
+        raise HistoryNeeded("the moment lies in folded history")
+    if all(tally_before[score] is lines for score, lines in assessment.tally.items()):
+        return False
+    values = values_from(assessment.model, tally_before, at_us)
+    return {name: published(value) for name, value in values.items()} != assessment.standing.scores

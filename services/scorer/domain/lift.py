@@ -27,9 +27,9 @@ from services.scorer.domain.model import (
 )
 from services.scorer.domain.standing import positions, standing_at
 from services.scorer.domain.state import LeadState, RuleKey, combine, combine_all
-from services.scorer.domain.tally import Tally, attributes_at, curve_from, tally_of, title
+from services.scorer.domain.tally import Tally, attributes_at, curve_from, tally_of
 from shared.documents.conditions import AllOf
-from shared.events.curve import microseconds, scores_at
+from shared.events.curve import microseconds, scores_at, worth_at
 from shared.events.json import Json
 from shared.events.scores import Standing
 
@@ -219,7 +219,7 @@ def _event_option(
         kind="event",
         event_types=(event_type,),
         rules=tuple(sorted(matched)),
-        title=title(max(hit, key=lambda rule: rule.points)),
+        title=max(hit, key=lambda rule: rule.points).title,
         conditions=tuple(in_words(rule.condition) for rule in chosen if rule.condition is not None),
         example=_example(event_type, assignment),
         assignment=assignment,
@@ -263,7 +263,7 @@ def _fact_option(score: str, rule: AttributeRule, attributes: Mapping[str, Json]
         kind="facts",
         event_types=(),
         rules=(RuleKey(score, rule.id),),
-        title=title(rule),
+        title=rule.title,
         conditions=(in_words(rule.condition),),
         example=learnt if isinstance(learnt, dict) else {},
         assignment=assignment,
@@ -413,7 +413,7 @@ class _Search:
         curve = curve_from(self._model, tally, self._at_us)
         values = scores_at(curve, self._at)
         raw = {
-            name: fsum(portion.term.value_at(self._at_us) for line in lines for portion in line.counted)
+            name: fsum(worth_at(portion, self._at_us) for line in lines for portion in line.counted)
             for name, lines in tally.items()
         }
         drive = fsum(weight * raw[name] for weights in self._weights for name, weight in weights.items())

@@ -1,7 +1,7 @@
 """Limits: which occurrences of a rule count in a calendar period (UTC)."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from json.encoder import encode_basestring
@@ -55,9 +55,12 @@ def period_of(per: Per, at_us: int) -> int:
 
 
 def split(
-    occurrences: Iterable[Occurrence], limit: Limit, *, key: LimitKey, already: Mapping[PeriodKey, int]
+    occurrences: tuple[Occurrence, ...], limit: Limit, *, key: LimitKey, already: Mapping[PeriodKey, int]
 ) -> Split:
     """`occurrences`, sorted, as the limit splits them; `already` counts earlier ones that are folded away."""
+    # So few are within the limit even if they share a period, as most are.
+    if not already and len(occurrences) <= limit.count:
+        return Split(occurrences, ())
     counted: list[Occurrence] = []
     withheld: list[Occurrence] = []
     numbers: dict[int, int] = {}

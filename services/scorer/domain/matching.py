@@ -21,9 +21,9 @@ from shared.events.json import Json
 
 def state_of(model: Model, event: Event) -> LeadState:
     """The state of a lead to whom nothing but `event` ever happened."""
-    origin = (event.at_us, event.id, event.source, event.type)
+    origin = Occurrence(event.at_us, event.id, event.source, event.type)
     return LeadState(
-        occurrences={key: (Occurrence(*origin),) for key in matched(model, event)},
+        occurrences=dict.fromkeys(matched(model, event), (origin,)),
         adjustments=_adjustments(model, event, origin),
         facts={name: (Fact(*origin, value),) for name, value in event.attributes.items()},
         resets=_resets(model, event, origin),
@@ -40,9 +40,11 @@ def matched(model: Model, event: Event) -> list[LimitKey]:
 
 def _adjustments(model: Model, event: Event, origin: tuple[int, str, str, str]) -> tuple[Adjustment, ...]:
     """The adjustment that `event` is; none where it says nothing that this model could carry out."""
+    if event.type != SCORE_ADJUSTED:
+        return ()
     given, points = event.properties, as_number(event.properties.get("points"))
     score = given.get("score")
-    if event.type != SCORE_ADJUSTED or points is None or not isinstance(score, str):
+    if points is None or not isinstance(score, str):
         return ()
     if not isinstance(model.scores.get(score), EventScore | AttributeScore):
         return ()
@@ -73,14 +75,12 @@ def _text(value: Json) -> str:
 
 
 def _resets(model: Model, event: Event, origin: tuple[int, str, str, str]) -> tuple[Reset, ...]:
-    score = event.properties.get("score")
-    if event.type != SCORE_RESET or not isinstance(score, str):
+    if event.type != SCORE_RESET or not isinstance(score := event.properties.get("score"), str):
         return ()
     return (Reset(*origin, score),) if isinstance(model.scores.get(score), EventScore) else ()
 
 
 def _voided(event: Event) -> frozenset[EventKey]:
-    target = event.properties.get("event_id")
-    if event.type != EVENT_VOIDED or not isinstance(target, str):
+    if event.type != EVENT_VOIDED or not isinstance(target := event.properties.get("event_id"), str):
         return frozenset()
     return frozenset({EventKey(event.source, target)})

@@ -23,13 +23,14 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class EventRule:
-    """Points for each event of some types, where `condition` holds for the event alone."""
+    """Points for each event of some types, where `condition` holds for the event alone; people know it by `title`."""
 
     id: str
     event_types: tuple[str, ...]
     condition: Clause | None
     points: float
     description: str
+    title: str
     group: str | None
     half_life_us: int | None
     expires_after_days: int | None
@@ -38,12 +39,13 @@ class EventRule:
 
 @dataclass(frozen=True, slots=True)
 class AttributeRule:
-    """Points while `condition` holds for the lead's attributes."""
+    """Points while `condition` holds for the lead's attributes; people know it by `title`."""
 
     id: str
     condition: Clause
     points: float
     description: str
+    title: str
     group: str | None
 
 

@@ -6,9 +6,8 @@ and resets are decided when the state is read, and the order in which events cam
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
-from shared.events.curve import Term
 from shared.events.json import Json
 
 
@@ -41,9 +40,36 @@ class PeriodKey(NamedTuple):
     period: int
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Protocol):
     """The event that an entry comes from."""
+
+    @property
+    def at_us(self) -> int:
+        """When it happened."""
+
+    @property
+    def event_id(self) -> str:
+        """Its id within its source."""
+
+    @property
+    def source(self) -> str:
+        """Where it comes from."""
+
+    @property
+    def event_type(self) -> str:
+        """What happened."""
+
+    @property
+    def event(self) -> EventKey:
+        """Identity of the event."""
+
+    @property
+    def order(self) -> tuple[int, str, str]:
+        """Entries are ordered as limits and attributes need it: by time, then event id."""
+
+
+class Occurrence(NamedTuple):
+    """An event that matched a rule. There are many: a named tuple is the cheapest value to make and to read."""
 
     at_us: int
     event_id: str
@@ -57,17 +83,30 @@ class Origin:
 
     @property
     def order(self) -> tuple[int, str, str]:
-        """Entries are ordered as limits and attributes need it: by time, then event id."""
+        """By time, then event id."""
+        return self[:3]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    at_us: int
+    event_id: str
+    source: str
+    event_type: str
+
+    @property
+    def event(self) -> EventKey:
+        """Identity of the event."""
+        return EventKey(self.source, self.event_id)
+
+    @property
+    def order(self) -> tuple[int, str, str]:
+        """By time, then event id."""
         return self.at_us, self.event_id, self.source
 
 
 @dataclass(frozen=True, slots=True)
-class Occurrence(Origin):
-    """An event that matched a rule."""
-
-
-@dataclass(frozen=True, slots=True)
-class Adjustment(Origin):
+class Adjustment(_Entry):
     """Points given by a person to a score, outside all rules."""
 
     score: str
@@ -79,23 +118,26 @@ class Adjustment(Origin):
 
 
 @dataclass(frozen=True, slots=True)
-class Reset(Origin):
+class Reset(_Entry):
     """What happened in `score` up to and including `at_us` is worth nothing from `at_us` on."""
 
     score: str
 
 
 @dataclass(frozen=True, slots=True)
-class Fact(Origin):
+class Fact(_Entry):
     """One writing of an attribute."""
 
     value: Json
 
 
 class Portion(NamedTuple):
-    """`occurrences` of one rule that age alike, as one term."""
+    """`occurrences` of one rule that age alike: a term, with the number of those that it stands for."""
 
-    term: Term
+    worth: float
+    from_us: int
+    half_life_us: int | None
+    ends_us: int | None
     occurrences: int
 
 
@@ -182,6 +224,9 @@ def in_order(one: tuple[Entry, ...], other: tuple[Entry, ...]) -> tuple[Entry, .
     """The entries of both, in order, each event once."""
     if not one or not other:
         return one or other
+    # What comes last has most often happened last.
+    if one[-1].order < other[0].order:
+        return one + other
     found = {entry.order: entry for entry in (*one, *other)}
     return tuple(found[order] for order in sorted(found))
 

@@ -5,9 +5,10 @@ A tally is everything that gives a lead points, line by line; the curve, the led
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Final, Literal, TypeAlias, TypeVar
+from math import fsum
+from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from services.scorer.domain.forgotten import NOTHING, may_be_forgotten
 from services.scorer.domain.limits import Limit, Split, period_of, split
@@ -38,7 +39,7 @@ from services.scorer.domain.state import (
 )
 from shared.documents.durations import expiry_us
 from shared.errors import LeadflowError
-from shared.events.curve import Curve, GroupCurve, ScoreCurve, Term, merged, microseconds
+from shared.events.curve import Curve, GroupCurve, ScoreCurve, clamp, merged, microseconds, worth_at
 from shared.events.json import Json
 
 Entry = TypeVar("Entry", bound=Origin)
@@ -53,8 +54,7 @@ class HistoryNeeded(LeadflowError):
     """The folded state cannot answer this exactly: recompute the lead from its stored events."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One reason for points: a rule or an adjustment, with the terms that count and those withheld.
 
     Where `is_folded`, some terms stand for more than one occurrence, and begin later than those happened.
@@ -75,6 +75,9 @@ class Line:
 
 Tally: TypeAlias = Mapping[str, tuple[Line, ...]]
 
+# The occurrences of one rule, under each limit that counts them apart.
+_Limited: TypeAlias = Mapping[LimitKey, tuple[Occurrence, ...]]
+
 
 def tally_of(model: Model, state: LeadState) -> Tally:
     """Every line of every score that is not combined. Raises HistoryNeeded where the state cannot tell."""
@@ -85,12 +88,34 @@ def tally_of(model: Model, state: LeadState) -> Tally:
 
 def tally_of_live(model: Model, live: LeadState) -> Tally:
     """The tally of a state from which retracted events are gone already, and that needs no history."""
-    occurrences = _by_rule(live)
+    occurrences = _by_rule(live.occurrences)
     return {
-        score.name: (*_rule_lines(score, live, occurrences), *_adjustment_lines(score.name, live))
-        for score in model.scores.values()
+        name: (*_lines(score, live, occurrences.get(name, {})), *_adjustment_lines(name, live))
+        for name, score in model.scores.items()
         if not isinstance(score, CombinedScore)
     }
+
+
+def retaken(model: Model, state: LeadState, tally: Tally, *, changed_by: LeadState) -> Tally:
+    """The tally of `state`, from that of the same state with `changed_by`, or without it.
+
+    An event is about a line or two of the many that a lead has: the others are kept as they are. Raises
+    HistoryNeeded where the state cannot tell.
+    """
+    if changed_by.resets or changed_by.voided or changed_by.settled:
+        return tally_of(model, state)
+    if needs_history(model, state):
+        raise HistoryNeeded("events reach back into folded history")
+    live = without_voided(state)
+    adjusted = {given.score for given in changed_by.adjustments}
+    touched = _by_rule({key: live.occurrences.get(key, ()) for key in changed_by.occurrences})
+    anew = dict(tally)
+    for name, score in model.scores.items():
+        if isinstance(score, AttributeScore) and (changed_by.facts or name in adjusted):
+            anew[name] = (*_attribute_lines(score, live), *_adjustment_lines(name, live))
+        elif isinstance(score, EventScore) and (name in touched or name in adjusted):
+            anew[name] = _with_rules_retaken(score, live, tally[name], touched.get(name, {}))
+    return anew
 
 
 def curve_of(model: Model, state: LeadState, at: datetime) -> Curve:
@@ -104,6 +129,27 @@ def curve_of(model: Model, state: LeadState, at: datetime) -> Curve:
 def curve_from(model: Model, tally: Tally, at_us: int) -> Curve:
     """The curve of a tally that has been taken already."""
     return Curve(at_us, {name: _score_curve(score, tally, at_us) for name, score in model.scores.items()})
+
+
+def values_from(model: Model, tally: Tally, at_us: int) -> dict[str, float]:
+    """Every score of a tally at one moment, clamped but unrounded: what its curve says there, without the curve."""
+    values: dict[str, float] = {}
+    for name, score in model.scores.items():
+        if isinstance(score, CombinedScore):
+            parts = [weight * values[part] for part, weight in score.weights.items()]
+        else:
+            parts = _group_values(score, tally[name], at_us)
+        values[name] = clamp(fsum(parts), score.bounds.min, score.bounds.max)
+    return values
+
+
+def _group_values(score: EventScore | AttributeScore, lines: tuple[Line, ...], at_us: int) -> list[float]:
+    worths: dict[str | None, list[float]] = {}
+    for line in lines:
+        worths.setdefault(line.group, []).extend([worth_at(portion, at_us) for portion in line.counted])
+    free = worths.get(None, [])
+    groups = score.groups.items()
+    return [fsum(free), *[clamp(fsum(worths.get(name, ())), bounds.min, bounds.max) for name, bounds in groups]]
 
 
 def attributes_at(state: LeadState, at: datetime) -> dict[str, Json]:
@@ -196,41 +242,57 @@ def forgotten_name(period: PeriodKey) -> str:
     return "\n".join((*period.limit, str(period.period)))
 
 
-def _by_rule(state: LeadState) -> Mapping[RuleKey, Mapping[LimitKey, tuple[Occurrence, ...]]]:
-    found: dict[RuleKey, dict[LimitKey, tuple[Occurrence, ...]]] = {}
-    for key, occurrences in state.occurrences.items():
-        found.setdefault(RuleKey(key.score, key.rule), {})[key] = occurrences
-    return found
+def _by_rule(
+    occurrences: Mapping[LimitKey, tuple[Occurrence, ...]],
+) -> dict[str, dict[str, dict[LimitKey, tuple[Occurrence, ...]]]]:
+    """Per score and rule, the occurrences under each of its limits."""
+    found: dict[str, dict[str, dict[LimitKey, tuple[Occurrence, ...]]]] = {}
+    for key, under_limit in occurrences.items():
+        found.setdefault(key.score, {}).setdefault(key.rule, {})[key] = under_limit
+    return {score: dict(rules) for score, rules in found.items()}
 
 
-def _rule_lines(
-    score: EventScore | AttributeScore,
-    state: LeadState,
-    occurrences: Mapping[RuleKey, Mapping[LimitKey, tuple[Occurrence, ...]]],
+def _lines(
+    score: EventScore | AttributeScore, live: LeadState, occurrences: Mapping[str, _Limited]
 ) -> Iterable[Line]:
     if isinstance(score, AttributeScore):
-        yield from _attribute_lines(score, state)
-        return
-    resets = reset_times(score.name, state)
-    for rule in score.rules.values():
-        key = RuleKey(score.name, rule.id)
-        found = occurrences.get(key, {})
-        settled = state.settled[0] if state.settled else None
-        if found or (settled and key in settled.sums):
-            yield _event_line(key, rule, found, settled=settled, resets=resets)
+        return _attribute_lines(score, live)
+    settled = live.settled[0] if live.settled else None
+    resets = reset_times(score.name, live)
+    lines = (
+        _rule_line(score.name, rule, occurrences.get(id_, {}), settled=settled, resets=resets)
+        for id_, rule in score.rules.items()
+        if id_ in occurrences or settled
+    )
+    return (line for line in lines if line is not None)
 
 
-def _event_line(
-    key: RuleKey,
-    rule: EventRule,
-    occurrences: Mapping[LimitKey, tuple[Occurrence, ...]],
-    *,
-    settled: Settled | None,
-    resets: Sequence[int],
-) -> Line:
-    recent = [split_of(rule, limit, found, settled=settled) for limit, found in occurrences.items()]
-    past = _past(key, settled, resets)
-    past_latest = [past.latest] if past.latest else []
+def _with_rules_retaken(
+    score: EventScore, live: LeadState, lines: tuple[Line, ...], touched: Mapping[str, _Limited]
+) -> tuple[Line, ...]:
+    settled = live.settled[0] if live.settled else None
+    resets = reset_times(score.name, live)
+    found = {line.name: line for line in lines if line.kind == "rule" and line.name not in touched}
+    for id_, occurrences in touched.items():
+        under_all = occurrences if score.rules[id_].limit is None else _of_rule(score.name, id_, live)
+        line = _rule_line(score.name, score.rules[id_], under_all, settled=settled, resets=resets)
+        if line is not None:
+            found[id_] = line
+    return (*(found[id_] for id_ in score.rules if id_ in found), *_adjustment_lines(score.name, live))
+
+
+def _of_rule(score: str, rule: str, live: LeadState) -> _Limited:
+    return {key: found for key, found in live.occurrences.items() if key.rule == rule and key.score == score}
+
+
+def _rule_line(
+    score: str, rule: EventRule, occurrences: _Limited, *, settled: Settled | None, resets: Sequence[int]
+) -> Line | None:
+    """What a rule gives; None where it neither matched nor has a sum."""
+    past = _past(RuleKey(score, rule.id), settled, resets) if settled else None
+    found = [split_of(rule, key, each, settled=settled) for key, each in occurrences.items() if each]
+    if past is None and not found:
+        return None
     return Line(
         kind="rule",
         name=rule.id,
@@ -238,11 +300,11 @@ def _event_line(
         points=rule.points,
         half_life_us=rule.half_life_us,
         limit=rule.limit,
-        counted=(*past.counted, *[portion_of(rule, each, resets) for part in recent for each in part.counted]),
-        withheld=(*past.withheld, *[portion_of(rule, each, resets) for part in recent for each in part.withheld]),
-        latest=_newest([*(part.counted[-1] for part in recent if part.counted), *past_latest]),
-        note=title(rule),
-        is_folded=bool(past.counted),
+        counted=_portions(rule, past.counted if past else (), [part.counted for part in found], resets),
+        withheld=_portions(rule, past.withheld if past else (), [part.withheld for part in found], resets),
+        latest=_newest(past.latest if past else None, [part.counted[-1] for part in found if part.counted]),
+        note=rule.title,
+        is_folded=bool(past and past.counted),
     )
 
 
@@ -255,11 +317,19 @@ def split_of(
     return split(occurrences, rule.limit, key=key, already=settled.limits if settled else {})
 
 
+def _portions(
+    rule: EventRule, past: tuple[Portion, ...], recent: Sequence[tuple[Occurrence, ...]], resets: Sequence[int]
+) -> tuple[Portion, ...]:
+    if resets or rule.expires_after_days is not None:
+        return (*past, *(portion_of(rule, each, resets) for part in recent for each in part))
+    points, half_life_us = rule.points, rule.half_life_us
+    return (*past, *[Portion(points, each.at_us, half_life_us, None, 1) for part in recent for each in part])
+
+
 def portion_of(rule: EventRule, occurrence: Occurrence, resets: Sequence[int]) -> Portion:
     """What one occurrence that counts is worth over time."""
-    may_end = resets or rule.expires_after_days is not None
-    ends = _ends(occurrence.at_us, rule.expires_after_days, resets) if may_end else None
-    return Portion(Term(rule.points, occurrence.at_us, rule.half_life_us, ends), 1)
+    ends = _ends(occurrence.at_us, rule.expires_after_days, resets)
+    return Portion(rule.points, occurrence.at_us, rule.half_life_us, ends, 1)
 
 
 def _ends(at_us: int, expires_after_days: int | None, resets: Sequence[int]) -> int | None:
@@ -267,21 +337,18 @@ def _ends(at_us: int, expires_after_days: int | None, resets: Sequence[int]) -> 
     return _earlier(expiry, _first_reset(resets, at_us))
 
 
-def _past(key: RuleKey, settled: Settled | None, resets: Sequence[int]) -> RuleSum:
-    if settled is None or key not in settled.sums:
-        return RuleSum((), (), None)
+def _past(key: RuleKey, settled: Settled, resets: Sequence[int]) -> RuleSum | None:
+    past = settled.sums.get(key)
+    if past is None or not resets:
+        return past
     wiped = _first_reset(resets, settled.until_us + 1)
-    past = settled.sums[key]
     return RuleSum(_ending(past.counted, wiped), _ending(past.withheld, wiped), past.latest)
 
 
 def _ending(portions: tuple[Portion, ...], ends_us: int | None) -> tuple[Portion, ...]:
     if ends_us is None:
         return portions
-    return tuple(
-        portion._replace(term=replace(portion.term, ends_us=_earlier(portion.term.ends_us, ends_us)))
-        for portion in portions
-    )
+    return tuple(portion._replace(ends_us=_earlier(portion.ends_us, ends_us)) for portion in portions)
 
 
 def _earlier(one: int | None, other: int | None) -> int | None:
@@ -290,6 +357,8 @@ def _earlier(one: int | None, other: int | None) -> int | None:
 
 def reset_times(score: str, state: LeadState) -> list[int]:
     """When the slate of `score` was wiped, ascending."""
+    if not state.resets and not state.settled:
+        return []
     applied = (reset for settled in state.settled for reset in settled.resets)
     return sorted({reset.at_us for reset in (*state.resets, *applied) if reset.score == score})
 
@@ -299,11 +368,15 @@ def _first_reset(resets: Sequence[int], from_us: int) -> int | None:
     return resets[index] if index < len(resets) else None
 
 
-def _newest(origins: Sequence[Origin]) -> Origin | None:
-    return max(origins, key=lambda origin: origin.order, default=None)
+def _newest(past: Occurrence | None, recent: list[Occurrence]) -> Occurrence | None:
+    if past is None and len(recent) < 2:
+        return recent[0] if recent else None
+    return max(recent if past is None else [*recent, past], key=lambda found: found.order)
 
 
 def _adjustment_lines(score: str, state: LeadState) -> Iterable[Line]:
+    if not state.adjustments and not state.settled:
+        return
     resets = reset_times(score, state)
     for settled in state.settled:
         yield from (_adjusted_line(past, settled, resets) for past in settled.adjusted if past.score == score)
@@ -317,7 +390,7 @@ def _adjusted_line(past: AdjustedSum, settled: Settled, resets: Sequence[int]) -
         name=None,
         group=None,
         points=past.points / number,
-        half_life_us=past.portion.term.half_life_us,
+        half_life_us=past.portion.half_life_us,
         limit=None,
         counted=_ending((past.portion,), _first_reset(resets, settled.until_us + 1)),
         withheld=(),
@@ -336,19 +409,18 @@ def _adjustment_line(given: Adjustment, resets: Sequence[int]) -> Line:
         points=given.points,
         half_life_us=given.half_life_us,
         limit=None,
-        counted=(Portion(Term(given.points, given.at_us, given.half_life_us, ends), 1),),
+        counted=(Portion(given.points, given.at_us, given.half_life_us, ends, 1),),
         withheld=(),
         latest=given,
         note=f"{given.reason or 'no reason given'} ({given.actor or 'unknown'})",
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Moment:
-    """The attributes from `at_us` on, and the writing that made them so."""
+class _Moment(NamedTuple):
+    """The attributes from `at_us` on, as conditions see them, and the writing that made them so."""
 
     at_us: int
-    attributes: Mapping[str, Json]
+    facts: Mapping[str, Json]
     cause: Fact | None
 
 
@@ -366,7 +438,7 @@ def _moments(state: LeadState) -> list[_Moment]:
     Forms and webhooks repeat the same facts with every event; only what changes one can change a rule's mind.
     """
     attributes: dict[str, Json] = {}
-    moments = [_Moment(BEGINNING_US, {}, None)]
+    moments = [_Moment(BEGINNING_US, {"attributes": {}}, None)]
     writings = sorted(
         ((fact.order, name, fact) for name, facts in state.facts.items() for fact in facts),
         key=lambda writing: writing[:2],
@@ -377,7 +449,7 @@ def _moments(state: LeadState) -> list[_Moment]:
         attributes[name] = fact.value
         if moments[-1].at_us == fact.at_us:
             moments.pop()
-        moments.append(_Moment(fact.at_us, dict(attributes), fact))
+        moments.append(_Moment(fact.at_us, {"attributes": dict(attributes)}, fact))
     return moments
 
 
@@ -386,7 +458,7 @@ def _spans(rule: AttributeRule, moments: Sequence[_Moment]) -> list[tuple[_Momen
     spans: list[tuple[_Moment, int | None]] = []
     since: _Moment | None = None
     for at in moments:
-        holds = rule.condition({"attributes": dict(at.attributes)})
+        holds = rule.condition(at.facts)
         if holds and since is None:
             since = at
         elif not holds and since is not None:
@@ -403,16 +475,11 @@ def _attribute_line(rule: AttributeRule, spans: Sequence[tuple[_Moment, int | No
         points=rule.points,
         half_life_us=None,
         limit=None,
-        counted=tuple(Portion(Term(rule.points, since.at_us, None, ends), 1) for since, ends in spans),
+        counted=tuple(Portion(rule.points, since.at_us, None, ends, 1) for since, ends in spans),
         withheld=(),
         latest=spans[-1][0].cause,
-        note=title(rule),
+        note=rule.title,
     )
-
-
-def title(rule: EventRule | AttributeRule) -> str:
-    """What a rule is called: its description, or its id as words."""
-    return rule.description or rule.id.replace("_", " ").replace("-", " ").capitalize()
 
 
 def _last(facts: Sequence[Fact], at_us: int) -> Fact | None:
@@ -422,15 +489,18 @@ def _last(facts: Sequence[Fact], at_us: int) -> Fact | None:
 def _score_curve(score: Score, tally: Tally, at_us: int) -> ScoreCurve:
     if isinstance(score, CombinedScore):
         return ScoreCurve(score.bounds.min, score.bounds.max, (), dict(score.weights))
+    by_group: dict[str | None, list[Portion]] = {}
+    for line in tally[score.name]:
+        by_group.setdefault(line.group, []).extend(line.counted)
     groups: list[GroupCurve] = []
     for name in (None, *score.groups):
-        terms = merged(terms_of(tally[score.name], name), at_us=at_us)
         bounds = _UNBOUNDED if name is None else score.groups[name]
+        terms = merged(by_group[name], at_us=at_us) if name in by_group else ()
         if terms or bounds.min is not None:
             groups.append(GroupCurve(bounds.min, bounds.max, terms))
     return ScoreCurve(score.bounds.min, score.bounds.max, tuple(groups), {})
 
 
-def terms_of(lines: Iterable[Line], group: str | None) -> Iterable[Term]:
-    """Terms of a group's lines that count; those of no group for None."""
-    return (portion.term for line in lines if line.group == group for portion in line.counted)
+def portions_of(lines: Iterable[Line], group: str | None) -> Iterable[Portion]:
+    """What counts of a group's lines; of those of no group for None."""
+    return (portion for line in lines if line.group == group for portion in line.counted)

@@ -111,9 +111,9 @@ class Teller:
             previous=previous,
             cause=cause,
             events=tuple(_reference(event) for event in events),
-            ledger=dict(assessment.ledger),
+            ledger=assessment.ledger(),
             thresholds=dict(assessment.thresholds),
-            forecast=assessment.forecast,
+            forecast=assessment.forecast(),
             attributes=dict(assessment.attributes),
         )
         self._write(LeadScoreChanged(**self._envelope(assessment.at), data=data))

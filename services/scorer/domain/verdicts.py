@@ -14,7 +14,7 @@ from services.scorer.domain.tally import (
     split_of,
     without_voided,
 )
-from shared.events.curve import microseconds
+from shared.events.curve import microseconds, worth_at
 
 Fate: TypeAlias = Literal["counts", "withheld", "over"]
 
@@ -57,11 +57,11 @@ def _verdicts(
     parts = split_of(rule, key, occurrences, settled=None)
     for occurrence in parts.counted:
         portion = portion_of(rule, occurrence, resets)
-        worth = portion.term.value_at(at_us)
+        worth = worth_at(portion, at_us)
         yield occurrence, Verdict(key.score, key.rule, "over" if _is_over(portion, at_us) else "counts", worth)
     for occurrence in parts.withheld:
         yield occurrence, Verdict(key.score, key.rule, "withheld", 0.0)
 
 
 def _is_over(portion: Portion, at_us: int) -> bool:
-    return portion.term.ends_us is not None and portion.term.ends_us <= at_us
+    return portion.ends_us is not None and portion.ends_us <= at_us

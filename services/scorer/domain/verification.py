@@ -86,7 +86,7 @@ def repaired(active: ActiveModel, lead: Lead, history: Sequence[EngagementEvent]
 def _mended(active: ActiveModel, fresh: Lead, after: Lead, found: tuple[Difference, ...], now: datetime) -> Repair:
     at = max(now, fresh.told.at) if fresh.told else now
     assessment = assess(active.model, fresh.state, at)
-    after = replace(after, due_at=assessment.forecast.changes_at)
+    after = replace(after, due_at=assessment.changes_at)
     if not _is_news(fresh.told, assessment, found):
         return Repair(after, found, ())
     teller = Teller(fresh.reference, fresh.workspace, fresh.sequence)

@@ -9,7 +9,6 @@ from typing import Final
 
 from services.scorer.domain.limits import Limit
 from services.scorer.domain.model import EventScore, Model
-from services.scorer.domain.tally import title
 from shared.events.curve import published
 from shared.events.scores import LedgerEntry
 
@@ -83,7 +82,7 @@ def limit_words(limit: Limit) -> str:
 def _rule(model: Model, score: str, entry: LedgerEntry, at: datetime) -> str:
     found = model.scores.get(score)
     rule = found.rules.get(entry.name or "") if isinstance(found, EventScore) else None
-    name = title(rule) if rule else (entry.name or "")
+    name = rule.title if rule else (entry.name or "")
     counted = entry.counted or 0
     told = f"{name}{_times(counted)}{_when(entry, at, counted)}: {points(entry.worth)}{_ageing(entry)}"
     if not entry.withheld or rule is None or rule.limit is None:
