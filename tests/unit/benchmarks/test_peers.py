@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import pytest
 
@@ -58,7 +59,7 @@ def test_the_model_is_one_that_leadflow_reads_and_has_25_rules() -> None:
 
 
 def test_records_are_messages_of_ingest_and_only_invalid_ones_are_refused_by_anybody() -> None:
-    for one in data.made(_EVENTS, "uniform"):
+    for one in _made("uniform"):
         _, body = record(one, _AS_OF)
         if one.flaw is None:
             assert isinstance(decode(body), EngagementAccepted)
@@ -71,13 +72,13 @@ def test_records_are_messages_of_ingest_and_only_invalid_ones_are_refused_by_any
 
 @pytest.mark.parametrize("mix", MIXES)
 def test_an_engine_that_works_passes_the_gate(mix: Mix) -> None:
-    records = data.made(_EVENTS, mix)
+    records = _made(mix)
 
     assert faults(expected(records), _engine(records), as_of_us=_AS_OF_US) == []
 
 
 def test_events_of_which_some_cross_and_some_do_not_are_asked_about() -> None:
-    right = expected(data.made(_EVENTS, "uniform"))
+    right = expected(_made("uniform"))
 
     assert 10 < len(right.crossed) < len(right.leads) - 10
 
@@ -95,7 +96,7 @@ def test_events_of_which_some_cross_and_some_do_not_are_asked_about() -> None:
     ],
 )
 def test_an_engine_with_a_planted_fault_is_refused(flaw: Flaw, said: str) -> None:
-    records = data.made(_EVENTS, "uniform")
+    records = _made("uniform")
     valid = list({one.id: one for one in records if one.flaw is None}.values())
 
     found = _engine(flaw(valid), drops_duplicates=False)
@@ -106,7 +107,7 @@ def test_an_engine_with_a_planted_fault_is_refused(flaw: Flaw, said: str) -> Non
 
 
 def test_a_score_that_is_off_by_a_millionth_is_refused() -> None:
-    records = data.made(_EVENTS, "uniform")
+    records = _made("uniform")
     found = _engine(records)
     lead, left = next((lead, left) for lead, left in found.leads.items() if left.score > 1)
 
@@ -116,7 +117,7 @@ def test_a_score_that_is_off_by_a_millionth_is_refused() -> None:
 
 
 def test_a_missing_crossing_and_an_invented_one_are_refused_and_one_told_twice_is_counted() -> None:
-    records = data.made(_EVENTS, "uniform")
+    records = _made("uniform")
     right, found = expected(records), _engine(records)
     below = min(right.leads.keys() - right.crossed)
 
@@ -131,7 +132,7 @@ def test_a_missing_crossing_and_an_invented_one_are_refused_and_one_told_twice_i
 
 
 def test_rounded_scores_are_held_to_what_is_left_when_they_are_told_and_to_their_two_decimals() -> None:
-    records = data.made(_EVENTS, "uniform")
+    records = _made("uniform")
     right = expected(records)
     told = {
         lead: Left(
@@ -148,6 +149,11 @@ def test_rounded_scores_are_held_to_what_is_left_when_they_are_told_and_to_their
 
     assert faults(right, Found(told, sorted(right.crossed)), as_of_us=_AS_OF_US) == []
     assert "score" in faults(right, Found(off, sorted(right.crossed)), as_of_us=_AS_OF_US)[0]
+
+
+@cache
+def _made(mix: Mix) -> Sequence[Made]:
+    return tuple(data.made(_EVENTS, mix))
 
 
 def _of_another_type(one: Made) -> Made:
