@@ -14,9 +14,13 @@ from typing import Any
 
 import pytest
 import yaml
+from fastapi.routing import APIRoute
+from typer.main import get_command
 
-from services.command.main import COMMANDS
-from shared.settings import Settings
+from services.command.doctor.checks import SETTINGS
+from services.command.main import COMMANDS, app
+from shared.http.health import Health, health_router
+from shared.settings import Settings, variables_of
 from tests.e2e import commands
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +34,15 @@ PROFILES = {
     "alertmanager": "observability",
     "grafana": "observability",
 }
+
+# What images listen on that no file here says.
+PORTS_OF_IMAGES = {
+    "postgres": {"5432"},
+    "prometheus": {"9090"},
+    "alertmanager": {"9093"},
+    "grafana": {"3000"},
+}
+HEALTH = {route.path for route in health_router(Health([])).routes if isinstance(route, APIRoute)}
 
 File = dict[str, Any]  # YAML as it comes; what it must be is what this module checks
 Rule = Callable[[File], Iterator[str]]
@@ -145,6 +158,52 @@ def mounts_exist(file: File) -> Iterator[str]:
                 yield f"{name}: {source} is neither a file nor a volume"
 
 
+def variables_are_settings(file: File) -> Iterator[str]:
+    known = frozenset[str]().union(*map(variables_of, SETTINGS))
+    for name, service in ours(file):
+        yield from (f"{name}: no setting is {key}" for key in service["environment"] if key not in known)
+
+
+def options_exist(file: File) -> Iterator[str]:
+    leadflow: Any = get_command(app)
+    for name, service in ours(file):
+        found = leadflow.get_command(None, service["command"][0])
+        known = {option for parameter in found.params for option in parameter.opts} if found else set()
+        given = {word for word in service["command"][1:] if word.startswith("--")}
+        yield from (f"{name}: `leadflow {service['command'][0]}` has no {option}" for option in sorted(given - known))
+
+
+def addresses_are_those_of_services(file: File) -> Iterator[str]:
+    """Whoever is named by host and port listens there."""
+    listening = ports_of(file)
+    for name, service in ours(file):
+        said = yaml.safe_dump([service["environment"], service["command"]])
+        for host, port in re.findall(r"(?:@|//|: )([a-z]+):(\d+)\b", said):
+            if port not in listening.get(host, ()):
+                yield f"{name}: nobody listens on {host}:{port}"
+
+
+def health_is_asked_where_it_is_told(file: File) -> Iterator[str]:
+    listening = ports_of(file)
+    for name, service in file["services"].items():
+        asked = yaml.safe_dump(service.get("healthcheck", {}).get("test", []))
+        for port, path in re.findall(r"(?:127\.0\.0\.1|localhost):(\d+)(/[\w/-]*)?", asked):
+            if port not in listening[name]:
+                yield f"{name}: health is asked on port {port}"
+            if "build" in service and path not in HEALTH:
+                yield f"{name}: there is no {path}"
+
+
+def ports_of(file: File) -> dict[str, set[str]]:
+    """What each service listens on: by its image, or by what its configuration says."""
+    exposed = set(re.findall(r"^EXPOSE (\d+)$", DOCKERFILE, re.MULTILINE))
+    gateway = (ROOT / "deploy" / "gateway" / "nginx.conf").read_text(encoding="utf-8")
+    known = {name: exposed for name, _ in ours(file)} | PORTS_OF_IMAGES
+    known["gateway"] = set(re.findall(r"listen (\d+);", gateway))
+    known["kafka"] = set(re.findall(r":(\d+)", file["services"]["kafka"]["environment"]["KAFKA_LISTENERS"]))
+    return known
+
+
 RULES: tuple[Rule, ...] = (
     images_are_pinned,
     services_come_back,
@@ -159,6 +218,10 @@ RULES: tuple[Rule, ...] = (
     only_what_is_asked_for_is_there_besides_leadflow,
     services_have_time_to_end,
     mounts_exist,
+    variables_are_settings,
+    options_exist,
+    addresses_are_those_of_services,
+    health_is_asked_where_it_is_told,
 )
 
 DELETED = object()
@@ -184,6 +247,12 @@ PLANTED: tuple[tuple[Rule, str, object], ...] = (
     (only_what_is_asked_for_is_there_besides_leadflow, "services.grafana.profiles", DELETED),
     (only_what_is_asked_for_is_there_besides_leadflow, "services.kafka.profiles", ["kafka"]),
     (services_have_time_to_end, "services.scorer.stop_grace_period", "10s"),
+    (variables_are_settings, "services.ingest.environment.LEADFLOW_DATABASE", "postgresql://postgres:5432/leadflow"),
+    (options_exist, "services.load.command", ["demo", "--onto", "http://gateway:8080"]),
+    (addresses_are_those_of_services, "services.load.command", ["demo", "--into", "http://gateway:80"]),
+    (addresses_are_those_of_services, "services.scorer.environment.LEADFLOW_KAFKA_BOOTSTRAP_SERVERS", "broker:9092"),
+    (health_is_asked_where_it_is_told, "services.grafana.healthcheck.test", ["CMD", "curl", "http://127.0.0.1:300/"]),
+    (health_is_asked_where_it_is_told, "services.ingest.healthcheck.test", ["CMD", "curl", "127.0.0.1:8080/ready"]),
     (mounts_exist, "services.kafka.volumes", ["kafka:/var/lib/kafka/data"]),
     (mounts_exist, "services.gateway.volumes", ["./deploy/gateway.conf:/etc/nginx/nginx.conf:ro"]),
 )
