@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import logging
+import signal
 import subprocess
 import sys
 import tempfile
@@ -68,6 +69,8 @@ def main() -> None:
     parser.add_argument("--log", choices=("kafka", "embedded"), action="append", help="which log; may be given again")
     parser.add_argument("--json", type=Path, default=Path(".cache/scale.json"), help="where every figure is written")
     options = parser.parse_args()
+    # Broker, PostgreSQL and scorers end with this program, however it is ended.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     with ExitStack() as stack:
         broker = stack.enter_context(broker_on_this_machine())

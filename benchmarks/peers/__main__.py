@@ -10,6 +10,7 @@ Exits with 1 when a contestant that could be run gave a wrong answer; what could
 import argparse
 import asyncio
 import logging
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -42,6 +43,8 @@ def main() -> None:
     chosen = [one for one in CONTESTANTS if not options.only or any(name in one.name for name in options.only)]
     card = machine_card()
     options.json.parent.mkdir(exist_ok=True)
+    # Broker, PostgreSQL and engines end with this program, however it is ended.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Topics that have just been made are led by nobody for a moment, which aiokafka tells at length.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
