@@ -46,24 +46,25 @@ _TRIM_BATCH = 1000
 _LISTEN_AGAIN_SECONDS = 1.0
 _STOP_SECONDS = 5.0
 
-_LOCK_HEADS = text(
-    "SELECT id, head FROM log.partitions WHERE id = ANY(CAST(:ids AS integer[])) ORDER BY id FOR UPDATE"
-)
-# One statement, because a small publish costs little more than its round trips.
+# One statement, because a small publish costs little more than its round trips. What has waited for the lock of a
+# partition sees the head that the one before it left, although its snapshot is older: so FOR UPDATE has it.
 _APPEND = text("""
-    WITH appended AS (
+    WITH locked AS (
+        SELECT id, head FROM log.partitions WHERE id = ANY(CAST(:taken AS integer[])) ORDER BY id FOR UPDATE
+    ), appended AS (
         INSERT INTO log.records (partition_id, "offset", key, value, headers, published_at)
-        SELECT partition_id, "offset", key, value, headers, :published_at
+        SELECT partition_id, head + place, key, value, headers, :published_at
         FROM unnest(
-            CAST(:ids AS integer[]), CAST(:offsets AS bigint[]),
+            CAST(:ids AS integer[]), CAST(:places AS bigint[]),
             CAST(:keys AS bytea[]), CAST(:values AS bytea[]), CAST(:headers AS bytea[])
-        ) AS item (partition_id, "offset", key, value, headers)
+        ) AS item (partition_id, place, key, value, headers) JOIN locked ON locked.id = partition_id
+        RETURNING 1
     ), moved AS (
-        UPDATE log.partitions SET head = new.head
-        FROM unnest(CAST(:moved_ids AS integer[]), CAST(:heads AS bigint[])) AS new (id, head)
-        WHERE partitions.id = new.id
+        UPDATE log.partitions SET head = locked.head + more
+        FROM locked JOIN unnest(CAST(:taken AS integer[]), CAST(:numbers AS bigint[])) AS added (id, more) USING (id)
+        WHERE partitions.id = locked.id
     )
-    SELECT pg_notify(:channel, :about)
+    SELECT (SELECT count(*) FROM appended), pg_notify(:channel, :about)
 """)
 _PARTITIONS_OF = text("SELECT id FROM log.partitions WHERE topic = :topic ORDER BY number")
 _ADD_TOPIC = text("""
@@ -314,10 +315,10 @@ class EmbeddedLog:
                 asyncio.timeout(self._publish_timeout_seconds),
                 self._database.transaction(ALL_WORKSPACES) as connection,
             ):
-                ids = sorted({item.partition_id for item in placed})
-                heads = {row.id: row.head for row in await connection.execute(_LOCK_HEADS, {"ids": ids})}
                 told = {"published_at": self._clock.now(), "channel": CHANNEL, "about": topic}
-                await connection.execute(_APPEND, {**_columns(placed, heads), **told})
+                appended = await connection.execute(_APPEND, {**_columns(placed), **told})
+                if appended.scalar_one() != len(placed):
+                    raise LogUnavailable(f"partitions of {topic} have gone", outcome_unknown=False)
                 committing = True
         except (DatabaseUnavailable, TimeoutError) as error:
             raise LogUnavailable(
@@ -337,22 +338,22 @@ class EmbeddedLog:
         return self._partition_ids[topic]
 
 
-def _columns(placed: Sequence[_Placed], heads: Mapping[int, int]) -> dict[str, list[int] | list[bytes]]:
-    """The records column by column, their offsets from the heads on; and where the heads are afterwards."""
-    moved = dict(heads)
-    offsets = []
+def _columns(placed: Sequence[_Placed]) -> dict[str, list[int] | list[bytes]]:
+    """The records column by column, with their places from the head of their partition on; and how many it gets."""
+    numbers: dict[int, int] = {}
+    places = []
     for item in placed:
-        offset = moved[item.partition_id]
-        offsets.append(offset)
-        moved[item.partition_id] = offset + 1
+        place = numbers.get(item.partition_id, 0)
+        places.append(place)
+        numbers[item.partition_id] = place + 1
     return {
         "ids": [item.partition_id for item in placed],
-        "offsets": offsets,
+        "places": places,
         "keys": [item.record.key for item in placed],
         "values": [item.record.value for item in placed],
         "headers": _encoded([item.record.headers for item in placed]),
-        "moved_ids": list(moved),
-        "heads": list(moved.values()),
+        "taken": list(numbers),
+        "numbers": list(numbers.values()),
     }
 
 
