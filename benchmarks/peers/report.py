@@ -1,10 +1,10 @@
 """The figures as tables for people and as JSON for programs."""
 
 import json
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
-from benchmarks.bench.figures import spread
 from benchmarks.peers.contestants import CONTESTANTS, Class
 from benchmarks.peers.runs import Figures
 
@@ -74,5 +74,15 @@ def _row(name: str, runs: Sequence[Figures], state: Class) -> str:
     if refused is not None:
         return f"| {shown} | {_PROMISES[name]} | no figure: {refused.replace('|', '/')} | | | |"
     columns = ("engine", "postgres", "broker", "rate")
-    cells = [spread([getattr(run, column) for run in runs]) for column in columns]
+    cells = [_spread([getattr(run, column) for run in runs]) for column in columns]
     return f"| {' | '.join([shown, _PROMISES[name], *cells])} |"
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Median, and the range where there is one."""
+    median = _short(statistics.median(values))
+    return median if len(values) == 1 else f"{median} [{_short(min(values))}..{_short(max(values))}]"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
