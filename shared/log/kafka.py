@@ -33,7 +33,7 @@ from shared.log.kafka_consumer import KafkaConsumer
 from shared.log.kafka_ending import ended
 from shared.log.kafka_reading import KafkaReader
 from shared.log.kafka_security import PLAINTEXT, KafkaSecurity
-from shared.log.partitioner import partition_of
+from shared.log.partitioner import partitions_of
 from shared.log.protocol import (
     MAX_RECORD_BYTES,
     Consumer,
@@ -43,7 +43,7 @@ from shared.log.protocol import (
     ReceivedRecord,
     Record,
     TopicState,
-    size_of,
+    sizes_of,
     total_size,
 )
 
@@ -146,8 +146,9 @@ class KafkaLog:
         deadline = asyncio.get_running_loop().time() + self._publish_timeout_seconds
         count = await self._partition_count(topic)
         lanes: dict[int, list[Record]] = {}
-        for record in records:
-            lanes.setdefault(partition_of(record.key, count), []).append(record)
+        numbers = partitions_of([record.key for record in records], count)
+        for number, record in zip(numbers, records, strict=True):
+            lanes.setdefault(number, []).append(record)
         remaining = max(0.0, deadline - asyncio.get_running_loop().time())
         if len(lanes) == 1:
             ((number, lane),) = lanes.items()
@@ -198,9 +199,8 @@ class KafkaLog:
         return await self._reader.group(name, topics)
 
     async def _submit(self, topic: str, number: int, lane: Sequence[Record], timeout_seconds: float) -> None:
-        size = sum(size_of(record) for record in lane)
         flusher = self._flusher_of(topic, number)
-        await flusher.submit(lane, size=size, timeout_seconds=timeout_seconds)
+        await flusher.submit(lane, size=sum(sizes_of(lane)), timeout_seconds=timeout_seconds)
 
     def _flusher_of(self, topic: str, number: int) -> Flusher[Record]:
         if (topic, number) not in self._flushers:

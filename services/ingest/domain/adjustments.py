@@ -53,7 +53,9 @@ _OPTIONAL: Mapping[str, Mapping[str, Check]] = {
 
 def check_adjustment(event_type: str, properties: Mapping[str, Json]) -> None:
     """Raise InvalidInput naming the property by which a correcting event could not be carried out."""
-    for name, check in _REQUIRED.get(event_type, {}).items():
+    if event_type not in _REQUIRED:
+        return
+    for name, check in _REQUIRED[event_type].items():
         if name not in properties:
             raise _fault(event_type, name, "is missing")
         _apply(check, event_type, name, properties[name])
