@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
 import httpx
 
 from shared.errors import LeadflowError
@@ -40,18 +41,18 @@ class Entry:
 
 _SHOWN = 5
 _BOTH = ("embedded", "kafka")
-_TROUBLES = (AssertionError, TimeoutError, OSError, LeadflowError, httpx.HTTPError)
+_TROUBLES = (AssertionError, TimeoutError, OSError, LeadflowError, httpx.HTTPError, asyncpg.PostgresError)
 # The second number of each size is that of leads; the first that of events, or of events a second where the load
 # lasts as long as the scenario does. What comes after it is how often something breaks.
 SCENARIOS = {
     "F1": Entry(scenarios.f1_kills, _BOTH, (Size(1500, 150), 6), (Size(50_000, 2000), 100)),
     "F2": Entry(scenarios.f2_failpoints, _BOTH, (Size(300, 50), 1), (Size(2000, 100), 3)),
     "F3": Entry(scenarios.f3_frozen_scorer, _BOTH, (Size(1000, 50), 1), (Size(10_000, 50), 10)),
-    "F4": Entry(scenarios.f4_broker, ("kafka",), (Size(600, 100), 2), (Size(12_000, 500), 6)),
-    "F5": Entry(scenarios.f5_postgres, _BOTH, (Size(600, 100), 2), (Size(12_000, 500), 6)),
+    "F4": Entry(scenarios.f4_broker, ("kafka",), (Size(40, 100), 2), (Size(100, 500), 6)),
+    "F5": Entry(scenarios.f5_postgres, _BOTH, (Size(40, 100), 2), (Size(100, 500), 6)),
     "F6": Entry(scenarios.f6_links, _BOTH, (Size(600, 100), 3), (Size(6000, 500), 1)),
     "F7": Entry(scenarios.f7_subscribers, _BOTH, (Size(400, 50), 0), (Size(10_000, 500), 0)),
-    "F8": Entry(scenarios.f8_disk_full, ("embedded",), (Size(600, 100), 1), (Size(6000, 500), 4)),
+    "F8": Entry(scenarios.f8_disk_full, ("embedded",), (Size(40, 100), 1), (Size(100, 500), 4)),
     "F9": Entry(scenarios.f9_duplicates, _BOTH, (Size(600, 60), 1), (Size(20_000, 1000), 5)),
     "F10": Entry(scenarios.f10_burst, ("kafka",), (Size(2000, 100), 0), (Size(100_000, 5000), 0)),
     "F11": Entry(scenarios.f11_poison, _BOTH, (Size(600, 100), 2), (Size(20_000, 1000), 20)),

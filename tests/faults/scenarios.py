@@ -36,7 +36,6 @@ from tests.faults.staging import (
     built,
     comes,
     nobody_noticed,
-    pace,
     reached,
     shares,
     under_load,
@@ -160,9 +159,9 @@ async def f4_broker(run: Run) -> World:
     assert broker is not None
     async with built(run) as here:
         await here.start_services()
-        async with while_sending(here, here.send(events(here.random, run.size), per_second=pace(run))):
-            for number, share in enumerate(shares(run.faults)):
-                await reached(here, run, share)
+        async with under_load(here, leads=run.size.leads, per_second=run.size.events) as goes_on:
+            for number in range(run.faults):
+                await goes_on()
                 await asyncio.to_thread(broker.stop if number % 2 else broker.kill)
                 refused = here.ledger.answers.get("503", 0)
                 await comes(lambda: here.ledger.answers.get("503", 0) > refused, "a sender is refused")  # noqa: B023
@@ -184,9 +183,9 @@ async def f5_postgres(run: Run) -> World:
     """PostgreSQL stopped immediately, and all its sessions ended"""
     async with built(run) as here:
         await here.start_services()
-        async with while_sending(here, here.send(events(here.random, run.size), per_second=pace(run))):
-            for number, share in enumerate(shares(run.faults)):
-                await reached(here, run, share)
+        async with under_load(here, leads=run.size.leads, per_second=run.size.events) as goes_on:
+            for number in range(run.faults):
+                await goes_on()
                 if number % 2:
                     await run.servers.postgres.end_sessions(here.database_name)
                     continue
@@ -320,14 +319,16 @@ async def f8_disk_full(run: Run) -> World:
         own = await stack.enter_async_context(servers(disk / "pg", kafka=False))
         here = await stack.enter_async_context(built(replace(run, servers=own)))
         await here.start_services()
-        async with while_sending(here, here.send(events(here.random, run.size), per_second=pace(run))):
-            for share in shares(run.faults):
-                await reached(here, run, share)
+        async with under_load(here, leads=run.size.leads, per_second=run.size.events) as goes_on:
+            for _ in range(run.faults):
+                await goes_on()
                 refused = _refusals(here)
                 ballast = disk / "ballast"
-                await asyncio.to_thread(_fill, ballast)
-                await comes(lambda: _refusals(here) > refused, "a sender is refused")  # noqa: B023
-                ballast.unlink()
+                try:
+                    await asyncio.to_thread(_fill, ballast)
+                    await comes(lambda: _refusals(here) > refused, "a sender is refused")  # noqa: B023
+                finally:
+                    ballast.unlink()
                 await comes(lambda: _back(own.postgres), "PostgreSQL is back")
         here.notes.append(f"{run.faults} times without a byte of room")
         await judge(here)

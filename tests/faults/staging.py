@@ -87,11 +87,6 @@ def shares(count: int) -> list[float]:
     return [(number + 1) / (count + 1) for number in range(count)]
 
 
-def pace(run: Run) -> float:
-    """Events a second: the load lasts as long as the faults do, and some more."""
-    return run.size.events / (run.faults + 1) / 4
-
-
 def nobody_noticed(here: World) -> None:
     """Every process ended in order, and no sender that repeats once was refused or left in doubt."""
     wrong = {process.name: process.exits for process in here.supervisor.processes if any(process.exits)}
