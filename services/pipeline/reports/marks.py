@@ -34,6 +34,7 @@ async def labels(
             SELECT marks ->> CAST(:attribute AS text) AS mark, CAST(min(CAST(lead_id AS text)) AS text) AS id
             FROM pipeline.lead_report
             WHERE workspace = :workspace AND marks ->> CAST(:attribute AS text) = ANY(CAST(:groups AS text[]))
+                AND lead_id NOT IN (SELECT unnest(leads) FROM sealing.erasure WHERE workspace = :workspace)
             GROUP BY 1
         """),
         {"workspace": selection.workspace, "attribute": attribute, "groups": [group for group in groups if group]},
