@@ -23,6 +23,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "workspaces",
         "faults",
         "benchmarks",
+        "peers",
     ),
     "Look up": (
         "reference/api/index",
