@@ -4,13 +4,23 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.scorer.domain.event import Event
 from services.scorer.domain.folding import fold
 from services.scorer.domain.matching import state_of
 from services.scorer.domain.state import combine
-from services.scorer.domain.tally import HistoryNeeded, attributes_at, curve_of, needs_history
+from services.scorer.domain.tally import (
+    HistoryNeeded,
+    attributes_at,
+    curve_from,
+    curve_of,
+    needs_history,
+    retaken,
+    tally_of,
+    values_from,
+)
 from shared.events.curve import microseconds, scores_at
 from tests.support.builders import a_model, a_retraction, a_rule, a_state, an_event, an_event_on_the_wire, at
 from tests.support.oracle import scores_from_scratch
@@ -100,3 +110,40 @@ def test_a_folded_state_does_not_answer_for_moments_before_its_horizon() -> None
 
     with pytest.raises(HistoryNeeded):
         curve_of(LIMITED, folded, at("2026-03-09T00:00"))
+
+
+@settings(deadline=None)
+@given(histories(), st.integers(0, 24), st.none() | moments())
+def test_a_tally_is_followed_through_what_happens_and_back(
+    history: list[dict[str, Any]], number: int, folded_at: datetime | None
+) -> None:
+    events = [an_event_on_the_wire(event) for event in history]
+    before, added = a_state(MODEL, *events[:number]), a_state(MODEL, *events[number:])
+    before = before if folded_at is None else fold(MODEL, before, microseconds(folded_at))
+    after = combine(before, added)
+    if needs_history(MODEL, before) or needs_history(MODEL, after):
+        return
+
+    there = retaken(MODEL, after, tally_of(MODEL, before), changed_by=added)
+    back = retaken(MODEL, before, tally_of(MODEL, after), changed_by=added)
+
+    assert there == tally_of(MODEL, after)
+    assert back == tally_of(MODEL, before)
+
+
+def test_following_a_tally_into_folded_history_is_refused() -> None:
+    folded = fold(LIMITED, a_state(LIMITED, an_event("2026-03-02T10:00")), HORIZON)
+    late = a_state(LIMITED, an_event("2026-03-01T10:00"))
+
+    with pytest.raises(HistoryNeeded):
+        retaken(LIMITED, combine(folded, late), tally_of(LIMITED, folded), changed_by=late)
+
+
+@settings(deadline=None)
+@given(histories(), moments())
+def test_a_tally_has_at_one_moment_the_values_of_its_curve(history: list[dict[str, Any]], moment: datetime) -> None:
+    tally = tally_of(MODEL, a_state(MODEL, *(an_event_on_the_wire(event) for event in history)))
+
+    values = values_from(MODEL, tally, microseconds(moment))
+
+    assert values == pytest.approx(scores_at(curve_from(MODEL, tally, microseconds(moment)), moment), abs=1e-9)
