@@ -136,7 +136,8 @@ async def _rebalance(here: World, scorer: Process, second: Process | None) -> Pr
 async def f3_frozen_scorer(run: Run) -> World:
     """SIGSTOP of a scorer past its session, a second one running, then SIGCONT"""
     async with built(run, replace(run.plan, static_members=False)) as here:
-        await here.slow_commits()
+        # Long enough for relays to go past them, on a busy machine too.
+        await here.slow_commits(every=61, seconds=1.0)
         await here.start_services("scorer-2")
         async with while_sending(here, here.send(events(here.random, run.size))):
             for share in shares(run.faults):

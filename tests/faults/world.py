@@ -245,15 +245,15 @@ class World:
         self.ledger.note(ids, outcome)
         return outcome
 
-    async def slow_commits(self) -> None:
+    async def slow_commits(self, *, every: int = 97, seconds: float = 0.3) -> None:
         """Let every now and then a commit of the scorer take a while, so that ids commit out of their order."""
         connection = await self.connect()
         try:
-            await connection.execute("""
+            await connection.execute(f"""
                 CREATE FUNCTION scorer.dawdle() RETURNS trigger LANGUAGE plpgsql AS
-                    'BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END';
+                    'BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END';
                 CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON scorer.outbox DEFERRABLE INITIALLY DEFERRED
-                    FOR EACH ROW WHEN (NEW.id % 97 = 0) EXECUTE FUNCTION scorer.dawdle();
+                    FOR EACH ROW WHEN (NEW.id % {every} = 0) EXECUTE FUNCTION scorer.dawdle();
             """)
         finally:
             await connection.close()
