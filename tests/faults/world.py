@@ -30,7 +30,10 @@ from tests.support.receiver import Receiver, receiving
 from tests.support.waiting import wait_until
 
 SESSION_SECONDS = 6.0
-QUIET_SECONDS = 300.0
+# With nothing moving (the third attempt of a webhook is made five minutes after the second), and at most: a machine
+# that others use is slow, and still gets there.
+QUIET_SECONDS = 360.0
+_LONGEST_SECONDS = 1200.0
 _REQUEST_SECONDS = 20.0
 # What the harness itself asks of database and log may take longer than what a service asks.
 _OWN_SECONDS = 30.0
@@ -80,7 +83,6 @@ class World:
     kafka_prefix: str = ""
     scorer_ahead: timedelta = timedelta(0)
     subscriber_url: str = ""
-    patience_seconds: float = QUIET_SECONDS
     environments: dict[str, dict[str, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
@@ -281,21 +283,28 @@ class World:
         )
 
     async def until_quiet(self) -> None:
-        """Return when nothing is on its way any more, and nothing will come by itself right away."""
-        started = time.monotonic()
+        """Return when nothing is on its way any more, and nothing will come by itself right away.
+
+        What moves is waited for; what stands still for long is a broken promise.
+        """
+        started = moved = time.monotonic()
         await self.supervisor.all_ready()
         last: list[str] = []
 
-        async def is_quiet() -> bool:
-            last[:] = await self.unrest()
-            return not last
+        async def is_over() -> bool:
+            nonlocal moved
+            found = await self.unrest()
+            if found != last:
+                last[:], moved = found, time.monotonic()
+            return not last or time.monotonic() - moved > QUIET_SECONDS
 
-        try:
-            await wait_until(is_quiet, "quiet", timeout_seconds=self.patience_seconds, every_seconds=0.5)
-        except AssertionError:
-            self.violations.append(f"not quiet within {self.patience_seconds:.0f} s: {', '.join(last)}")
+        with suppress(AssertionError):
+            await wait_until(is_over, "quiet", timeout_seconds=_LONGEST_SECONDS, every_seconds=0.5)
+        seconds = time.monotonic() - started
+        if last:
+            self.violations.append(f"not quiet after {seconds:.0f} s: {', '.join(last)}")
             return
-        self.notes.append(f"quiet {time.monotonic() - started:.0f} s after the last fault")
+        self.notes.append(f"quiet {seconds:.0f} s after the last fault")
         await self.counters.look(self.supervisor.processes)
 
     async def unrest(self) -> list[str]:
