@@ -1,8 +1,10 @@
 """A record that its headers give to one workspace and its body to another is of neither: no consumer takes it in."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -17,13 +19,14 @@ from services.scorer import handlers as scorer
 from services.scorer.service import Scorer
 from shared.clock import ManualClock
 from shared.db.engine import Database
-from shared.db.outbox import Outbox
+from shared.db.outbox import Outbox, Outgoing
 from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput
 from shared.events.codec import encode
-from shared.events.topics import ALL_TOPICS, ENGAGEMENT_EVENTS, LEAD_SCORES, PARKED_ELEMENTS
-from shared.log.dead_letter import stored_letter
+from shared.events.topics import ALL_TOPICS, ENGAGEMENT_EVENTS, LEAD_SCORES, PARKED_ELEMENTS, TOPICS
+from shared.log.dead_letter import sort_out, stored_letter
 from shared.log.embedded import EmbeddedLog
+from shared.log.kafka import KafkaLog
 from shared.log.letter_sealing import opened_letter
 from shared.log.messages import message_of
 from shared.log.protocol import Log, Partition, ReceivedRecord
@@ -88,6 +91,11 @@ CONSUMERS = {
 }
 
 
+ENGINES = ["embedded", pytest.param("kafka", marks=pytest.mark.kafka)]
+# What goes through an outbox: the scorer's, the pipeline's, and what the pipeline sends back.
+RELAYED = [topic for topic in TOPICS if topic is not PARKED_ELEMENTS]
+
+
 @pytest.fixture
 async def log(database: Database) -> AsyncIterator[EmbeddedLog]:
     log = EmbeddedLog(database)
@@ -119,6 +127,55 @@ async def test_it_is_dead_lettered_and_its_neighbours_are_taken_in(
     assert (await opened_letter(database, stored_letter(letter))).record.value == bodies[1]
     assert letter.headers["dead-letter-reason"] == b"workspace_mismatch"
     assert (letter.headers["dead-letter-offset"], letter.headers["workspace"]) == (b"1", b"bolt")
+
+
+@pytest.fixture(params=ENGINES)
+def kafka(request: pytest.FixtureRequest) -> str | None:
+    """Where Kafka is; None for the embedded log. Not async: a broker that starts runs a loop of its own."""
+    return str(request.getfixturevalue("kafka_bootstrap")) if request.param == "kafka" else None
+
+
+async def test_what_a_service_tells_another_says_whose_it_is(database: Database, kafka: str | None) -> None:
+    """By the relay of an outbox, and on either log: the header goes the whole way, and is what the reader checks."""
+    topics = [replace(topic, name=f"{topic.name}-{uuid4().hex[:8]}") for topic in RELAYED]
+    outbox = Outbox("scorer")
+    async with opened_log(kafka or database.url, database) as log:
+        await log.ensure_topics(topics)
+        async with database.transaction(ALL_WORKSPACES) as connection:
+            told = [
+                Outgoing(topic, _lead(number), a_score_change(1, lead=_lead(number), workspace=workspace))
+                for topic in topics
+                for number, workspace in enumerate(("acme", "bolt"))
+            ]
+            await outbox.append(connection, told)
+
+        await outbox.relay_once(database, log)
+
+        found = [record for topic in topics for record in await records_of(log, topic.name, 2)]
+    forged = [replace(record, headers={**record.headers, "workspace": b"cat"}) for record in found]
+    assert [record.headers["workspace"].decode() for record in found] == [
+        message_of(record).workspace for record in found
+    ]
+    assert {record.headers["workspace"] for record in found} == {b"acme", b"bolt"}
+    assert [letter.reason for letter in sort_out(forged, message_of)[1]] == ["workspace_mismatch"] * len(found)
+
+
+async def records_of(log: Log, topic: str, count: int) -> list[ReceivedRecord]:
+    found: list[ReceivedRecord] = []
+    async with log.consume([topic], group=f"test-{topic}", member="me") as reader:
+        while len(found) < count:
+            found += await reader.poll(max_records=10, timeout_seconds=30)
+    return found
+
+
+@asynccontextmanager
+async def opened_log(address: str, database: Database) -> AsyncIterator[Log]:
+    log: Log = EmbeddedLog(database) if address == database.url else KafkaLog(address)
+    await log.start()
+    try:
+        yield log
+    finally:
+        await log.stop()
 
 
 @pytest.mark.parametrize("said", [b"", b"ACME", b"acme ", b"acm", b"\xff", b"acme,bolt"])
