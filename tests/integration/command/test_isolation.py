@@ -509,6 +509,7 @@ async def test_nor_does_it_where_every_query_forgets_its_filter(
     before = await settled(leadflow, acme.workspace)
     asked = requests_about(leadflow.app, acme)
     reading = [item for item in asked if item.method == "get" and not item.streams]
+    unfiltered = await rows_of(leadflow.database, "bolt")
     forget_filters(leadflow.database)
 
     answers = await strangers_ask(leadflow, asked)
@@ -521,6 +522,8 @@ async def test_nor_does_it_where_every_query_forgets_its_filter(
     assert leaks(acme, answers) == {}
     assert changes(before, after) == {}
     assert len(without_row_security) > 10, "the mistake that was planted is none"
+    assert {table for table, rows in unfiltered.items() if rows} <= {"public.alembic_version"}
+    assert len([table for table, rows in before.items() if rows]) > 20, "acme has too little to be found"
 
 
 READ, MODELS, PIPELINES = Scope.LEADS_READ, Scope.MODELS_WRITE, Scope.PIPELINES_WRITE
