@@ -171,3 +171,93 @@ async def test_after_a_restore_every_event_counts_once(
     assert sorted(ids) == sorted((f"e{number}",) for number in range(220))
     assert verified.startswith(f"{LEADS} leads")
     assert "0 differ" in verified
+
+
+MOMENT = "before the mistake"
+
+
+@asynccontextmanager
+async def archiving(directory: Path) -> AsyncIterator[tuple[EmbeddedPostgres, str]]:
+    """A PostgreSQL that hands each finished piece of its WAL to an archive, `directory`/wal."""
+    server, archive = EmbeddedPostgres(directory), directory / "wal"
+    url = await server.start()
+    try:
+        archive.mkdir()
+        await execute(
+            url,
+            "ALTER SYSTEM SET archive_mode = on",
+            f"ALTER SYSTEM SET archive_command = 'cp %p {archive}/%f'",
+        )
+        await server.stop()
+        yield server, await server.start()
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def recovered(base: Path, archive: Path) -> AsyncIterator[str]:
+    """The server of a base backup, once it has replayed the archive up to the named moment and takes writes."""
+    cluster = base / "postgresql"
+    (cluster / "recovery.signal").touch()
+    with (cluster / "postgresql.auto.conf").open("a") as settings:
+        settings.write(
+            f"archive_mode = off\nrestore_command = 'cp {archive}/%f %p'\n"
+            f"recovery_target_name = '{MOMENT}'\nrecovery_target_action = promote\n"
+        )
+    async with EmbeddedPostgres(base).running() as url:
+
+        async def is_promoted() -> bool:
+            return await fetched(url, "SELECT pg_is_in_recovery()") == [(False,)]
+
+        await wait_until(is_promoted, "the recovery has ended", timeout_seconds=120, every_seconds=0.2)
+        yield url
+
+
+async def execute(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def test_a_mistake_is_undone_by_going_back_to_the_moment_before_it(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """Point-in-time recovery: a base backup and the archived WAL, by the programs that an operator has."""
+    on_kafka = "LEADFLOW_KAFKA_BOOTSTRAP_SERVERS" in installation.environment
+    base = tmp_path / "base"
+    async with archiving(tmp_path / "first") as (_, url):
+        spoilt = Installation(tmp_path, {**installation.environment, "LEADFLOW_DATABASE_URL": url})
+        spoilt.run("migrate")
+        key = spoilt.run("keys", "create", "--scope", "events:write")
+        async with spoilt.running() as running:
+            await post(running, key, range(50))
+            await until_counted(url, 50)
+            target = ("--pgdata", str(base / "postgresql"), "--dbname", url)
+            await asyncio.to_thread(program, "pg_basebackup", "--checkpoint=fast", *target)
+            await post(running, key, range(50, 100))
+            await until_counted(url, 100)
+            restored_to = datetime.now(UTC)
+            await execute(url, f"SELECT pg_create_restore_point('{MOMENT}')")
+            await post(running, key, range(100, 150))
+            await until_counted(url, 150)
+        await execute(url, "DELETE FROM scorer.event", "SELECT pg_switch_wal()")
+
+    async with recovered(base, tmp_path / "first" / "wal") as url:
+        kept = await fetched(url, "SELECT count(*) FROM scorer.event")
+        await execute(url, statements("Numbers of messages go on above what was told"))
+        if on_kafka:
+            await read_again_from(installation, restored_to)
+        restored = Installation(tmp_path, {**installation.environment, "LEADFLOW_DATABASE_URL": url})
+        async with restored.running() as running:
+            if not on_kafka:
+                await post(running, key, range(90, 150))
+            await until_counted(url, 150)
+
+            verified = await asyncio.to_thread(restored.run, "rebuild", "--verify")
+
+    assert kept == [(100,)]
+    assert verified.startswith(f"{LEADS} leads")
+    assert "0 differ" in verified
