@@ -1,12 +1,17 @@
 """A real Prometheus scrapes a real leadflow under load, and every panel of every dashboard has something to show.
 
+Panels that are empty on a good day, and those that are 0 then, have something to show after what they are there for:
+AFTERWARDS says which. What is asked of PostgreSQL is asked in tests/integration/command/test_workspace_board.py.
+
 With LEADFLOW_TEST_PANELS_PAGE the panels are drawn into that file for a person, after LOOK_SECONDS of load.
 """
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from itertools import count
@@ -20,20 +25,26 @@ import pytest
 
 from deploy.grafana.boards import BOARDS
 from deploy.prometheus.generate import files
+from shared.db.embedded_postgres import EmbeddedPostgres
+from shared.documents.yaml_text import read_yaml
+from shared.events.topics import ENGAGEMENT_EVENTS
+from shared.log.protocol import Record
 from tests.support.drawn_panels import Series, drawn, page
 from tests.support.leadflow_process import Installation
+from tests.support.log_engines import opened_log
 from tests.support.panels import Asked, of_metrics, panels_of
 from tests.support.prometheus import Prometheus, QueryFailed, needs_tool, running_prometheus
 from tests.support.receiver import receiving
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(1200)]
 
-PATIENCE_SECONDS = 150.0
+PATIENCE_SECONDS = 240.0
 LOOK_SECONDS = 120.0
 JOB = "leadflow"
 # Prometheus scrapes every second here, so an hour of the rules is a minute and a rate looks at four scrapes.
 SCALE = Fraction(1, 60)
+FLASH_SECONDS = 6.0
 RATE_INTERVAL = "4s"
 HEALTHY_WHEN_EMPTY = {
     (board.uid, panel.title): panel.healthy_when_empty
@@ -80,7 +91,8 @@ async def load(client: httpx.AsyncClient) -> AsyncIterator[None]:
             number = next(numbers)
             event = event_about(number - 1 if number % 7 == 6 else number)
             answer = await client.post("/v1/events", json=event if number % 11 else {"type": "nobody's"})
-            assert answer.status_code < 500, answer.text
+            # A machine that is busy with much else may be told to come again.
+            assert answer.status_code < 500 or answer.status_code == 503, answer.text
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), timeout=0.05)
 
@@ -135,45 +147,226 @@ def kept_page() -> Path | None:
     return Path(file) if file else None
 
 
-async def test_every_panel_shows_something_of_a_leadflow_under_load(tmp_path: Path) -> None:
-    needs_tool("prometheus")
-    rules = tmp_path / "rules"
+@dataclass
+class Scene:
+    """A leadflow under load, and what may be done to it."""
+
+    installation: Installation
+    client: httpx.AsyncClient
+    prometheus: Prometheus
+    stack: AsyncExitStack
+    flashed_at: float = 0.0
+
+    async def create(self, path: str, body: Mapping[str, Any]) -> Any:
+        answer = await self.client.post(path, json=body)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+
+async def nothing_more(_scene: Scene) -> None:
+    return
+
+
+async def poison(scene: Scene) -> None:
+    """F11: what nobody can read, straight into the topic."""
+    async with opened_log(
+        "embedded", scene.installation.environment["LEADFLOW_DATABASE_URL"], session_timeout_seconds=30
+    ) as log:
+        await log.publish(ENGAGEMENT_EVENTS.name, [Record(b"k", b"{", {}) for _ in range(3)])
+
+
+async def failing_receivers(scene: Scene) -> None:
+    """F7: one receiver is gone, one fails."""
+    for status in (410, 500):
+        receiver = await scene.stack.enter_async_context(receiving(status))
+        await scene.create("/v1/subscriptions", {"url": receiver.url})
+
+
+def example(name: str) -> Any:
+    return read_yaml(Path("deploy/examples", name).read_text(encoding="utf-8"))
+
+
+async def rules_of_the_moment(scene: Scene) -> None:
+    """Scores that are gone within seconds, and stages in which nobody may stay."""
+    model = example("model.yaml")
+    flash = {"id": "flash", "on": "flash_sale", "points": 100, "half_life": "1s"}
+    model["scores"]["flash"] = {"rules": [flash]}
+    model["thresholds"]["flash"] = {"score": "flash", "enter": 50, "exit": 25, "cooldown": "1h"}
+    await scene.create("/v1/models", {"document": model, "reason": "a sale"})
+    pipeline = example("pipeline.yaml")
+    del pipeline["business_hours"]
+    for stage in pipeline["stages"]:
+        if "terminal" not in stage:
+            stage["due"] = "1s"
+    await scene.create("/v1/pipelines", {"document": pipeline})
+
+
+async def flash(scene: Scene) -> None:
+    """Somebody crosses a threshold, is gone again within two seconds, and is back before its cooldown is over."""
+    if time.monotonic() - scene.flashed_at < FLASH_SECONDS:
+        return
+    scene.flashed_at = time.monotonic()
+    event = {"id": f"flash-{scene.flashed_at}", "type": "flash_sale", "lead": {"email": "flash@acme.example"}}
+    await scene.create("/v1/events", event)
+
+
+async def win(scene: Scene) -> None:
+    """A person says that a lead has bought."""
+    (lead, *_) = (await scene.client.get("/v1/leads")).raise_for_status().json()["leads"]
+    await scene.create(
+        f"/v1/leads/{lead['id']}/stage", {"to": "won", "actor": "anna", "override": True, "reason": "x"}
+    )
+
+
+async def simulate(scene: Scene) -> None:
+    await scene.create("/v1/models/simulate", {"version": 1})
+
+
+Do = Callable[[Scene], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Afterwards:
+    """What is done once, what again and again, and the panels that are to show more than 0 of it by then."""
+
+    once: Do
+    panels: Sequence[tuple[str, str]]
+    again: Do = nothing_more
+
+
+AFTERWARDS: Mapping[str, Afterwards] = {
+    "poison (F11)": Afterwards(
+        poison,
+        [
+            ("leadflow-quality", "Set aside"),
+            ("leadflow-quality", "Dead letters kept"),
+            ("leadflow-quality", "Oldest dead letter"),
+        ],
+    ),
+    "failing receivers (F7)": Afterwards(
+        failing_receivers,
+        [
+            ("leadflow-delivery", "Disabled"),
+            ("leadflow-delivery", "Deliveries that wait"),
+            ("leadflow-delivery", "Oldest delivery"),
+        ],
+    ),
+    "rules of the moment": Afterwards(
+        rules_of_the_moment,
+        [
+            ("leadflow-business", "Thresholds entered"),
+            ("leadflow-business", "Thresholds left"),
+            ("leadflow-business", "Crossings not told"),
+            ("leadflow-scorer", "Changes by time, told after"),
+            ("leadflow-delivery", "Stalls and expiries, told after"),
+        ],
+        again=flash,
+    ),
+    "a deal": Afterwards(win, [("leadflow-business", "Won")]),
+    "a simulation": Afterwards(
+        simulate, [("leadflow-scorer", "Duration of simulations"), ("leadflow-scorer", "Leads simulated")]
+    ),
+}
+NOT_PROVOKED: Mapping[tuple[str, str], str] = {
+    ("leadflow-overview", "Alerts"): "test_alerts.py has the alerts of PostgreSQL away.",
+    ("leadflow-ingest", "Failed requests, by route"): "Needs PostgreSQL away, as in test_alerts.py.",
+    ("leadflow-scorer", "Distance to the shadow"): "Needs a version in the shadow that differs in a score.",
+    ("leadflow-scorer", "Last rebuild"): "Needs a rebuild.",
+}
+"""Panels that are empty on a good day and that nothing here fills, each with what would."""
+
+
+def test_every_panel_that_is_empty_on_a_good_day_has_what_fills_it() -> None:
+    filled = {panel for each in AFTERWARDS.values() for panel in each.panels}
+    there = {(board.uid, panel.title) for board in BOARDS for panel in board.panels()}
+
+    assert HEALTHY_WHEN_EMPTY.keys() <= filled | NOT_PROVOKED.keys() <= there
+    assert not filled & NOT_PROVOKED.keys()
+
+
+async def still_dull(prometheus: Prometheus, panels: Sequence[tuple[str, str]], began: datetime) -> list[str]:
+    """Of `panels` those that have shown nothing but 0 since it began."""
+    dull = []
+    for name, board in of_metrics().items():
+        for panel in panels_of(board):
+            if (board["uid"], panel["title"]) in panels:
+                series = await series_of(prometheus, name, panel, (began, datetime.now(UTC)))
+                if not any(value > 0 for each in series for _, value in each.points):
+                    dull.append(f"{name}: {panel['title']}")
+    return dull
+
+
+async def comes_to_pass(scene: Scene, each: Afterwards) -> None:
+    """Return once every one of its panels shows more than 0 of it."""
+    began, dull = datetime.now(UTC), [""]
+
+    async def is_shown() -> bool:
+        nonlocal dull
+        await each.again(scene)
+        dull = await still_dull(scene.prometheus, each.panels, began)
+        return not dull
+
+    await each.once(scene)
+    try:
+        await wait_until(is_shown, "panels show it", timeout_seconds=PATIENCE_SECONDS, every_seconds=0.5)
+    except AssertionError as late:
+        raise AssertionError(f"{late}: {dull}") from late
+
+
+@asynccontextmanager
+async def scene(directory: Path) -> AsyncIterator[Scene]:
+    """A leadflow under load with a subscriber, scraped."""
+    rules = directory / "rules"
     rules.mkdir()
     # The alerts on causes are for a scale of their own: a second here is a minute there.
     (rules / "objectives.yml").write_text(files(SCALE)["objectives.yml"], encoding="utf-8")
-    installation = Installation(tmp_path, ENVIRONMENT)
-    async with receiving() as receiver, installation.running() as leadflow:
-        key = installation.run("keys", "create", "--scope", "events:write", "--scope", "subscriptions:write")
+    server = EmbeddedPostgres(directory / "postgres")
+    async with AsyncExitStack() as around:
+        url = await around.enter_async_context(server.running())
+        installation = Installation(directory, {**ENVIRONMENT, "LEADFLOW_DATABASE_URL": url})
+        installation.run("migrate")
+        leadflow = await around.enter_async_context(installation.running())
+        receiver = await around.enter_async_context(receiving())
+        key = installation.run("keys", "create", "--scope", "admin")
         installation.run("models", "publish", "deploy/examples/model.yaml")
         installation.run("pipelines", "publish", "deploy/examples/pipeline.yaml")
+        client = await around.enter_async_context(leadflow.client(key))
         target = {"__address__": leadflow.base_url.removeprefix("http://")}
-        async with leadflow.client(key) as client:
-            subscribed = await client.post("/v1/subscriptions", json={"url": receiver.url})
-            assert subscribed.status_code == 201, subscribed.text
-            began = datetime.now(UTC)
-            async with (
-                running_prometheus(
-                    tmp_path / "prometheus", {JOB: [target]}, rule_files=sorted(rules.iterdir())
-                ) as asked,
-                load(client),
-            ):
-                found: dict[str, dict[int, list[Series]]] = {}
-                least = timedelta(seconds=LOOK_SECONDS if kept_page() else 0)
+        asked = await around.enter_async_context(
+            running_prometheus(directory / "prometheus", {JOB: [target]}, rule_files=sorted(rules.iterdir()))
+        )
+        stack = await around.enter_async_context(AsyncExitStack())
+        found = Scene(installation, client, asked, stack)
+        await found.create("/v1/subscriptions", {"url": receiver.url})
+        await around.enter_async_context(load(client))
+        yield found
 
-                async def all_have_data() -> bool:
-                    nonlocal found
-                    found = await look(asked, (began, datetime.now(UTC)))
-                    return not empty(found) and datetime.now(UTC) - began >= least
 
-                try:
-                    await wait_until(
-                        all_have_data, "every panel has data", timeout_seconds=PATIENCE_SECONDS, every_seconds=1
-                    )
-                except AssertionError as late:
-                    raise AssertionError(f"{late}: {empty(found)}") from late
-                assert (await asked.query("leadflow_reconciliation_events"))[0]["value"][1] != "0"
-                with pytest.raises(QueryFailed):
-                    await asked.query_range("rate(x)", start=began, end=datetime.now(UTC))
+async def test_every_panel_shows_something_of_a_leadflow_under_load(tmp_path: Path) -> None:
+    needs_tool("prometheus")
+    async with scene(tmp_path) as running:
+        began, asked = datetime.now(UTC), running.prometheus
+        found: dict[str, dict[int, list[Series]]] = {}
+        least = timedelta(seconds=LOOK_SECONDS if kept_page() else 0)
+
+        async def all_have_data() -> bool:
+            nonlocal found
+            found = await look(asked, (began, datetime.now(UTC)))
+            return not empty(found) and datetime.now(UTC) - began >= least
+
+        try:
+            await wait_until(all_have_data, "every panel has data", timeout_seconds=PATIENCE_SECONDS, every_seconds=1)
+        except AssertionError as late:
+            raise AssertionError(f"{late}: {empty(found)}") from late
+        assert (await asked.query("leadflow_reconciliation_events"))[0]["value"][1] != "0"
+        with pytest.raises(QueryFailed):
+            await asked.query_range("rate(x)", start=began, end=datetime.now(UTC))
+        for name, each in AFTERWARDS.items():
+            try:
+                await comes_to_pass(running, each)
+            except AssertionError as late:
+                raise AssertionError(f"{name}: {late}") from late
+        found = await look(asked, (began, datetime.now(UTC)))
 
     pictures = {board["title"]: drawn(board, found[name]) for name, board in of_metrics().items()}
     for picture in pictures.values():
