@@ -30,7 +30,7 @@ NOT_RUN = {
     "CONTRIBUTING.md": 1,
     "docs/backtest.md": 2,
     "docs/backup.md": 3,
-    "docs/deploy.md": 4,
+    "docs/deploy.md": 5,
     "docs/erasure.md": 1,
     "docs/explain.md": 1,
     "docs/faults.md": 1,
