@@ -10,11 +10,16 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 from shared.db.embedded_postgres import EmbeddedPostgres
 from shared.db.engine import Database
 from tests.support.kafka_broker import KafkaBroker, KafkaUnavailable, running_broker
 from tests.support.postgres import PostgresServer
+
+# A law is not broken because the machine is busy.
+settings.register_profile("leadflow", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("leadflow")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

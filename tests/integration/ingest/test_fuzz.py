@@ -30,7 +30,7 @@ from tests.support.webhooks import (
     typeform,
 )
 
-MANY = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=60, derandomize=True, suppress_health_check=list(HealthCheck))
 MEDIA_TYPES = (
     "application/json",
     "application/x-ndjson",

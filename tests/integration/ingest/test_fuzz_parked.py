@@ -10,7 +10,7 @@ from shared.access import Scope
 from tests.support.ingesting import NOON, Ingesting
 from tests.support.webhooks import examples
 
-MANY = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=40, derandomize=True, suppress_health_check=list(HealthCheck))
 EXAMPLES = examples(NOON)
 HEADERS = st.dictionaries(
     st.sampled_from(

@@ -3,7 +3,7 @@
 from random import Random
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import interpreter, workload
@@ -35,7 +35,6 @@ def _rules(draw: st.DrawFn) -> list[dict[str, Any]]:
     return rules
 
 
-@settings(deadline=None)
 @given(models(), st.lists(st.tuples(st.sampled_from(["clicked", "viewed", "other"]), properties()), max_size=8))
 def test_any_model_matches_as_a_plain_interpreter_of_its_document(
     document: dict[str, Any], events: list[tuple[str, dict[str, Any]]]

@@ -135,7 +135,7 @@ def test_the_score_that_matters_most_is_the_last_combined_one_with_bands() -> No
     assert default_score(a_model(scores={"last": {"rules": [a_rule()]}})) == "last"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(histories(max_size=12))
 def test_advice_comes_true_and_one_event_less_would_not_do(
     history: list[dict[str, Any]],

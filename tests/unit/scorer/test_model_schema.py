@@ -138,7 +138,7 @@ def _attribute_rules(id_: str, shared: dict[str, Any]) -> st.SearchStrategy[dict
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(models())
 def test_what_is_valid_fits_the_schema(document: dict[str, Any]) -> None:
     assert parses(document)

@@ -70,7 +70,6 @@ class Worker:
         assert not needs_history(MODEL, self.state)
 
 
-@settings(deadline=None)
 @given(st.data(), histories(), moments())
 def test_any_order_batching_split_repetition_merge_and_replay_score_as_from_scratch(
     data: st.DataObject, history: list[dict[str, Any]], moment: datetime
@@ -99,7 +98,7 @@ def test_any_order_batching_split_repetition_merge_and_replay_score_as_from_scra
     assert first.scores(moment) == pytest.approx(scores_from_scratch(MODEL_DOCUMENT, history, moment), abs=1e-9)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.data(), histories(40), moments())
 def test_a_lead_counted_event_by_event_scores_as_one_replayed_at_once(
     data: st.DataObject, history: list[dict[str, Any]], moment: datetime

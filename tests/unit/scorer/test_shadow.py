@@ -102,7 +102,7 @@ def test_a_lead_to_whom_nothing_happened_is_nothing_to_either() -> None:
     assert (found.widest, found.changes_at) == (0, None)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(histories(), moments())
 def test_seen_from_the_other_side_the_sides_are_swapped(events: list[dict[str, Json]], moment: datetime) -> None:
     history = [an_event_on_the_wire(event) for event in events]

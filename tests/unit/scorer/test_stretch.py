@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.scorer.domain.stretch import Stretch
@@ -38,7 +38,6 @@ def of_one(worth: float, half_life_us: int | None = 7 * DAY_US) -> GroupCurve:
     return GroupCurve(None, None, (Term(worth, START_US, half_life_us, None),))
 
 
-@settings(deadline=None)
 @given(st.lists(_groups, max_size=4).map(tuple), st.floats(-1, 1), st.lists(st.integers(0, 399 * DAY_US), min_size=2))
 def test_it_has_the_values_of_its_curve_and_they_move_as_it_says(
     groups: tuple[GroupCurve, ...], weight: float, offsets: list[int]

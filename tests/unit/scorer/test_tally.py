@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.scorer.domain.event import Event
@@ -112,7 +112,6 @@ def test_a_folded_state_does_not_answer_for_moments_before_its_horizon() -> None
         curve_of(LIMITED, folded, at("2026-03-09T00:00"))
 
 
-@settings(deadline=None)
 @given(histories(), st.integers(0, 24), st.none() | moments())
 def test_a_tally_is_followed_through_what_happens_and_back(
     history: list[dict[str, Any]], number: int, folded_at: datetime | None
@@ -139,7 +138,6 @@ def test_following_a_tally_into_folded_history_is_refused() -> None:
         retaken(LIMITED, combine(folded, late), tally_of(LIMITED, folded), changed_by=late)
 
 
-@settings(deadline=None)
 @given(histories(), moments())
 def test_a_tally_has_at_one_moment_the_values_of_its_curve(history: list[dict[str, Any]], moment: datetime) -> None:
     tally = tally_of(MODEL, a_state(MODEL, *(an_event_on_the_wire(event) for event in history)))

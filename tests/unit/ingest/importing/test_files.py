@@ -138,7 +138,7 @@ def test_progress_is_counted_in_bytes_of_the_file(tmp_path: Path) -> None:
         assert file.read_bytes == file.size_bytes == path.stat().st_size
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     body=st.binary(max_size=200) | st.text('ab,"\n\r{}[]:1\x00', max_size=60).map(str.encode),
     name=st.sampled_from(["f.csv", "f.ndjson"]),

@@ -73,7 +73,7 @@ def test_names_are_text_in_the_picture_and_never_markup() -> None:
 
 
 @given(documents())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_picture_of_any_document_is_sound(document: dict[str, Json]) -> None:
     assert_is_sound(parse_pipeline(document))
 

@@ -117,7 +117,7 @@ WORKED = st.builds(
     due=st.builds(Due, st.integers(1, 12), st.sampled_from("mhd")) | st.just(Due(1, "w")),
     hours=WORKED,
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_due_moment_is_the_one_found_by_watching_the_clock_minute_by_minute(
     day: date, before: int, due: Due, hours: BusinessHours
 ) -> None:

@@ -251,7 +251,7 @@ ACTS = st.one_of(
 
 
 @given(first=documents(), acts=st.lists(ACTS, min_size=8, max_size=30))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_path_leads_where_the_document_forbids(first: dict[str, Json], acts: list[Act]) -> None:
     history = History(first)
 

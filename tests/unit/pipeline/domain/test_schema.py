@@ -78,7 +78,7 @@ def test_documents_that_count_are_of_the_form(document: Json) -> None:
 
 
 @given(documents())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_random_documents_are_of_the_form(document: dict[str, Json]) -> None:
     assert VALIDATOR.is_valid(document)
 
@@ -133,7 +133,7 @@ def damaged(place: tuple[str | int, ...], how: str, value: Json) -> Json:
 
 
 @given(st.sampled_from(PLACES), st.sampled_from(["replaced", "taken away", "added"]), st.sampled_from(STRANGE))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_parser_and_schema_refuse_the_same_forms(place: tuple[str | int, ...], how: str, value: Json) -> None:
     document = damaged(place, how, value)
 

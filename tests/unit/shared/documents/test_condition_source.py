@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import interpreter
@@ -28,7 +28,6 @@ def written(*clauses: Clause, event_type: str = "a") -> Any:
     return source.compiled()
 
 
-@settings(deadline=None)
 @given(st.lists(conditions(), min_size=1, max_size=3), properties(), st.sampled_from(["a", "b"]))
 def test_it_answers_as_the_conditions_and_as_the_document_read_by_a_plain_interpreter(
     documents: list[Any], given_properties: dict[str, Any], source: str

@@ -61,7 +61,7 @@ _documents = st.dictionaries(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(_documents)
 def test_what_is_written_is_read_as_the_same(document: Json) -> None:
     assert read_yaml(write_yaml(document)) == document
