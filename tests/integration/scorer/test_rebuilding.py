@@ -1,6 +1,7 @@
 """Rebuilding on real PostgreSQL: what is stored is what the events say, and where it is not, it becomes so."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -68,11 +69,10 @@ class Bench:
         """Give a stored state points that no event gave."""
         async with self.database.transaction(ALL_WORKSPACES) as connection:
             row = (await repository.lock_leads(connection, [lead_id]))[lead_id]
-            assert isinstance(row.state, list)
-            assert isinstance(row.state[2], list)
-            given: Json = [[0, "ghost", "web", "score_adjusted"], "engagement", 3.25, None, None, "", ""]
-            state = [*row.state[:2], [*row.state[2], given], *row.state[3:]]
-            await repository.save_leads(connection, [replace(row, state=state)])
+            assert row.state is not None
+            state = json.loads(row.state)
+            state[2].append([[0, "ghost", "web", "score_adjusted"], "engagement", 3.25, None, None, "", ""])
+            await repository.save_leads(connection, [replace(row, state=json.dumps(state))])
 
     async def rows(self, query: str) -> Sequence[tuple[object, ...]]:
         async with self.database.transaction(ALL_WORKSPACES) as connection:
