@@ -1,7 +1,6 @@
 """Rebuilding on real PostgreSQL: what is stored is what the events say, and where it is not, it becomes so."""
 
 import asyncio
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -10,6 +9,7 @@ from random import Random
 from uuid import UUID
 
 import pytest
+from pydantic_core import from_json, to_json
 from sqlalchemy import text
 
 from services.scorer import models, rebuilding_repository, repository
@@ -70,9 +70,9 @@ class Bench:
         async with self.database.transaction(ALL_WORKSPACES) as connection:
             row = (await repository.lock_leads(connection, [lead_id]))[lead_id]
             assert row.state is not None
-            state = json.loads(row.state)
+            state = from_json(row.state)
             state[2].append([[0, "ghost", "web", "score_adjusted"], "engagement", 3.25, None, None, "", ""])
-            await repository.save_leads(connection, [replace(row, state=json.dumps(state))])
+            await repository.save_leads(connection, [replace(row, state=to_json(state))])
 
     async def rows(self, query: str) -> Sequence[tuple[object, ...]]:
         async with self.database.transaction(ALL_WORKSPACES) as connection:
