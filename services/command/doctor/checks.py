@@ -179,7 +179,8 @@ async def _roles(ground: Ground) -> Seen:
     async with ground.database.as_login() as connection:
         found = await protection.rights(connection)
         here = await protection.place(connection)
-    problems = [*judging_protection.rights(found), *await _owner(ground, here)]
+    is_embedded = ground.settings.database_url is None
+    problems = [*judging_protection.rights(found, is_embedded=is_embedded), *await _owner(ground, here)]
     return Seen(f"services work as {APP_ROLE} and {WORKER_ROLE}, by the login {found.login}", tuple(problems))
 
 

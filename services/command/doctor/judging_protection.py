@@ -61,8 +61,8 @@ def _under_the_wrong_key(found: Sealed) -> Iterator[Problem]:
         )
 
 
-def rights(found: Rights) -> Iterator[Problem]:
-    """Whether PostgreSQL keeps workspaces apart, and services can work."""
+def rights(found: Rights, *, is_embedded: bool) -> Iterator[Problem]:
+    """Whether PostgreSQL keeps workspaces apart, and services can work. The embedded one has a single login."""
     for role in found.roles:
         yield from _role(role, found.login)
     if found.open_tables:
@@ -71,7 +71,7 @@ def rights(found: Rights) -> Iterator[Problem]:
             f"row security is off on {', '.join(found.open_tables)}: there, only queries keep workspaces apart",
             "as the owner of the table: ALTER TABLE ... ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
         )
-    if found.login_sees_all:
+    if found.login_sees_all and not is_embedded:
         yield Problem(
             "warning",
             f"services log in as {found.login}, a superuser or with BYPASSRLS: a query that takes no role "

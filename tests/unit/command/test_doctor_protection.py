@@ -61,7 +61,11 @@ def test_who_tries_leadflow_out_needs_no_master_key() -> None:
 
 
 def test_roles_that_see_their_own_workspace_are_fine() -> None:
-    assert list(judging_protection.rights(RIGHTS)) == []
+    assert list(judging_protection.rights(RIGHTS, is_embedded=False)) == []
+
+
+def test_the_embedded_postgresql_has_a_login_of_its_own_that_may_see_all() -> None:
+    assert list(judging_protection.rights(replace(RIGHTS, login_sees_all=True), is_embedded=True)) == []
 
 
 @pytest.mark.parametrize(
@@ -93,7 +97,7 @@ def test_roles_that_see_their_own_workspace_are_fine() -> None:
 def test_what_is_wrong_with_roles_is_said_with_what_to_do(
     found: Rights, severity: str, what: str, remedy: str
 ) -> None:
-    (problem,) = judging_protection.rights(found)
+    (problem,) = judging_protection.rights(found, is_embedded=False)
 
     assert (problem.severity, what in problem.what, remedy in problem.remedy) == (severity, True, True)
 
