@@ -81,7 +81,6 @@ SIMULATION_SECONDS = Histogram(
 )
 SIMULATED_LEADS = Counter("leadflow_scoring_simulated_leads_total", "Leads that simulations compared.")
 
-RECONCILIATION_STATES = ("accepted", "scored", "deduplicated", "dead_lettered", "in_flight")
 SIMULATION_STATES = ("waiting", "running", "done", "failed")
 for _state in SIMULATION_STATES:
     SIMULATIONS.labels(_state)

@@ -229,11 +229,6 @@ def _event_option(
     )
 
 
-def _counted_by(rules: Sequence[EventRule]) -> Sequence[Steps]:
-    """Fields by which limits count apart: events that differ in them do not use up each other's share."""
-    return list(dict.fromkeys(rule.limit.by for rule in rules if rule.limit and rule.limit.by))
-
-
 def _example(event_type: str, assignment: Assignment) -> Mapping[str, Json]:
     fields = fields_of(assignment)
     return {"type": event_type, **{name: value for name, value in fields.items() if name != "type"}}
