@@ -6,7 +6,7 @@ from types import MappingProxyType
 from uuid import UUID
 
 from services.scorer.repository import EventKey
-from shared.events.engagement import EngagementAccepted
+from shared.events.accepting import Accepted
 from shared.events.topics import LEAD_SCORES
 from shared.observability import tracing
 from shared.observability.tracing import TraceContext
@@ -25,7 +25,7 @@ class Causes:
         self._by_lead: dict[UUID, list[TraceContext]] = {}
         self._received_at: dict[UUID, datetime] = {}
 
-    def add(self, lead_id: UUID, message: EngagementAccepted) -> None:
+    def add(self, lead_id: UUID, message: Accepted) -> None:
         """The lead changed because of `message`."""
         received_at = message.data.received_at
         self._received_at[lead_id] = min(received_at, self._received_at.get(lead_id, received_at))
@@ -50,6 +50,6 @@ class Causes:
         )
 
 
-def event_key(message: EngagementAccepted) -> EventKey:
+def event_key(message: Accepted) -> EventKey:
     """What makes the event of `message` the same event."""
     return EventKey(message.workspace, message.data.source, message.data.id)

@@ -16,6 +16,7 @@ from services.scorer.stored_leads import Contended
 from shared.clock import Clock
 from shared.db.engine import Database
 from shared.errors import InvalidInput, Refused
+from shared.events.accepting import Accepted, as_accepted
 from shared.events.engagement import (
     EVENT_VOIDED,
     EngagementAccepted,
@@ -105,9 +106,9 @@ class Corrector:
             properties=properties(correction),
             attributes={},
         )
-        await self._count_at_last(_message(workspace, event))
+        await self._count_at_last(as_accepted(_message(workspace, event)))
 
-    async def _count_at_last(self, message: EngagementAccepted) -> None:
+    async def _count_at_last(self, message: Accepted) -> None:
         """A lead that much happens to is often held by somebody else for a moment."""
         for _ in range(_TRIES - 1):
             try:

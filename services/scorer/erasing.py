@@ -19,7 +19,8 @@ from services.scorer.erasing_repository import Mark
 from services.scorer.stored_leads import Contended
 from shared.db.outbox import owner_of
 from shared.errors import InvalidInput
-from shared.events.engagement import EngagementAccepted, name_digest
+from shared.events.accepting import Accepted
+from shared.events.engagement import name_digest
 from shared.events.envelope import LeadReference, Message
 from shared.sealing import erasures
 from shared.sealing.data_keys import delete_keys, mark, name_mark, sealing_of
@@ -67,9 +68,7 @@ def _digest(workspace: str, name: tuple[str, str]) -> UUID:
     return owner_of(name_digest(workspace, *name))
 
 
-async def without_forgotten(
-    connection: AsyncConnection, fresh: Sequence[EngagementAccepted]
-) -> list[EngagementAccepted]:
+async def without_forgotten(connection: AsyncConnection, fresh: Sequence[Accepted]) -> list[Accepted]:
     """Those events that are no erased lead's: neither known from it, nor received for it before it was erased."""
     forgetful = await erasing_repository.forgetful(connection, {message.workspace for message in fresh})
     if not forgetful:
@@ -86,7 +85,7 @@ async def without_forgotten(
     return [message for number, message in enumerate(fresh) if number not in gone]
 
 
-def _marks_of(key: bytes, message: EngagementAccepted) -> list[bytes]:
+def _marks_of(key: bytes, message: Accepted) -> list[bytes]:
     event = message.data
     names = [name_mark(key, kind, value) for kind, value in event.lead.keys()]  # noqa: SIM118
     return [mark(key, _EVENT, event.source, event.id), *names]

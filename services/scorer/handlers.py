@@ -11,14 +11,15 @@ from shared.clock import Clock
 from shared.db.engine import Database
 from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput
-from shared.events.engagement import EngagementAccepted, EngagementEvent
-from shared.events.json import STORABLE, Json, is_sound, json_faults
+from shared.events.accepting import Accepted, as_accepted, decode_accepted
+from shared.events.engagement import EngagementAccepted
+from shared.events.json import STORABLE, json_faults
 from shared.events.topics import ENGAGEMENT_EVENTS
 from shared.log import handled
 from shared.log.dead_letter import DeadLetter, sort_out
 from shared.log.handled import Fate
 from shared.log.letter_sealing import set_aside
-from shared.log.messages import message_of
+from shared.log.messages import is_owned_by, message_of
 from shared.log.protocol import Log, ReceivedRecord
 from shared.observability import tracing
 from shared.observability.tracing import TraceContext
@@ -62,35 +63,26 @@ def _in_the_books(records: Sequence[ReceivedRecord], letters: Sequence[DeadLette
     return note
 
 
-def read(record: ReceivedRecord) -> EngagementAccepted:
+def read(record: ReceivedRecord) -> Accepted:
     """The event in a record. Raises InvalidInput for what is none, or could not be stored exactly."""
+    accepted = decode_accepted(record.value)
+    if accepted is None or not accepted.data.lead.keys() or not is_owned_by(record, accepted.workspace):
+        return _read_exactly(record)
+    return accepted
+
+
+def _read_exactly(record: ReceivedRecord) -> Accepted:
+    """As the contract has it, which knows what is wrong."""
     message = message_of(record)
     if not isinstance(message, EngagementAccepted):
         raise InvalidInput(f"{message.type} does not belong here", code="wrong_type", field="type")
     event = message.data
     if not event.lead.keys():
         raise InvalidInput("the event names nobody", code="no_identity", field="lead")
-    if _is_storable(event):
-        return message
     for path, reason in json_faults(event.model_dump(mode="json"), STORABLE):
         raise InvalidInput(f"{path}: {reason}", code="not_storable", field=path)
-    return message
+    return as_accepted(message)
 
 
-def _is_storable(event: EngagementEvent) -> bool:
-    """Whether certainly no fault would be found; its times and its type cannot have any."""
-    lead = event.lead
-    names: Json = {"email": lead.email, "external_ids": {**lead.external_ids}, "anonymous_id": lead.anonymous_id}
-    document: Json = {
-        "id": event.id,
-        "source": event.source,
-        "native_type": event.native_type,
-        "lead": names,
-        "properties": event.properties,
-        "attributes": event.attributes,
-    }
-    return is_sound(document, STORABLE)
-
-
-def _read_with_trace(record: ReceivedRecord) -> tuple[EngagementAccepted, TraceContext | None]:
+def _read_with_trace(record: ReceivedRecord) -> tuple[Accepted, TraceContext | None]:
     return read(record), tracing.read_record(record)

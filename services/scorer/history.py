@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.scorer import stored_leads
 from shared.db.engine import Database
 from shared.errors import TransientError
-from shared.events.engagement import EngagementEvent
+from shared.events.accepting import AcceptedEvent
 from shared.garbage import collect_seldom
 from shared.sealing.data_keys import Sealing
 
@@ -49,7 +49,7 @@ class LeadHistory(NamedTuple):
     """
 
     lead_id: UUID
-    events: tuple[EngagementEvent, ...]
+    events: tuple[AcceptedEvent, ...]
 
 
 class Progress(NamedTuple):
@@ -358,5 +358,5 @@ async def _reading(
         await patient.close()
 
 
-def _order(event: EngagementEvent) -> tuple[datetime, str, str]:
+def _order(event: AcceptedEvent) -> tuple[datetime, str, str]:
     return min(event.occurred_at, event.received_at), event.id, event.source

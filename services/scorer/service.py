@@ -6,10 +6,8 @@ Each is one transaction: what was stored, what the state became, and what is to 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from hashlib import sha256
 from uuid import UUID, uuid4
 
-from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer import (
@@ -47,7 +45,8 @@ from shared.clock import Clock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox, Outgoing
 from shared.db.reach import ALL_WORKSPACES, Reach
-from shared.events.engagement import EVENT_VOIDED, EngagementAccepted, EngagementEvent
+from shared.events.accepting import Accepted, digest_of
+from shared.events.engagement import EVENT_VOIDED
 from shared.events.scores import LeadMerged, LeadScoreChanged
 from shared.events.topics import LEAD_SCORES
 from shared.failpoints import reach
@@ -78,7 +77,7 @@ class Scorer:
 
     async def count(
         self,
-        messages: Sequence[EngagementAccepted],
+        messages: Sequence[Accepted],
         *,
         reach: Reach,
         note: Note | None = None,
@@ -176,10 +175,10 @@ class Scorer:
         return erasure
 
     async def _without_duplicates(
-        self, connection: AsyncConnection, messages: Sequence[EngagementAccepted]
-    ) -> tuple[list[EngagementAccepted], list[str]]:
+        self, connection: AsyncConnection, messages: Sequence[Accepted]
+    ) -> tuple[list[Accepted], list[str]]:
         """The events that are new here, and what each of the others is."""
-        first: dict[EventKey, EngagementAccepted] = {}
+        first: dict[EventKey, Accepted] = {}
         for message in messages:
             first.setdefault(event_key(message), message)
         known = await repository.known_events(connection, list(first))
@@ -189,12 +188,12 @@ class Scorer:
             if key in known:
                 repetitions.append(_repetition(known[key], message))
             elif first[key] is not message:
-                repetitions.append(_repetition(_digest(first[key].data), message))
+                repetitions.append(_repetition(digest_of(first[key].body), message))
         return [message for key, message in first.items() if key not in known], repetitions
 
     async def _count_fresh(
-        self, connection: AsyncConnection, fresh: Sequence[EngagementAccepted], traces: Traces
-    ) -> tuple[Sequence[EngagementAccepted], list[Outgoing]]:
+        self, connection: AsyncConnection, fresh: Sequence[Accepted], traces: Traces
+    ) -> tuple[Sequence[Accepted], list[Outgoing]]:
         """Those of the events that count, and what is to be told of them."""
         now = self._clock.now()
         people = await self._who(connection, [_names(message) for message in fresh])
@@ -275,7 +274,7 @@ class Scorer:
     async def _retract(
         self,
         connection: AsyncConnection,
-        fresh: Sequence[EngagementAccepted],
+        fresh: Sequence[Accepted],
         happenings: dict[UUID, Happening],
         causes: Causes,
     ) -> None:
@@ -355,7 +354,7 @@ class Scorer:
                 case LeadMerged():
                     metrics.MERGES.inc()
 
-    def _observe(self, fresh: Sequence[EngagementAccepted], repetitions: Sequence[str]) -> None:
+    def _observe(self, fresh: Sequence[Accepted], repetitions: Sequence[str]) -> None:
         now = self._clock.now()
         metrics.EVENTS.labels("scored").inc(len(fresh))
         for repetition in repetitions:
@@ -364,15 +363,13 @@ class Scorer:
             _SCORED.observe(max(0.0, (now - message.data.received_at).total_seconds()))
 
 
-async def _store(
-    connection: AsyncConnection, owned: Sequence[tuple[EngagementAccepted, UUID]], traces: Traces
-) -> None:
+async def _store(connection: AsyncConnection, owned: Sequence[tuple[Accepted, UUID]], traces: Traces) -> None:
     stored = [_stored(message, owner, traces.get(event_key(message))) for message, owner in owned]
     if await repository.store_events(connection, stored) != len(stored):
         raise Contended("another scorer stored one of these events meanwhile")
 
 
-def _happening(person: Person, fresh: Sequence[EngagementAccepted], leads: Mapping[UUID, Lead]) -> Happening:
+def _happening(person: Person, fresh: Sequence[Accepted], leads: Mapping[UUID, Lead]) -> Happening:
     return Happening(
         events=tuple(fresh[index].data for index in person.mentions),
         absorbed=tuple(leads[known.id] for known in person.leads[1:]),
@@ -401,7 +398,7 @@ def _outgoing(outcomes: Mapping[UUID, Outcome], causes: Causes) -> list[Outgoing
     return told
 
 
-def _names(message: EngagementAccepted) -> list[IdentityKey]:
+def _names(message: Accepted) -> list[IdentityKey]:
     return [IdentityKey(message.workspace, kind, value) for kind, value in message.data.lead.keys()]  # noqa: SIM118
 
 
@@ -409,7 +406,7 @@ def _workspace(person: Person) -> str:
     return next(iter(person.names)).workspace
 
 
-def _stored(message: EngagementAccepted, owner: UUID, trace: TraceContext | None) -> StoredEvent:
+def _stored(message: Accepted, owner: UUID, trace: TraceContext | None) -> StoredEvent:
     event = message.data
     return StoredEvent(
         key=event_key(message),
@@ -417,18 +414,13 @@ def _stored(message: EngagementAccepted, owner: UUID, trace: TraceContext | None
         type=event.type,
         occurred_at=event.occurred_at,
         received_at=event.received_at,
-        body=to_json(event),
-        digest=_digest(event),
+        body=message.body,
+        digest=digest_of(message.body),
         trace_id=UUID(trace.trace_id) if trace else None,
     )
 
 
-def _digest(event: EngagementEvent) -> bytes:
-    """What stays the same when a sender repeats an event; when it was received does not."""
-    return sha256(event.__pydantic_serializer__.to_json(event, exclude={"received_at"})).digest()
-
-
-def _repetition(digest: bytes | None, message: EngagementAccepted) -> str:
+def _repetition(digest: bytes | None, message: Accepted) -> str:
     if digest is None:
         return "retracted"
-    return "duplicate" if digest == _digest(message.data) else "conflict"
+    return "duplicate" if digest == digest_of(message.body) else "conflict"

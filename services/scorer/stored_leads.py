@@ -14,7 +14,7 @@ from services.scorer.domain.lead import Lead, Outcome
 from services.scorer.domain.state import EMPTY, LeadState
 from services.scorer.repository import LeadRow
 from shared.errors import InvalidInput, TransientError
-from shared.events.engagement import EngagementEvent
+from shared.events.accepting import AcceptedEvent, decode_event
 from shared.events.envelope import LeadReference
 
 _TOLD: TypeAdapter[Told] = TypeAdapter(Told)
@@ -46,10 +46,10 @@ async def read(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, L
     }
 
 
-async def histories(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, list[EngagementEvent]]:
+async def histories(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, list[AcceptedEvent]]:
     """Every event that counts for each of these leads."""
     found = await repository.history(connection, ids)
-    return {id_: [EngagementEvent.model_validate_json(body) for body in bodies] for id_, bodies in found.items()}
+    return {id_: [decode_event(body) for body in bodies] for id_, bodies in found.items()}
 
 
 async def save(connection: AsyncConnection, outcomes: Mapping[UUID, Outcome]) -> None:

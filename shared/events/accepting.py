@@ -1,24 +1,59 @@
-"""Events on their way to the log, as structs: what `engagement` declares, built and written by the thousand.
+"""Accepted events as structs: what `engagement` declares, built, written and read by the thousand.
 
-The models of `engagement` are the contract, and what readers decode into. Building and writing one takes some
-twenty times as long as this does, only to check again what ingest has just checked. Tests hold the two together.
+The models of `engagement` are the contract. Each takes some twenty times as long as this does, to check again what
+ingest has just checked. What is not exactly as leadflow writes it is read by the models; tests hold the two together.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from msgspec import Struct
-from msgspec.json import Encoder
+from msgspec import DecodeError, Meta, Struct
+from msgspec.json import Decoder, Encoder
 
-from shared.events.engagement import named_by
-from shared.events.json import Json
+from shared.events.engagement import EngagementAccepted, EngagementEvent, Identities, named_by
+from shared.events.json import LARGEST_INTEGER, STORABLE, Json
+
+# Values within values, and so on; who nests deeper is read by the models.
+_LEVELS: Final = 6
+# From here on the models write a float otherwise than msgspec does.
+_LARGEST_FLOAT: Final = 1e16
+# A NUL is written in no other way.
+_NUL: Final = rb"\u0000"
+_DATA: Final = b',"data":{'
+_RECEIVED_AT: Final = b',"received_at":"'
+
+_Text = Annotated[str, Meta(max_length=STORABLE.string_length)]
+_Moment = Annotated[datetime, Meta(tz=True)]
+_Type = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,63}\Z")]
+if TYPE_CHECKING:
+    _Values = dict[str, Json]
+    _Ids = dict[str, str]
+else:
+
+    def _values() -> Any:
+        """JSON that can be stored, down to so many levels: a type of msgspec's cannot speak of itself."""
+        integer = Annotated[int, Meta(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
+        single = bool | integer | Annotated[float, Meta(gt=-_LARGEST_FLOAT, lt=_LARGEST_FLOAT)] | _Text | None
+        value = single
+        for _ in range(_LEVELS):
+            value = single | Annotated[list[value], Meta(max_length=STORABLE.items)] | _by_name(value)
+        return _by_name(value)
+
+    def _by_name(value: Any) -> Any:
+        return Annotated[dict[_Text, value], Meta(max_length=STORABLE.keys)]
+
+    _Values = _values()
+    _Ids = _by_name(_Text)
 
 
 class AcceptedNames(Struct, frozen=True, gc=False):
     """As Identities."""
 
-    email: str | None
-    external_ids: dict[str, str]
-    anonymous_id: str | None
+    email: _Text | None
+    external_ids: _Ids
+    anonymous_id: _Text | None
 
     def keys(self) -> tuple[tuple[str, str], ...]:
         """(kind, value) pairs, strongest first."""
@@ -26,34 +61,47 @@ class AcceptedNames(Struct, frozen=True, gc=False):
 
 
 class AcceptedEvent(Struct, frozen=True, gc=False):
-    """As EngagementEvent; whoever builds one has checked its values. Both times in UTC."""
+    """As EngagementEvent; whoever builds one has checked its values, and has both times in UTC.
 
-    id: str
-    source: str
-    type: str
-    native_type: str | None
-    occurred_at: datetime
-    received_at: datetime
+    The types have what is looked at when one is read: all that the model demands, and that it can be stored.
+    """
+
+    id: Annotated[str, Meta(min_length=1, max_length=512)]
+    source: Annotated[str, Meta(min_length=1, max_length=128)]
+    type: _Type
+    native_type: _Text | None
+    occurred_at: _Moment
+    received_at: _Moment
     lead: AcceptedNames
-    properties: dict[str, Json]
-    attributes: dict[str, Json]
+    properties: _Values
+    attributes: _Values
 
 
 class _Accepted(Struct, gc=False):
     """As EngagementAccepted."""
 
-    specversion: str
+    specversion: Literal["1.0"]
     id: str
-    type: str
+    type: Literal["engagement.accepted"]
     source: str
     subject: str
-    time: datetime
-    datacontenttype: str
+    time: _Moment
+    datacontenttype: Literal["application/json"]
     workspace: str
     data: AcceptedEvent
 
 
-_ENCODE = Encoder().encode
+class Accepted(Struct, frozen=True, gc=False):
+    """An accepted event, and whose it is; `body` is the event as JSON, byte for byte as the models write it."""
+
+    workspace: str
+    data: AcceptedEvent
+    body: bytes
+
+
+_ENCODE: Final = Encoder().encode
+_DECODE: Final = Decoder(_Accepted).decode
+_DECODE_EVENT: Final = Decoder(AcceptedEvent).decode
 
 
 def encode_accepted(event: AcceptedEvent, *, workspace: str, digest: str) -> bytes:
@@ -71,3 +119,49 @@ def encode_accepted(event: AcceptedEvent, *, workspace: str, digest: str) -> byt
             event,
         )
     )
+
+
+def decode_accepted(value: bytes) -> Accepted | None:
+    """The event of a message that is exactly as leadflow writes it, and can be stored; of any other None.
+
+    What comes out the same when written again was read as it was meant: nothing in it was odd, doubled or unknown.
+    """
+    if _NUL in value:
+        return None
+    try:
+        message = _DECODE(value)
+    except (DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if _ENCODE(message) != value:
+        return None
+    # Within a text no quote is without its backslash, so this is the field.
+    return Accepted(message.workspace, message.data, value[value.index(_DATA) + len(_DATA) - 1 : -1])
+
+
+def as_accepted(message: EngagementAccepted) -> Accepted:
+    """The same as a struct."""
+    event = message.data
+    return Accepted(message.workspace, _as_struct(event), event.__pydantic_serializer__.to_json(event))
+
+
+def decode_event(body: str | bytes) -> AcceptedEvent:
+    """An event from the `body` of one, or from what PostgreSQL made of that. Raises ValueError for anything else."""
+    try:
+        return _DECODE_EVENT(body)
+    except DecodeError:
+        return _as_struct(EngagementEvent.model_validate_json(body))
+
+
+def digest_of(body: bytes) -> bytes:
+    """Of the `body` of an event: what stays the same when a sender repeats it; when it was received does not."""
+    start = body.index(_RECEIVED_AT)
+    return sha256(body[:start] + body[body.index(b'"', start + len(_RECEIVED_AT)) + 1 :]).digest()
+
+
+def _as_struct(event: EngagementEvent) -> AcceptedEvent:
+    fields: Mapping[str, Any] = {**vars(event), "lead": _names(event.lead)}
+    return AcceptedEvent(**fields)
+
+
+def _names(lead: Identities) -> AcceptedNames:
+    return AcceptedNames(lead.email, lead.external_ids, lead.anonymous_id)

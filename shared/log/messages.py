@@ -35,12 +35,16 @@ def message_of(record: ReceivedRecord) -> AnyMessage:
     Raises InvalidInput for what is no message of leadflow's, and for one that its headers give to another workspace.
     """
     message = decode(record.value)
-    said = record.headers.get(WORKSPACE_HEADER)
-    if said is not None and said != message.workspace.encode():
+    if not is_owned_by(record, message.workspace):
         raise InvalidInput(
             "headers and body name different workspaces", code="workspace_mismatch", field=WORKSPACE_HEADER
         )
     return message
+
+
+def is_owned_by(record: ReceivedRecord, workspace: str) -> bool:
+    """Whether its headers agree, as far as they say anything."""
+    return record.headers.get(WORKSPACE_HEADER) in {None, workspace.encode()}
 
 
 def received_at_of(record: ReceivedRecord) -> datetime | None:

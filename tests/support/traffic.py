@@ -9,15 +9,13 @@ from services.scorer.service import Scorer
 from services.scorer.stored_leads import Contended
 from shared.clock import ManualClock
 from shared.db.reach import ALL_WORKSPACES
-from shared.events.engagement import EngagementAccepted
+from shared.events.accepting import Accepted
 from tests.support.messages import an_event
 
 _TYPES = ["page_viewed"] * 8 + ["email_clicked"] * 6 + ["unsubscribed", "score_adjusted", "score_reset"]
 
 
-def mixed_traffic(
-    random: Random, *, leads: int, events: int, start: datetime, prefix: str = ""
-) -> list[EngagementAccepted]:
+def mixed_traffic(random: Random, *, leads: int, events: int, start: datetime, prefix: str = "") -> list[Accepted]:
     """Events of a day in the order in which they arrive: some late by weeks, some twice, some retracted, before
     or after they come; visitors who turn out to be known leads.
     """
@@ -28,7 +26,7 @@ def mixed_traffic(
     return arriving
 
 
-async def play(scorer: Scorer, clock: ManualClock, random: Random, messages: Sequence[EngagementAccepted]) -> None:
+async def play(scorer: Scorer, clock: ManualClock, random: Random, messages: Sequence[Accepted]) -> None:
     """Count in batches of any size, while time passes and is told."""
     for batch in _batches(random, messages):
         clock.advance(timedelta(minutes=random.randint(1, 40)))
@@ -42,7 +40,7 @@ async def play(scorer: Scorer, clock: ManualClock, random: Random, messages: Seq
             pass
 
 
-def _batches(random: Random, messages: Sequence[EngagementAccepted]) -> Iterator[list[EngagementAccepted]]:
+def _batches(random: Random, messages: Sequence[Accepted]) -> Iterator[list[Accepted]]:
     rest = list(messages)
     while rest:
         size = random.choice([1, 3, 10, 40])
@@ -50,7 +48,7 @@ def _batches(random: Random, messages: Sequence[EngagementAccepted]) -> Iterator
         rest = rest[size:]
 
 
-def _event(random: Random, id_: str, leads: int, start: datetime) -> EngagementAccepted:
+def _event(random: Random, id_: str, leads: int, start: datetime) -> Accepted:
     late = timedelta(days=random.choice([0] * 8 + [1, 6, 20]))
     at = start - late + timedelta(seconds=random.randint(0, 86_400))
     event_type = random.choice(_TYPES)
@@ -85,7 +83,7 @@ def _properties(random: Random, event_type: str) -> dict[str, Any]:
             return {"path": random.choice(["/", "/pricing", "/blog"])}
 
 
-def _retraction(message: EngagementAccepted) -> EngagementAccepted:
+def _retraction(message: Accepted) -> Accepted:
     lead = message.data.lead
     return an_event(
         f"void-{message.data.id}",

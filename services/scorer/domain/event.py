@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.events.accepting import AcceptedEvent
 from shared.events.curve import microseconds
-from shared.events.engagement import EngagementEvent
 from shared.events.json import Json
 
 
@@ -28,7 +28,7 @@ class Event:
         return occurred if self.received_at is None else min(occurred, microseconds(self.received_at))
 
 
-def as_event(accepted: EngagementEvent) -> Event:
+def as_event(accepted: AcceptedEvent) -> Event:
     """What the core needs of an accepted event."""
     return Event(
         id=accepted.id,

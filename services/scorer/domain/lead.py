@@ -30,8 +30,8 @@ from services.scorer.domain.tally import (
     values_from,
 )
 from services.scorer.domain.telling import Parting, Teller
+from shared.events.accepting import AcceptedEvent
 from shared.events.curve import microseconds, moment, published
-from shared.events.engagement import EngagementEvent
 from shared.events.envelope import LeadReference, Message
 from shared.events.scores import Cause
 
@@ -85,11 +85,11 @@ class Happening:
     `events` count for it from now on; `retractions` are events, of any lead, that void some of its own.
     """
 
-    events: tuple[EngagementEvent, ...] = ()
-    retractions: tuple[EngagementEvent, ...] = ()
+    events: tuple[AcceptedEvent, ...] = ()
+    retractions: tuple[AcceptedEvent, ...] = ()
     absorbed: tuple[Lead, ...] = ()
 
-    def with_retraction(self, retraction: EngagementEvent) -> "Happening":
+    def with_retraction(self, retraction: AcceptedEvent) -> "Happening":
         """The same, and `retraction` besides."""
         return replace(self, retractions=(*self.retractions, retraction))
 
@@ -113,7 +113,7 @@ def is_outdated(active: ActiveModel, lead: Lead) -> bool:
     return lead.version is not None and lead.version != active.version
 
 
-def rebuilt(active: ActiveModel, lead: Lead, history: Sequence[EngagementEvent]) -> Lead:
+def rebuilt(active: ActiveModel, lead: Lead, history: Sequence[AcceptedEvent]) -> Lead:
     """`lead` with the state that all the events that count for it amount to."""
     state = combine_all(state_of(active.model, as_event(event)) for event in history)
     return replace(lead, version=active.version, state=state)
@@ -224,7 +224,7 @@ def _tell(
     *,
     told: Told | None,
     cause: Cause,
-    events: Sequence[EngagementEvent] = (),
+    events: Sequence[AcceptedEvent] = (),
 ) -> None:
     teller.score_changed(
         assessment,
@@ -242,7 +242,7 @@ def _state_after(lead: Lead, happening: Happening, added: LeadState, *, is_rebui
     return combine(before, added)
 
 
-def _moment(now: datetime, told: Told | None, events: Sequence[EngagementEvent]) -> datetime:
+def _moment(now: datetime, told: Told | None, events: Sequence[AcceptedEvent]) -> datetime:
     """`now`, unless clocks disagree: never before what was told, nor before an event that counts."""
     newest = max((event.occurred_at for event in events), default=now)
     return max(now, newest, told.at if told else now)

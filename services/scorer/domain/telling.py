@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal, TypedDict
 
 from services.scorer.domain.assessment import Assessment
-from shared.events.engagement import EngagementEvent
+from shared.events.accepting import AcceptedEvent
 from shared.events.envelope import LeadReference, Message, message_id
 from shared.events.json import Json
 from shared.events.scores import (
@@ -57,7 +57,7 @@ class Teller:
         self.sequence = sequence
         self.messages: list[Message] = []
 
-    def events_recorded(self, events: Sequence[EngagementEvent], attributes: dict[str, Json], at: datetime) -> None:
+    def events_recorded(self, events: Sequence[AcceptedEvent], attributes: dict[str, Json], at: datetime) -> None:
         """These events count for the lead now."""
         recorded = sorted(events, key=lambda event: (event.occurred_at, event.id))
         data = EventsRecorded(
@@ -96,7 +96,7 @@ class Teller:
         previous: Standing | None,
         *,
         cause: Cause,
-        events: Sequence[EngagementEvent],
+        events: Sequence[AcceptedEvent],
         model: str,
         model_version: int,
     ) -> None:
@@ -135,11 +135,11 @@ class Teller:
         }
 
 
-def _reference(event: EngagementEvent) -> EventReference:
+def _reference(event: AcceptedEvent) -> EventReference:
     return EventReference(source=event.source, id=event.id, type=event.type, occurred_at=event.occurred_at)
 
 
-def _recorded(event: EngagementEvent) -> RecordedEvent:
+def _recorded(event: AcceptedEvent) -> RecordedEvent:
     return RecordedEvent(
         source=event.source,
         id=event.id,

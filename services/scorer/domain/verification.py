@@ -14,8 +14,8 @@ from services.scorer.domain.standing import positions, standing
 from services.scorer.domain.state import LeadState
 from services.scorer.domain.tally import HistoryNeeded, Tally, curve_from, settled_until, tally_of
 from services.scorer.domain.telling import Teller
+from shared.events.accepting import AcceptedEvent
 from shared.events.curve import microseconds, moment, scores_at
-from shared.events.engagement import EngagementEvent
 from shared.events.envelope import Message
 from shared.events.json import Json
 from shared.events.scores import Standing
@@ -69,7 +69,7 @@ def differences(
     )
 
 
-def repaired(active: ActiveModel, lead: Lead, history: Sequence[EngagementEvent], now: datetime) -> Repair:
+def repaired(active: ActiveModel, lead: Lead, history: Sequence[AcceptedEvent], now: datetime) -> Repair:
     """`lead` with what its whole `history` amounts to.
 
     A state that comes out the same is told to nobody, nor what time has yet to tell; a wrong one is.

@@ -30,7 +30,7 @@ from shared.log.kafka import KafkaLog
 from shared.log.letter_sealing import opened_letter
 from shared.log.messages import message_of
 from shared.log.protocol import Log, Partition, ReceivedRecord
-from tests.support.messages import NOON, an_event
+from tests.support.messages import NOON, an_event, on_the_log
 from tests.support.pipeline import a_score_change
 
 pytestmark = pytest.mark.postgres
@@ -76,7 +76,7 @@ CONSUMERS = {
     "scorer": Consumer(
         ENGAGEMENT_EVENTS.name,
         _scorers,
-        lambda workspace, number: encode(an_event(str(number), workspace=workspace)),
+        lambda workspace, number: on_the_log(an_event(str(number), workspace=workspace)),
         "SELECT workspace FROM scorer.event ORDER BY workspace",
     ),
     "pipeline": Consumer(
@@ -180,7 +180,7 @@ async def opened_log(address: str, database: Database) -> AsyncIterator[Log]:
 
 @pytest.mark.parametrize("said", [b"", b"ACME", b"acme ", b"acm", b"\xff", b"acme,bolt"])
 def test_a_header_says_the_very_name_or_another(said: bytes) -> None:
-    record = received(ENGAGEMENT_EVENTS.name, 0, encode(an_event(workspace="acme")), {"workspace": said})
+    record = received(ENGAGEMENT_EVENTS.name, 0, on_the_log(an_event(workspace="acme")), {"workspace": said})
 
     with pytest.raises(InvalidInput) as refusal:
         message_of(record)

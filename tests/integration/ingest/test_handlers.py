@@ -16,13 +16,13 @@ from shared.log.embedded import EmbeddedLog
 from shared.log.letter_sealing import opened_letter
 from shared.log.protocol import Partition, ReceivedRecord
 from tests.support.ingesting import NOON
-from tests.support.messages import an_event
+from tests.support.messages import an_event, on_the_log
 
 ORIGIN = Origin("default", "web", "segment", "element", NOON, {"content-type": "application/json"})
 GOOD = encode(element_parked(parked("unknown_type", "map it"), b"\x00\xff raw", ORIGIN, most_bytes=100))
 POISON = {
     "no JSON": b"\xff",
-    "another message": encode(an_event()),
+    "another message": on_the_log(an_event()),
     "a NUL that PostgreSQL cannot store": GOOD.replace(b"map it", b"map\\u0000"),
     "a disposition that does not exist": GOOD.replace(b'"parked","code"', b'"lost","code"'),
 }

@@ -12,6 +12,7 @@ from services.scorer.handlers import Handlers as ScorerHandlers
 from services.scorer.service import Scorer
 from shared.db.outbox import Outbox
 from shared.db.reach import ALL_WORKSPACES
+from shared.events.accepting import Accepted, as_accepted
 from shared.events.codec import AnyMessage, encode
 from shared.events.engagement import EngagementAccepted
 from shared.events.json import Json
@@ -20,7 +21,7 @@ from shared.events.topics import ENGAGEMENT_EVENTS
 from shared.log.protocol import Partition, ReceivedRecord
 from tests.integration.pipeline.conftest import PipelineHarness
 from tests.support import outbox
-from tests.support.messages import an_event
+from tests.support.messages import an_event, on_the_log
 from tests.support.pipeline import NOON, a_document
 
 pytestmark = pytest.mark.postgres
@@ -57,8 +58,8 @@ class Company:
         )
         await self.pipeline.publish(a_document(stages=STAGES, qualification=None))
 
-    async def happens(self, *messages: EngagementAccepted) -> None:
-        await self._count([encode(message) for message in messages])
+    async def happens(self, *accepted: Accepted) -> None:
+        await self._count([on_the_log(one) for one in accepted])
         await self.settle()
 
     async def settle(self) -> None:
@@ -90,11 +91,11 @@ async def company(unpublished: PipelineHarness) -> Company:
     return company
 
 
-def viewed(hour: int) -> EngagementAccepted:
+def viewed(hour: int) -> Accepted:
     return an_event(f"view {hour}", at=NOON + hour * HOUR, attributes={"title": "boss"})
 
 
-def lost(hour: int, **properties: Json) -> EngagementAccepted:
+def lost(hour: int, **properties: Json) -> Accepted:
     return an_event(
         f"lost {hour}",
         "deal_lost",
@@ -128,7 +129,7 @@ async def test_the_reset_says_who_asked_for_it_and_counts_once_however_often_it_
     (reset,) = company.resets
     before = list(company.scores)
 
-    await company.happens(reset, reset)
+    await company.happens(as_accepted(reset), as_accepted(reset))
 
     assert company.scores == before
     assert (reset.data.type, reset.source, reset.time) == ("score_reset", "leadflow-pipeline", NOON + 3 * HOUR)

@@ -19,8 +19,8 @@ from shared.clock import ManualClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
 from shared.db.reach import ALL_WORKSPACES
+from shared.events.accepting import Accepted
 from shared.events.codec import AnyMessage
-from shared.events.engagement import EngagementAccepted
 from shared.events.json import Json
 from shared.log.connect import open_log
 from shared.process import create_app
@@ -46,7 +46,7 @@ class ScoresHarness:
         while await self.scorer.follow_active_models(100):
             pass
 
-    async def count(self, *messages: EngagementAccepted) -> None:
+    async def count(self, *messages: Accepted) -> None:
         await self.scorer.count(messages, reach=ALL_WORKSPACES)
 
     async def told(self) -> list[AnyMessage]:

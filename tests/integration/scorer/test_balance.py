@@ -14,7 +14,6 @@ from shared.db.engine import Database
 from shared.db.observed import server_state
 from shared.db.outbox import Outbox
 from shared.db.reach import ALL_WORKSPACES
-from shared.events.codec import encode
 from shared.events.json import Json
 from shared.events.topics import ALL_TOPICS, ENGAGEMENT_EVENTS
 from shared.log.embedded import EmbeddedLog
@@ -22,7 +21,7 @@ from shared.log.handled import Balance
 from shared.log.protocol import ReceivedRecord, Record
 from shared.service import Context
 from shared.settings import Settings
-from tests.support.messages import NOON, an_event
+from tests.support.messages import NOON, an_event, on_the_log
 
 pytestmark = pytest.mark.postgres
 
@@ -59,7 +58,7 @@ async def consumed(context: Context, handlers: Handlers, *, times: int = 1) -> S
 
 
 def event(id_: str) -> bytes:
-    return encode(an_event(id_))
+    return on_the_log(an_event(id_))
 
 
 async def test_events_that_count_repeat_or_die_and_those_that_wait_add_up(

@@ -12,13 +12,12 @@ from shared.clock import ManualClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
 from shared.db.reach import ALL_WORKSPACES
-from shared.events.codec import encode
 from shared.events.topics import ALL_TOPICS, ENGAGEMENT_EVENTS
 from shared.log.dead_letter import stored_letter
 from shared.log.embedded import EmbeddedLog
 from shared.log.letter_sealing import opened_letter
 from shared.log.protocol import Partition, ReceivedRecord
-from tests.support.messages import NOON, an_event
+from tests.support.messages import NOON, an_event, on_the_log
 
 PARTITION = Partition(ENGAGEMENT_EVENTS.name, 0)
 
@@ -37,7 +36,7 @@ def received(offset: int, value: bytes) -> ReceivedRecord:
 
 
 def with_property(value: bytes) -> bytes:
-    return encode(an_event("poison", properties={"x": "MARK"})).replace(b'"MARK"', value)
+    return on_the_log(an_event("poison", properties={"x": "MARK"})).replace(b'"MARK"', value)
 
 
 POISON = {
@@ -61,7 +60,7 @@ async def test_poison_is_kept_aside_and_its_neighbours_count(
     handlers = Handlers(Scorer(database, Outbox("scorer"), clock), log, clock, database)
 
     await handlers.handle(
-        [received(0, encode(an_event("a"))), received(1, poison), received(2, encode(an_event("b")))]
+        [received(0, on_the_log(an_event("a"))), received(1, poison), received(2, on_the_log(an_event("b")))]
     )
 
     async with database.transaction(ALL_WORKSPACES) as connection:

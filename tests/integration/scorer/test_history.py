@@ -11,7 +11,7 @@ from shared.clock import ManualClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
 from shared.db.reach import ALL_WORKSPACES
-from shared.events.engagement import EngagementAccepted
+from shared.events.accepting import Accepted
 from tests.support.messages import NOON, an_event
 
 
@@ -32,7 +32,7 @@ def refusing(_: str) -> Callable[[Sequence[LeadHistory]], list[str]]:
     return work
 
 
-async def count(database: Database, *messages: EngagementAccepted) -> None:
+async def count(database: Database, *messages: Accepted) -> None:
     await Scorer(database, Outbox("scorer"), ManualClock(NOON + timedelta(minutes=1))).count(
         messages, reach=ALL_WORKSPACES
     )

@@ -14,8 +14,8 @@ from shared.clock import ManualClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
 from shared.db.reach import ALL_WORKSPACES
+from shared.events.accepting import Accepted
 from shared.events.codec import AnyMessage
-from shared.events.engagement import EngagementAccepted
 from shared.events.json import Json
 from shared.events.scores import LeadEventsRecorded, LeadMerged, LeadScoreChanged
 from tests.support import outbox
@@ -50,7 +50,7 @@ class Bench:
     async def publish(self, document: Json = MODEL) -> None:
         await models.publish(self.database, self.clock, "default", document, by="test", reason="test")
 
-    async def count(self, *messages: EngagementAccepted) -> list[AnyMessage]:
+    async def count(self, *messages: Accepted) -> list[AnyMessage]:
         await self.scorer.count(messages, reach=ALL_WORKSPACES)
         return await self.told()
 
@@ -238,7 +238,7 @@ async def test_scorers_side_by_side_count_each_event_once(bench: Bench) -> None:
     events = [an_event(f"e{n}", email=f"p{n % 5}@acme.example", anonymous_id=f"v{n % 7}") for n in range(60)]
     other = Scorer(bench.database, Outbox("scorer"), bench.clock)
 
-    async def work(scorer: Scorer, mine: Sequence[EngagementAccepted]) -> None:
+    async def work(scorer: Scorer, mine: Sequence[Accepted]) -> None:
         for start in range(0, len(mine), 10):
             while True:
                 try:

@@ -25,8 +25,8 @@ from shared.db.engine import Database
 from shared.db.outbox import Outbox
 from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput, Refused, TransientError
+from shared.events.accepting import Accepted
 from shared.events.codec import AnyMessage
-from shared.events.engagement import EngagementAccepted
 from shared.events.json import Json
 from shared.events.scores import LeadScoreChanged
 from tests.support import outbox
@@ -131,7 +131,7 @@ async def bench(database: Database) -> Bench:
     return bench
 
 
-def traffic(seed: int, count: int) -> list[EngagementAccepted]:
+def traffic(seed: int, count: int) -> list[Accepted]:
     """Mixed events of a dozen people known by several names: merges, late ones, limits, resets, retractions."""
     dice = random.Random(seed)
     found = []
@@ -339,7 +339,7 @@ async def test_a_shadow_is_refused_where_there_is_nothing_to_compare(bench: Benc
 async def test_a_shadow_that_starts_in_the_middle_of_traffic_misses_nothing(bench: Bench) -> None:
     events = [event for event in traffic(8, 150) if event.data.lead.email]
 
-    async def count(mine: Sequence[EngagementAccepted]) -> None:
+    async def count(mine: Sequence[Accepted]) -> None:
         for start in range(0, len(mine), 5):
             await counted(bench.scorer, mine[start : start + 5])
 
@@ -356,7 +356,7 @@ async def test_a_shadow_that_starts_in_the_middle_of_traffic_misses_nothing(benc
     assert await bench.check_against_history(changed_model()) > 5
 
 
-async def counted(scorer: Scorer, events: Sequence[EngagementAccepted]) -> None:
+async def counted(scorer: Scorer, events: Sequence[Accepted]) -> None:
     while True:
         try:
             await scorer.count(events, reach=ALL_WORKSPACES)

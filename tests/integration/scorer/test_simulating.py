@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from msgspec import to_builtins
 from sqlalchemy import text
 
 from services.scorer import history, models
@@ -115,7 +116,7 @@ async def test_a_draft_that_doubles_one_rule_changes_exactly_the_leads_that_a_re
     expected: set[UUID] = set()
     async with history.snapshot(bench.database, "default") as taken:
         async for lead_id, events in history.histories(taken.connection, "default"):
-            wire = [event.model_dump(mode="json") for event in events]
+            wire = [to_builtins(event) for event in events]
             if standing_from_scratch(MODEL_DOCUMENT, wire, now) != standing_from_scratch(DRAFT, wire, now):
                 expected.add(lead_id)
     assert {change.lead_id for change in here.result.changes} == expected
@@ -210,7 +211,7 @@ async def test_as_of_a_moment_what_happened_later_does_not_count(bench: Bench) -
     await bench.work()
 
     result = SIMULATED.validate_python((await bench.look(asked))["result"]).result
-    history_then = [events[0].data.model_dump(mode="json")]
+    history_then = [to_builtins(events[0].data)]
     before, after = (scores_from_scratch(document, history_then, then) for document in (MODEL_DOCUMENT, DRAFT))
     assert result.at == then
     assert (result.movers[0].before, result.movers[0].after) == (round(before["total"], 2), round(after["total"], 2))

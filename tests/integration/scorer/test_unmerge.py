@@ -8,13 +8,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import text
 
 from services.scorer.stored_leads import Contended
 from shared.db.outbox import Outbox
 from shared.db.reach import ALL_WORKSPACES
 from shared.errors import DatabaseUnavailable, Refused
-from shared.events.engagement import EngagementAccepted
+from shared.events.accepting import Accepted
 from shared.events.json import Json
 from shared.events.scores import LeadScoreChanged, LeadUnmerged
 from tests.integration.scorer.conftest import ScoresHarness
@@ -217,7 +218,7 @@ async def test_merged_and_unmerged_is_as_never_merged(scores: ScoresHarness, see
     leads: dict[str, list[UUID]] = {}
     for workspace in ("merged", "control"):
         await scores.publish(MODEL_DOCUMENT, workspace)
-        events = [message.model_copy(update={"workspace": workspace}) for message in before]
+        events = [replace(message, workspace=workspace) for message in before]
         await _count_in_batches(scores, chance, events)
         names = (("visitor", "anonymous"), ("bo@acme.example", "email"))
         leads[workspace] = [await scores.lead(value, kind, workspace) for value, kind in names]
@@ -235,7 +236,7 @@ async def test_merged_and_unmerged_is_as_never_merged(scores: ScoresHarness, see
                 assert one[part] == other[part]
 
 
-def _an_event(chance: random.Random, number: int) -> EngagementAccepted:
+def _an_event(chance: random.Random, number: int) -> Accepted:
     kinds = (
         ["page_viewed"] * 6
         + ["email_clicked"] * 4
@@ -254,9 +255,7 @@ def _an_event(chance: random.Random, number: int) -> EngagementAccepted:
     return an_event(f"e{number}", kind, at=at, properties=properties, attributes=attributes, **who)
 
 
-async def _count_in_batches(
-    scores: ScoresHarness, chance: random.Random, events: Sequence[EngagementAccepted]
-) -> None:
+async def _count_in_batches(scores: ScoresHarness, chance: random.Random, events: Sequence[Accepted]) -> None:
     rest = list(events)
     while rest:
         size = chance.randint(1, 12)

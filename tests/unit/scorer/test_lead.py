@@ -10,7 +10,7 @@ from services.scorer.domain.lead import ActiveModel, Happening, Lead, happen, is
 from services.scorer.domain.standing import standing_of
 from services.scorer.domain.state import EMPTY
 from services.scorer.domain.tally import HistoryNeeded
-from shared.events.engagement import EngagementEvent
+from shared.events.accepting import AcceptedEvent
 from shared.events.envelope import LeadReference, Message
 from shared.events.scores import LeadScoreChanged, ScoreChange
 from tests.support.messages import NOON, an_event
@@ -36,11 +36,11 @@ NOBODY = Lead(
 )
 
 
-def a_page_view(name: str = "e1", *, at: datetime = NOON) -> EngagementEvent:
+def a_page_view(name: str = "e1", *, at: datetime = NOON) -> AcceptedEvent:
     return an_event(name, at=at, received=at).data
 
 
-def something_unscored(at: datetime) -> EngagementEvent:
+def something_unscored(at: datetime) -> AcceptedEvent:
     return an_event("other", "note_added", at=at, received=at).data
 
 

@@ -12,8 +12,8 @@ from services.scorer.domain.folding import fold
 from services.scorer.domain.lead import ActiveModel, Happening, Lead, happen, rebuilt
 from services.scorer.domain.state import EMPTY
 from services.scorer.domain.verification import differences, repaired
+from shared.events.accepting import AcceptedEvent, AcceptedNames
 from shared.events.curve import microseconds
-from shared.events.engagement import EngagementEvent, Identities
 from shared.events.envelope import LeadReference
 from shared.events.scores import LeadScoreChanged
 from tests.unit.scorer.histories import MODEL, START, histories, moments
@@ -30,21 +30,21 @@ NEW = Lead(
 )
 
 
-def accepted(document: dict[str, Any]) -> EngagementEvent:
-    return EngagementEvent(
+def accepted(document: dict[str, Any]) -> AcceptedEvent:
+    return AcceptedEvent(
         id=document["id"],
         source=document["source"],
         type=document["type"],
         native_type=None,
         occurred_at=datetime.fromisoformat(document["occurred_at"]),
         received_at=datetime.fromisoformat(document["occurred_at"]),
-        lead=Identities(email="ann@acme.example", external_ids={}, anonymous_id=None),
+        lead=AcceptedNames(email="ann@acme.example", external_ids={}, anonymous_id=None),
         properties=document["properties"],
         attributes=document.get("attributes", {}),
     )
 
 
-def visits(number: int) -> list[EngagementEvent]:
+def visits(number: int) -> list[AcceptedEvent]:
     times = (START + timedelta(hours=5 * each) for each in range(number))
     return [
         accepted(
@@ -54,7 +54,7 @@ def visits(number: int) -> list[EngagementEvent]:
     ]
 
 
-def known(events: list[EngagementEvent], now: datetime) -> Lead:
+def known(events: list[AcceptedEvent], now: datetime) -> Lead:
     return happen(ACTIVE, NEW, Happening(tuple(events)), now).lead
 
 
