@@ -1,9 +1,10 @@
 """Things that tests are about, with everything filled in that a test does not care for."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from services.scorer.domain.document import parse_model
 from services.scorer.domain.event import Event

@@ -12,6 +12,8 @@ from itertools import combinations_with_replacement
 from math import fsum
 from typing import Final, Literal, TypeAlias
 
+from msgspec import structs
+
 from services.scorer.domain.condition_examples import Assignment, Steps, example, fields_of
 from services.scorer.domain.condition_words import in_words
 from services.scorer.domain.event import Event
@@ -432,7 +434,7 @@ class _Search:
         for number, option in enumerate(plan):
             if option.kind == "facts":
                 event = _event("facts_learnt", {}, at=self._at, number=number)
-                yield replace(event, attributes=option.example)
+                yield structs.replace(event, attributes=option.example)
             else:
                 another: Assignment = dict.fromkeys(option.distinct, f"another {number}")
                 yield _event(option.event_types[0], {**option.assignment, **another}, at=self._at, number=number)
