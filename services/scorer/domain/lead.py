@@ -1,8 +1,9 @@
 """A lead through time: what happens to it becomes a new state, and what is worth telling becomes messages."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from services.scorer.domain.assessment import (
     Assessment,
@@ -61,12 +62,21 @@ NO_MODEL = ActiveModel(
 )
 
 
+class Reading(NamedTuple):
+    """What a model makes of a state. Whoever has the very same two at hand need not read the state again."""
+
+    model: Model
+    state: LeadState
+    tally: Tally
+
+
 @dataclass(frozen=True, slots=True)
 class Lead:
     """A lead as the scorer knows it.
 
     `version` is the model version of `state`, None before there is any; `due_at` is when its standing next
-    changes if it stays silent, None for never.
+    changes if it stays silent, None for never. `reading` is no part of the lead: it saves work where the lead is
+    kept in memory, and None is always right.
     """
 
     reference: LeadReference
@@ -76,6 +86,7 @@ class Lead:
     told: Told | None
     sequence: int
     due_at: datetime | None
+    reading: Reading | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +149,7 @@ def happen(
     if not is_rebuilt and any(is_outdated(active, absorbed) for absorbed in happening.absorbed):
         raise HistoryNeeded("an absorbed lead is of another model version")
     teller = Teller(lead.reference, lead.workspace, lead.sequence)
-    before = {} if is_rebuilt else tally_of(active.model, lead.state)
+    before = {} if is_rebuilt else _tally_of(active.model, lead)
     told = lead.told
     if told is not None and _is_due(lead, now) and not is_rebuilt and not happening.absorbed:
         told = _tell_what_time_did(active, lead.state, before, teller, told=told, until=now)
@@ -163,13 +174,15 @@ def happen(
             events=(*happening.events, *happening.retractions),
         )
         told = told_by(assessment)
+    kept = compact(active.model, state)
     after = replace(
         lead,
         version=active.version,
-        state=compact(active.model, state),
+        state=kept,
         told=told,
         sequence=teller.sequence,
         due_at=assessment.changes_at,
+        reading=Reading(active.model, state, tally) if kept is state else None,
     )
     return Outcome(after, tuple(teller.messages))
 
@@ -197,11 +210,21 @@ def pass_time(active: ActiveModel, lead: Lead, now: datetime) -> Outcome:
     if lead.told is None or is_outdated(active, lead):
         return Outcome(replace(lead, due_at=None), ())
     teller = Teller(lead.reference, lead.workspace, lead.sequence)
-    tally = tally_of(active.model, lead.state)
+    tally = _tally_of(active.model, lead)
     told = _tell_what_time_did(active, lead.state, tally, teller, told=lead.told, until=now)
     due_us = next_change(active.model, curve_from(active.model, tally, microseconds(told.at)))
     due_at = None if due_us is None else moment(due_us)
-    return Outcome(replace(lead, told=told, sequence=teller.sequence, due_at=due_at), tuple(teller.messages))
+    reading = Reading(active.model, lead.state, tally)
+    after = replace(lead, told=told, sequence=teller.sequence, due_at=due_at, reading=reading)
+    return Outcome(after, tuple(teller.messages))
+
+
+def _tally_of(model: Model, lead: Lead) -> Tally:
+    """The tally of the lead's state, as it was read before or read now. Raises HistoryNeeded as `tally_of` does."""
+    read = lead.reading
+    if read is not None and read.model is model and read.state is lead.state:
+        return read.tally
+    return tally_of(model, lead.state)
 
 
 def _is_due(lead: Lead, now: datetime) -> bool:
