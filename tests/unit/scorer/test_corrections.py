@@ -1,8 +1,7 @@
 """What people do by hand: checked against the model with every fault, and told as the contract's events."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from services.scorer.domain.corrections import (
     Adjustment,

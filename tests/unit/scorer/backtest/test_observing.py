@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from services.scorer.domain.backtest.observing import (
     EventMatch,
@@ -105,7 +106,7 @@ def test_what_was_received_too_late_is_counted_by_source() -> None:
 
 EVENTS = st.lists(
     st.builds(
-        lambda kind, hour, delay, number: replace(
+        lambda kind, hour, delay, number: structs.replace(
             an_event("2026-03-01T00:00", kind, event_id=str(number)),
             occurred_at=at("2026-03-01T00:00") + timedelta(hours=hour),
             received_at=at("2026-03-01T00:00") + timedelta(hours=hour + delay),
@@ -260,7 +261,9 @@ def test_a_property_must_be_the_very_text() -> None:
     match = EventMatch("stage_changed", "stage", "1")
     values: list[Json] = [1, None, ["1"], True]
 
-    assert not any(match.matches(replace(HANDOVER, type="stage_changed", properties={"stage": v})) for v in values)
+    assert not any(
+        match.matches(structs.replace(HANDOVER, type="stage_changed", properties={"stage": v})) for v in values
+    )
 
 
 def test_the_score_meant_is_the_only_one_or_the_only_combined_one() -> None:
