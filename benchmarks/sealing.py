@@ -33,6 +33,7 @@ from shared.db.migrations import migrate
 from shared.db.outbox import Outbox
 from shared.db.reach import ALL_WORKSPACES
 from shared.documents.yaml_text import read_yaml
+from shared.events.accepting import Accepted, as_accepted
 from shared.events.engagement import EngagementAccepted, EngagementEvent, Identities
 from shared.events.parked import ElementParked, ParkedElement
 from shared.sealing.data_keys import Sealing
@@ -42,7 +43,7 @@ _LEADS = 4_000
 _WARM_UP = 2
 
 
-def events(batch: int, number: int, random_: random.Random) -> list[EngagementAccepted]:
+def events(batch: int, number: int, random_: random.Random) -> list[Accepted]:
     now = datetime.now(UTC)
     found = []
     for place in range(batch):
@@ -59,7 +60,7 @@ def events(batch: int, number: int, random_: random.Random) -> list[EngagementAc
             attributes={"company": "Acme", "country": "SE"},
         )
         about = {"source": "bench", "subject": "digest", "time": event.occurred_at, "workspace": "default"}
-        found.append(EngagementAccepted(id=event.id, data=event, **about))
+        found.append(as_accepted(EngagementAccepted(id=event.id, data=event, **about)))
     return found
 
 
