@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import httpx
@@ -39,6 +39,7 @@ from shared.documents.yaml_text import read_yaml
 from shared.events.codec import encode
 from shared.events.curve import Curve, GroupCurve, ScoreCurve, Term, clamp, microseconds, published, scores_at
 from shared.events.envelope import LeadReference, message_id
+from shared.events.json import Json
 from shared.events.scores import (
     EventsRecorded,
     Forecast,
@@ -214,7 +215,7 @@ def a_life(number: int, dice: random.Random) -> list[LeadEventsRecorded | LeadSc
     )
     at = NOW - dice.uniform(1, 360) * DAY
     source, campaign = dice.choice(SOURCES), dice.choice(CAMPAIGNS)
-    facts = {
+    facts: dict[str, Json] = {
         "country": dice.choice(COUNTRIES),
         "employees": dice.randint(1, 5_000),
         "budget": dice.randint(0, 50_000),
@@ -240,7 +241,7 @@ def a_life(number: int, dice: random.Random) -> list[LeadEventsRecorded | LeadSc
     ]
 
 
-def a_change(lead: LeadReference, facts: Mapping[str, Any], dice: random.Random) -> ScoreChange:
+def a_change(lead: LeadReference, facts: dict[str, Json], dice: random.Random) -> ScoreChange:
     from_us = microseconds(NOW - dice.uniform(0, 30) * DAY)
     engagement = ScoreCurve(0.0, 100.0, (GroupCurve(None, 50.0, some_terms(dice, from_us)),), {})
     fit = ScoreCurve(0.0, 100.0, (GroupCurve(None, None, (Term(dice.randint(0, 100), from_us, None, None),)),), {})
@@ -279,7 +280,9 @@ def some_terms(dice: random.Random, from_us: int) -> tuple[Term, ...]:
 
 
 def a_position(score: float) -> ThresholdPosition:
-    position = "reached" if score >= 60 else "between" if score >= 45 else "below"
+    position: Literal["reached", "between", "below"] = (
+        "reached" if score >= 60 else "between" if score >= 45 else "below"
+    )
     return ThresholdPosition(
         position=position, score=clamp(score, 0.0, 100.0), enter=60.0, exit=45.0, cooldown_seconds=None
     )

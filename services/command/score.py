@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec.structs import asdict
 from pydantic_core import to_json
 
 from services.command.failure import fail
@@ -44,8 +45,7 @@ def _lines(model: Model, body: bytes, times: list[str]) -> list[str]:
     state = combine_all(state_of(model, event) for event in read_events(body))
     standings = [standing_of(model, state, moment) for moment in moments]
     return [
-        to_json({"at": text, **standing.model_dump()}).decode()
-        for text, standing in zip(times, standings, strict=True)
+        to_json({"at": text, **asdict(standing)}).decode() for text, standing in zip(times, standings, strict=True)
     ]
 
 

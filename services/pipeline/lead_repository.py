@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from msgspec.json import encode
 from pydantic import TypeAdapter
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -164,7 +165,7 @@ async def write_standings(connection: AsyncConnection, standings: Sequence[Stand
         {
             **_key_columns([item.key for item in standings]),
             "messages": await sealing_of(connection).seal(connection, messages, message_bodies.SEALED_AS),
-            "curves": [to_json(item.change.forecast.curve) for item in standings],
+            "curves": [encode(item.change.forecast.curve) for item in standings],
         },
     )
 

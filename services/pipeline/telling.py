@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
+from msgspec import to_builtins
+
 from services.pipeline.documents import ActivePipeline
 from services.pipeline.domain.facts import (
     Absorbed,
@@ -31,6 +33,7 @@ from shared.events.engagement import (
 )
 from shared.events.envelope import Message, message_id
 from shared.events.json import Json
+from shared.events.scores import ScoreChange
 from shared.events.stages import (
     LeadDisqualified,
     LeadQualificationReopened,
@@ -281,9 +284,9 @@ def _seconds_in_stage(fact: Moved) -> float | None:
 def _line(fact: Fact) -> Line:
     match fact:
         case Happened(at, event):
-            return Line(at, "event", event.model_dump(mode="json"))
+            return Line(at, "event", to_builtins(event))
         case Scored(at, change, absorbed):
-            return Line(at, "score", _score_data(change.model_dump(mode="json", include=_SCORE_FIELDS), absorbed))
+            return Line(at, "score", _score_data(change, absorbed))
         case Crossed():
             return Line(fact.at, "threshold", _crossing_data(fact))
         case Judged():
@@ -303,10 +306,11 @@ def _line(fact: Fact) -> Line:
             assert_never(fact)
 
 
-_SCORE_FIELDS = {"current", "previous", "cause", "events", "model", "model_version"}
+_SCORE_FIELDS = ("model", "model_version", "current", "previous", "cause", "events")
 
 
-def _score_data(data: dict[str, Json], absorbed: str | None) -> dict[str, Json]:
+def _score_data(change: ScoreChange, absorbed: str | None) -> dict[str, Json]:
+    data: dict[str, Json] = to_builtins({name: getattr(change, name) for name in _SCORE_FIELDS})
     return data if absorbed is None else {**data, "absorbed": absorbed}
 
 

@@ -1,13 +1,15 @@
 """Bytes to messages and back. The union of all messages is closed: what is not in it is not leadflow's."""
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
+from msgspec.json import Encoder
 from pydantic import Field, TypeAdapter, ValidationError
 
 from shared.errors import InvalidInput
 from shared.events.engagement import EngagementAccepted
 from shared.events.envelope import Message
 from shared.events.parked import ElementParked
+from shared.events.part import Part
 from shared.events.scores import LeadErased, LeadEventsRecorded, LeadMerged, LeadScoreChanged, LeadUnmerged
 from shared.events.stages import (
     LeadDisqualified,
@@ -55,8 +57,19 @@ MESSAGES: dict[TopicSpec, tuple[type[Message], ...]] = {
 _ADAPTER: TypeAdapter[AnyMessage] = TypeAdapter(AnyMessage)
 
 
+def _is_of_parts(message: type[Message]) -> bool:
+    data = message.model_fields["data"].annotation
+    return isinstance(data, type) and issubclass(data, Part)
+
+
+_OF_PARTS: Final = frozenset(kind for kinds in MESSAGES.values() for kind in kinds if _is_of_parts(kind))
+_ENCODE: Final = Encoder().encode
+
+
 def encode(message: Message) -> bytes:
     """The message as the log and the webhooks carry it."""
+    if type(message) in _OF_PARTS:
+        return _ENCODE(vars(message))
     return message.__pydantic_serializer__.to_json(message)
 
 

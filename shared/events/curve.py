@@ -5,7 +5,6 @@ It is computed by the scorer, travels in `lead.score_changed`, and is read by wh
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
@@ -13,6 +12,8 @@ from math import exp2, fsum
 from typing import Annotated, Protocol
 
 from pydantic import Field
+
+from shared.events.part import Part
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -23,8 +24,7 @@ _NEAR_A_TIE = 1e-6
 _LARGE = 1e6
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(Part, frozen=True, gc=False):
     """Points that appear at one moment, decay, and may end."""
 
     worth: Annotated[float, Field(description="Points at `from_us`, undecayed since then.")]
@@ -66,8 +66,7 @@ def worth_at(term: Ageing, at_us: int) -> float:
     return term.worth * exp2(-(at_us - term.from_us) / term.half_life_us)
 
 
-@dataclass(frozen=True, slots=True)
-class GroupCurve:
+class GroupCurve(Part, frozen=True, gc=False):
     """Terms that share limits; the terms of no group form one without limits."""
 
     min: Annotated[float | None, Field(description="The sum is never below; null: no floor.")]
@@ -75,8 +74,7 @@ class GroupCurve:
     terms: Annotated[tuple[Term, ...], Field(description="What adds up.")]
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreCurve:
+class ScoreCurve(Part, frozen=True, gc=False):
     """One score: the sum of its groups and of its weighted components, within its limits."""
 
     min: Annotated[float | None, Field(description="The score is never below; null: no floor.")]
@@ -85,8 +83,7 @@ class ScoreCurve:
     components: Annotated[dict[str, float], Field(description="Weight of each score it combines.")]
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
+class Curve(Part, frozen=True, gc=False):
     """Every score of a lead from `from_us` on, if nothing more happens."""
 
     from_us: Annotated[int, Field(description="Holds from here on; microseconds since 1970, UTC.")]

@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from shared.events.part import Part
 from shared.events.topics import TopicSpec
 
 _MESSAGES = UUID("6a1f0c52-5b51-5f0e-9a3c-0f2f3f3d8c11")
@@ -38,14 +39,15 @@ class Message(Frozen):
     workspace: str = Field(description="The tenant whose fact this is.")
 
 
-class LeadReference(Frozen):
+class LeadReference(Part, frozen=True, gc=False):
     """The lead a message is about, by every name it is known by."""
 
-    id: str = Field(description="leadflow's id of the lead, a UUID.")
-    emails: tuple[str, ...] = Field(description="Known addresses, normalised; the latest learnt first.")
-    external_ids: dict[str, tuple[str, ...]] = Field(
-        description="Known ids by the system that gave them (`hubspot`, `salesforce` ...)."
-    )
+    id: Annotated[str, Field(description="leadflow's id of the lead, a UUID.")]
+    emails: Annotated[tuple[str, ...], Field(description="Known addresses, normalised; the latest learnt first.")]
+    external_ids: Annotated[
+        dict[str, tuple[str, ...]],
+        Field(description="Known ids by the system that gave them (`hubspot`, `salesforce` ...)."),
+    ]
 
 
 def message_id(topic: TopicSpec, lead_id: str, sequence: int) -> str:

@@ -1,8 +1,9 @@
 """Answers about leads, as they travel."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
+from msgspec.structs import asdict
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.pipeline.domain.lead import Lead
@@ -79,11 +80,11 @@ class ForecastView(BaseModel):
     becomes: Standing | None
 
 
-class ThresholdView(ThresholdPosition):
+class ThresholdView(ThresholdPosition, frozen=True, gc=False):
     """A threshold of the model, and where the lead stands to it."""
 
-    inside: bool = Field(description="Whether the lead is inside, hysteresis considered.")
-    entered_at: datetime | None = Field(description="When it last entered.")
+    inside: Annotated[bool, Field(description="Whether the lead is inside, hysteresis considered.")]
+    entered_at: Annotated[datetime | None, Field(description="When it last entered.")]
 
 
 class QualificationView(BaseModel):
@@ -207,7 +208,7 @@ def threshold_views(view: LeadView) -> dict[str, ThresholdView]:
     for name, position in view.change.thresholds.items():
         state = view.lead.thresholds.get(name)
         found[name] = ThresholdView(
-            **position.model_dump(),
+            **asdict(position),
             inside=state is not None and state.inside,
             entered_at=state.entered_at if state else None,
         )

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
+from msgspec.structs import asdict
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from services.scorer.domain.lift import Lift, Way
@@ -48,10 +49,10 @@ class LeadAnswer(BaseModel):
     model_version: int | None
 
 
-class ExplainedEntry(LedgerEntry):
+class ExplainedEntry(LedgerEntry, frozen=True, gc=False, kw_only=True):
     """An entry of the ledger, and the same as a sentence."""
 
-    words: str = Field(description="What happened, when, what it is worth and how it will age.")
+    words: Annotated[str, Field(description="What happened, when, what it is worth and how it will age.")]
 
 
 class ScoreExplanation(LeadAnswer):
@@ -68,7 +69,7 @@ class ScoreExplanation(LeadAnswer):
     attributes: dict[str, Json] = Field(description="All explicit facts about the lead as they stood then.")
 
 
-class StandingAt(Standing):
+class StandingAt(Standing, frozen=True, gc=False):
     """Where the lead stands at a moment."""
 
     at: datetime
@@ -294,11 +295,11 @@ def score_explanation(found: Explanation) -> ScoreExplanation:
     return ScoreExplanation(
         **lead_answer(found.subject).model_dump(),
         at=found.at,
-        **found.standing.model_dump(),
+        **asdict(found.standing),
         thresholds=found.thresholds,
         ledger={
             score: [
-                ExplainedEntry(**entry.model_dump(), words=words)
+                ExplainedEntry(**asdict(entry), words=words)
                 for entry, words in zip(entries, found.words[score], strict=True)
             ]
             for score, entries in found.ledger.items()
@@ -322,7 +323,7 @@ def score_forecast(found: Outlook) -> ScoreForecast:
 
 def standing_at(at: datetime, standing: Standing) -> StandingAt:
     """A point of a course."""
-    return StandingAt(at=at, **standing.model_dump())
+    return StandingAt(at=at, **asdict(standing))
 
 
 def lift_view(found: Advice) -> LiftView:

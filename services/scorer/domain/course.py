@@ -1,7 +1,6 @@
 """The course of a lead's scores: their values at many moments, past and future, at the cost of one pass."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 from operator import attrgetter
 
@@ -30,7 +29,7 @@ def course(model: Model, curve: Curve, at: Sequence[datetime]) -> Iterator[tuple
 
 
 def _moved(score: ScoreCurve, groups: list[GroupCurve]) -> ScoreCurve:
-    return replace(score, groups=tuple(groups))
+    return ScoreCurve(score.min, score.max, tuple(groups), score.components)
 
 
 class _Group:
@@ -46,4 +45,4 @@ class _Group:
         while self._coming and self._coming[-1].from_us <= at_us:
             began.append(self._coming.pop())
         self._began = merged(began, at_us=at_us)
-        return replace(self._group, terms=self._began)
+        return GroupCurve(self._group.min, self._group.max, self._began)

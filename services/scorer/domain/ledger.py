@@ -3,45 +3,16 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from math import fsum
-from typing import Literal, TypedDict
-
-from pydantic import TypeAdapter
+from typing import Literal
 
 from services.scorer.domain.limits import Limit
 from services.scorer.domain.model import Bounds, CombinedScore, Model
 from services.scorer.domain.state import LeadState, Origin, Portion
 from services.scorer.domain.tally import HistoryNeeded, Line, Tally, settled_until, tally_of
 from shared.events.curve import clamp, microseconds, moment, worth_at
-from shared.events.scores import LedgerEntry
+from shared.events.scores import EventReference, LedgerEntry
 
 _SECOND_US = 1_000_000
-
-
-class _Reference(TypedDict):
-    source: str
-    id: str
-    type: str
-    occurred_at: datetime
-
-
-class _Entry(TypedDict):
-    kind: Literal["rule", "attribute", "adjustment", "group_clamp", "score_clamp", "component"]
-    name: str | None
-    worth: float
-    points: float | None
-    counted: int | None
-    undecayed: float | None
-    half_life_seconds: float | None
-    expires_at: datetime | None
-    latest: _Reference | None
-    reason: str
-    withheld: int
-    withheld_worth: float
-    earliest_at: datetime | None
-
-
-# Entries are made plain and become a part of the message together: one by one they would cost three times as much.
-_LEDGER: TypeAdapter[dict[str, tuple[LedgerEntry, ...]]] = TypeAdapter(dict[str, tuple[LedgerEntry, ...]])
 
 
 def ledger_of(model: Model, state: LeadState, at: datetime) -> dict[str, tuple[LedgerEntry, ...]]:
@@ -53,25 +24,25 @@ def ledger_of(model: Model, state: LeadState, at: datetime) -> dict[str, tuple[L
 
 def ledger_from(model: Model, tally: Tally, at_us: int) -> dict[str, tuple[LedgerEntry, ...]]:
     """The ledger of a tally that has been taken already: the weightiest reasons first, clamps last."""
-    ledger: dict[str, list[_Entry]] = {}
+    ledger: dict[str, tuple[LedgerEntry, ...]] = {}
     values: dict[str, float] = {}
     for name, score in model.scores.items():
         if isinstance(score, CombinedScore):
             reasons = [_component(part, weight, values[part]) for part, weight in score.weights.items()]
         else:
             reasons = _reasons(tally[name], score.groups, at_us)
-        total = fsum([entry["worth"] for entry in reasons])
+        total = fsum([entry.worth for entry in reasons])
         values[name] = clamp(total, score.bounds.min, score.bounds.max)
-        ledger[name] = [*sorted(reasons, key=_weight), *_score_clamp(name, values[name] - total, score.bounds)]
-    return _LEDGER.validate_python(ledger)
+        ledger[name] = (*sorted(reasons, key=_weight), *_score_clamp(name, values[name] - total, score.bounds))
+    return ledger
 
 
-def _weight(entry: _Entry) -> tuple[bool, float]:
-    return entry["kind"] == "group_clamp", -abs(entry["worth"])
+def _weight(entry: LedgerEntry) -> tuple[bool, float]:
+    return entry.kind == "group_clamp", -abs(entry.worth)
 
 
-def _reasons(lines: Iterable[Line], groups: Mapping[str, Bounds], at_us: int) -> list[_Entry]:
-    reasons: list[_Entry] = []
+def _reasons(lines: Iterable[Line], groups: Mapping[str, Bounds], at_us: int) -> list[LedgerEntry]:
+    reasons: list[LedgerEntry] = []
     by_group: dict[str | None, list[float]] = {}
     for line in lines:
         live = _live(line.counted, at_us)
@@ -82,25 +53,25 @@ def _reasons(lines: Iterable[Line], groups: Mapping[str, Bounds], at_us: int) ->
     return [*reasons, *_group_clamps(groups, by_group)]
 
 
-def _reason(line: Line, live: Sequence[Portion], worth: float, at_us: int) -> _Entry:
+def _reason(line: Line, live: Sequence[Portion], worth: float, at_us: int) -> LedgerEntry:
     withheld = _live(line.withheld, at_us) if line.withheld else ()
     counted = sum([portion.occurrences for portion in live])
     extra = sum([portion.occurrences for portion in withheld])
-    return {
-        "kind": line.kind,
-        "name": line.name,
-        "worth": worth,
-        "points": line.points,
-        "counted": counted,
-        "undecayed": line.points * counted,
-        "half_life_seconds": None if line.half_life_us is None else line.half_life_us / _SECOND_US,
-        "expires_at": _expires_at(line, live),
-        "latest": _reference(line.latest, at_us),
-        "reason": _words(line, counted, extra),
-        "withheld": extra,
-        "withheld_worth": fsum([worth_at(portion, at_us) for portion in withheld]),
-        "earliest_at": _earliest(line, live),
-    }
+    return LedgerEntry(
+        kind=line.kind,
+        name=line.name,
+        worth=worth,
+        points=line.points,
+        counted=counted,
+        undecayed=line.points * counted,
+        half_life_seconds=None if line.half_life_us is None else line.half_life_us / _SECOND_US,
+        expires_at=_expires_at(line, live),
+        latest=_reference(line.latest, at_us),
+        reason=_words(line, counted, extra),
+        withheld=extra,
+        withheld_worth=fsum([worth_at(portion, at_us) for portion in withheld]),
+        earliest_at=_earliest(line, live),
+    )
 
 
 def _expires_at(line: Line, live: Sequence[Portion]) -> datetime | None:
@@ -122,16 +93,11 @@ def _live(portions: Iterable[Portion], at_us: int) -> list[Portion]:
     ]
 
 
-def _reference(origin: Origin | None, at_us: int) -> _Reference | None:
+def _reference(origin: Origin | None, at_us: int) -> EventReference | None:
     """The newest event, unless a past moment is asked for that did not know it yet."""
     if origin is None or origin.at_us > at_us:
         return None
-    return {
-        "source": origin.source,
-        "id": origin.event_id,
-        "type": origin.event_type,
-        "occurred_at": moment(origin.at_us),
-    }
+    return EventReference(origin.source, origin.event_id, origin.event_type, moment(origin.at_us))
 
 
 def _words(line: Line, counted: int, withheld: int) -> str:
@@ -155,7 +121,7 @@ def _withheld(limit: Limit | None, number: int) -> str:
     return f"; {number} more did not count (limit: {limit.count} {period})"
 
 
-def _group_clamps(groups: Mapping[str, Bounds], worths: Mapping[str | None, list[float]]) -> Iterator[_Entry]:
+def _group_clamps(groups: Mapping[str, Bounds], worths: Mapping[str | None, list[float]]) -> Iterator[LedgerEntry]:
     for name, bounds in groups.items():
         total = fsum(worths.get(name, ()))
         withheld = clamp(total, bounds.min, bounds.max) - total
@@ -163,7 +129,7 @@ def _group_clamps(groups: Mapping[str, Bounds], worths: Mapping[str | None, list
             yield _bare("group_clamp", name, withheld, reason=_clamped(f"Group {name}", withheld, bounds))
 
 
-def _score_clamp(name: str, withheld: float, bounds: Bounds) -> tuple[_Entry, ...]:
+def _score_clamp(name: str, withheld: float, bounds: Bounds) -> tuple[LedgerEntry, ...]:
     if not withheld:
         return ()
     return (_bare("score_clamp", None, withheld, reason=_clamped(f"Score {name}", withheld, bounds)),)
@@ -175,7 +141,7 @@ def _clamped(what: str, withheld: float, bounds: Bounds) -> str:
     return f"{what} is never below {bounds.min:g}"
 
 
-def _component(part: str, weight: float, value: float) -> _Entry:
+def _component(part: str, weight: float, value: float) -> LedgerEntry:
     reason = f"{weight * 100:g} % of {part}"
     return _bare("component", part, weight * value, reason=reason, points=weight)
 
@@ -187,19 +153,16 @@ def _bare(
     *,
     reason: str,
     points: float | None = None,
-) -> _Entry:
-    return {
-        "kind": kind,
-        "name": name,
-        "worth": worth,
-        "points": points,
-        "counted": None,
-        "undecayed": None,
-        "half_life_seconds": None,
-        "expires_at": None,
-        "latest": None,
-        "reason": reason,
-        "withheld": 0,
-        "withheld_worth": 0.0,
-        "earliest_at": None,
-    }
+) -> LedgerEntry:
+    return LedgerEntry(
+        kind=kind,
+        name=name,
+        worth=worth,
+        points=points,
+        counted=None,
+        undecayed=None,
+        half_life_seconds=None,
+        expires_at=None,
+        latest=None,
+        reason=reason,
+    )

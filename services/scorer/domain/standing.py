@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Literal
 
 from services.scorer.domain.model import Band, GradeThreshold, Model, ScoreThreshold, Threshold
 from services.scorer.domain.state import LeadState
@@ -80,9 +81,9 @@ def _position(threshold: Threshold, at: Standing) -> ThresholdPosition:
 
 
 def _score_position(threshold: ScoreThreshold, score: float, cooldown_seconds: float | None) -> ThresholdPosition:
-    above_exit = "between" if score >= threshold.exit else "below"
+    position: Literal["reached", "between", "below"] = "between" if score >= threshold.exit else "below"
     return ThresholdPosition(
-        position="reached" if score >= threshold.enter else above_exit,
+        position="reached" if score >= threshold.enter else position,
         score=score,
         enter=threshold.enter,
         exit=threshold.exit,

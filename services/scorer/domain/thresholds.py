@@ -117,7 +117,8 @@ class _Moving:
         return Curve(at_us, {name: self._score(name, score, at_us) for name, score in self._curve.scores.items()})
 
     def _score(self, name: str, score: ScoreCurve, at_us: int) -> ScoreCurve:
-        return replace(score, groups=tuple(group.at(at_us) for group in self._groups[name]))
+        groups = tuple(group.at(at_us) for group in self._groups[name])
+        return ScoreCurve(score.min, score.max, groups, score.components)
 
 
 class _MovingGroup:
@@ -133,4 +134,4 @@ class _MovingGroup:
         while self._coming and self._coming[-1].from_us <= at_us:
             began.append(self._coming.pop())
         self._began = merged(began, at_us=at_us)
-        return replace(self._group, terms=self._began)
+        return GroupCurve(self._group.min, self._group.max, self._began)

@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from msgspec.structs import replace
+
 from services.pipeline.documents import ActivePipeline
 from services.pipeline.domain import lead as domain
 from services.pipeline.domain.facts import Fact
@@ -104,9 +106,7 @@ def a_lost_lead(**names: Any) -> tuple[Lead, tuple[Fact, ...]]:
     """A lead that a CRM has given up, by whatever names it is known."""
     events = recorded(1, a_recorded_event("deal_lost", source="crm", reason="too dear"))
     reference = LeadReference(**{"id": LEAD, "emails": (), "external_ids": {}, **names})
-    return domain.after_events(
-        Lead("default", LEAD), events.data.model_copy(update={"lead": reference}), RESETTING.pipeline
-    )
+    return domain.after_events(Lead("default", LEAD), replace(events.data, lead=reference), RESETTING.pipeline)
 
 
 def resets_of(lead: Lead, facts: tuple[Fact, ...], now: datetime = NOON) -> list[EngagementAccepted]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict
 from pydantic_core import from_json
 
 from services.scorer.domain.document import parse_model
@@ -34,7 +35,7 @@ def assert_reproduced(case: dict[str, Any]) -> None:
     state = a_state(model, *(an_event_on_the_wire(event) for event in reversed(case["events"] * 2)))
     for expected in case["expect"]:
         standing = standing_of(model, state, at(expected["at"].removesuffix("Z")))
-        found = {"at": expected["at"], **standing.model_dump()}
+        found = {"at": expected["at"], **asdict(standing)}
         assert found == expected
 
 

@@ -6,6 +6,7 @@ from itertools import permutations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from services.pipeline.domain.facts import Happened
 from services.pipeline.domain.past import NO_PAST, Past, after_facts, united
@@ -29,7 +30,7 @@ def events(draw: st.DrawFn) -> RecordedEvent:
         named["machine"] = True
     identity = {"id": draw(st.sampled_from(["1", "2"])), "source": draw(st.sampled_from("st"))}
     event = a_recorded_event("page_viewed", NOON + draw(st.integers(0, 3)) * HOUR)
-    return event.model_copy(update={"properties": named, **identity})
+    return replace(event, properties=named, **identity)
 
 
 def first_touch(heard: list[RecordedEvent]) -> Touch | None:
@@ -82,7 +83,7 @@ def test_leads_that_are_one_have_the_touches_of_one(heard: list[RecordedEvent], 
     ],
 )
 def test_what_an_event_names(properties: dict[str, Json], expected: tuple[str, str | None, str | None]) -> None:
-    event = a_recorded_event("page_viewed", source="website").model_copy(update={"properties": properties})
+    event = replace(a_recorded_event("page_viewed", source="website"), properties=properties)
 
     touch = touch_of(event)
 
