@@ -344,9 +344,8 @@ class _Stepper:
             raise Contended("a lead was erased since the leads were read")
         changed = [id_ for id_ in ids if marks[id_] != read.marks[id_]]
         repairs = {**computed, **await self._again(connection, active, leads, changed)}
-        await stored_leads.save(
-            connection, {id_: Outcome(repair.lead, repair.messages) for id_, repair in repairs.items()}
-        )
+        outcomes = {id_: Outcome(repair.lead, repair.messages) for id_, repair in repairs.items()}
+        await stored_leads.save(connection, leads, outcomes)
         differing = [id_ for id_, repair in repairs.items() if repair.differences]
         await repository.forget_shadows(connection, differing)
         told = list(_outgoing(repairs))

@@ -20,6 +20,8 @@ STATE = b"state"
 PUBLISHED = b"published"
 SURVIVOR_NAMES = b"survivor names"
 
+_SERVER = "(SELECT CAST(1e6 * extract(epoch FROM pg_postmaster_start_time()) AS bigint))"
+
 
 class EventKey(NamedTuple):
     """What makes an event the same event."""
@@ -55,6 +57,25 @@ class LeadRow:
     published: str | bytes | None
     sequence: int
     due_at: datetime | None
+
+
+class Mark(NamedTuple):
+    """What tells one writing of a row from any other: the transaction, and the run of the server that counts those.
+
+    A server that begins anew, from a backup or as another one's stand-in, may give a number out again.
+    """
+
+    server: int
+    transaction: int
+
+
+class LockedRow(NamedTuple):
+    """What is to be known of a lead's row before anything else of it is read."""
+
+    id: UUID
+    merged_into: UUID | None
+    partings: int
+    mark: Mark
 
 
 async def known_identities(connection: AsyncConnection, names: Iterable[IdentityKey]) -> dict[IdentityKey, KnownLead]:
@@ -109,18 +130,19 @@ async def create_leads(connection: AsyncConnection, leads: Sequence[tuple[UUID, 
     )
 
 
-async def lock_leads(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, LeadRow]:
-    """The leads, locked until the transaction ends, in the order of their ids; without those that were erased."""
+async def lock_leads(connection: AsyncConnection, ids: Iterable[UUID]) -> list[LockedRow]:
+    """The rows of these leads, locked until the transaction ends, in the order of their ids."""
     rows = await connection.execute(
-        text("""
-            SELECT id, workspace, merged_into, model_version, state::text, published::text, sealed_state,
-                sealed_published, sequence, due_at
-            FROM scorer.lead LEFT JOIN scorer.due ON due.lead_id = lead.id
-            WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE OF lead
-        """),
-        {"ids": sorted(ids)},
+        text(f"""
+            SELECT id, merged_into, partings, {_SERVER} AS server, xmin AS transaction
+            FROM scorer.lead WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE
+        """),  # noqa: S608 - a constant
+        {"ids": list(ids)},
     )
-    return await _opened(connection, rows.all())
+    return [
+        LockedRow(id_, merged_into, partings, Mark(server, transaction))
+        for id_, merged_into, partings, server, transaction in rows
+    ]
 
 
 async def read_leads(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, LeadRow]:
@@ -303,12 +325,13 @@ async def names_of(connection: AsyncConnection, leads: Iterable[UUID]) -> dict[U
     return found
 
 
-async def save_leads(connection: AsyncConnection, leads: Sequence[LeadRow]) -> None:
-    """Write back state, what was published, and the sequence."""
+async def save_leads(connection: AsyncConnection, leads: Sequence[LeadRow]) -> Mark:
+    """Write back state, what was published, and the sequence; returns the mark that this leaves on the rows."""
     states, sealed_states = await _stored(connection, [(lead, lead.state) for lead in leads], STATE)
     published, sealed_published = await _stored(connection, [(lead, lead.published) for lead in leads], PUBLISHED)
-    await connection.execute(
-        text("""
+    marks = await connection.execute(
+        text(f"""
+            WITH written AS (
             UPDATE scorer.lead SET model_version = item.model_version, sequence = item.sequence,
                    state = convert_from(item.state, 'UTF8')::jsonb, sealed_state = item.sealed_state,
                    published = convert_from(item.published, 'UTF8')::jsonb, sealed_published = item.sealed_published
@@ -317,7 +340,9 @@ async def save_leads(connection: AsyncConnection, leads: Sequence[LeadRow]) -> N
                         CAST(:sealed_published AS bytea[]), CAST(:sequences AS bigint[]))
                  AS item (id, model_version, state, published, sealed_state, sealed_published, sequence)
             WHERE lead.id = item.id
-        """),
+            )
+            SELECT {_SERVER}, CAST(pg_current_xact_id() AS xid)
+        """),  # noqa: S608 - a constant
         {
             "ids": [lead.id for lead in leads],
             "versions": [lead.model_version for lead in leads],
@@ -328,6 +353,7 @@ async def save_leads(connection: AsyncConnection, leads: Sequence[LeadRow]) -> N
             "sequences": [lead.sequence for lead in leads],
         },
     )
+    return Mark(*marks.one())
 
 
 async def set_due(connection: AsyncConnection, due: Mapping[UUID, datetime | None]) -> None:

@@ -66,7 +66,8 @@ async def _seal_leads(connection: AsyncConnection, after: UUID) -> list[UUID]:
         {"after": after, "limit": _AT_ONCE},
     )
     ids = [row.id for row in rows]
-    await repository.save_leads(connection, list((await repository.lock_leads(connection, ids)).values()))
+    await repository.lock_leads(connection, ids)
+    await repository.save_leads(connection, list((await repository.read_leads(connection, ids)).values()))
     return ids
 
 

@@ -224,11 +224,3 @@ async def note_decision(connection: AsyncConnection, survivor: UUID, absorbed: U
         """),
         {"survivor": survivor, "absorbed": absorbed, "by": decision.actor, "reason": decision.reason},
     )
-
-
-async def partings(connection: AsyncConnection, leads: Collection[UUID]) -> dict[UUID, int]:
-    """How often names were taken from each of these leads."""
-    rows = await connection.execute(
-        text("SELECT id, partings FROM scorer.lead WHERE id = ANY(CAST(:leads AS uuid[]))"), {"leads": list(leads)}
-    )
-    return {row.id: row.partings for row in rows}

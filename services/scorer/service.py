@@ -4,7 +4,7 @@ Each is one transaction: what was stored, what the state became, and what is to 
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -36,6 +36,7 @@ from services.scorer.domain.separation import partners
 from services.scorer.domain.tally import HistoryNeeded
 from services.scorer.erasing import Asked
 from services.scorer.models import ModelBook
+from services.scorer.remembered_leads import RememberedLeads, Written
 from services.scorer.repository import EventKey, StoredEvent
 from services.scorer.separating import Parted
 from services.scorer.separation_repository import Decision
@@ -59,6 +60,14 @@ _SCORED = END_TO_END.labels("scored")
 Note = Callable[[AsyncConnection, Sequence[bool]], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What a transaction came to, once it is committed: what is told, and leads as they are stored."""
+
+    told: Sequence[Outgoing] = ()
+    written: Written | None = None
+
+
 class Scorer:
     """The use cases of the scorer. Each may be repeated: what was done once is not done again.
 
@@ -74,6 +83,7 @@ class Scorer:
         self._new_id = new_id
         self._models = ModelBook()
         self._shadows = Shadows(database, clock, self._models)
+        self._remembered = RememberedLeads()
 
     async def count(
         self,
@@ -90,11 +100,11 @@ class Scorer:
         with metrics.TRANSACTION.time():
             async with self._database.transaction(reach) as connection:
                 fresh, repetitions = await self._without_duplicates(connection, messages)
-                counted, told = await self._count_fresh(connection, fresh, traces) if fresh else ([], [])
+                counted, done = await self._count_fresh(connection, fresh, traces) if fresh else ([], _Done())
                 if note is not None:
                     new = {id(message) for message in counted}
                     await note(connection, [id(message) in new for message in messages])
-        self._committed(told)
+        self._committed(done)
         self._observe(counted, [*repetitions, *["erased"] * (len(fresh) - len(counted))])
 
     async def tell_what_time_did(self, limit: int) -> int:
@@ -102,7 +112,7 @@ class Scorer:
         now = self._clock.now()
         async with self._database.transaction(ALL_WORKSPACES) as connection:
             due = await repository.leads_due(connection, now, limit)
-            leads = await stored_leads.lock(connection, due)
+            leads = (await stored_leads.take(connection, due, self._remembered)).leads
 
             def update(active: ActiveModel, lead: Lead, id_: UUID, _is_rebuilt: bool) -> Outcome:
                 # What was due under another version never comes; that another one counts now is the news.
@@ -110,8 +120,8 @@ class Scorer:
                     return happen(active, lead, Happening(), now, is_rebuilt=True)
                 return pass_time(active, lead, now)
 
-            told = await self._update(connection, leads, update, {})
-        self._committed(told)
+            done = await self._update(connection, leads, update, {})
+        self._committed(done)
         return len(leads)
 
     async def follow_active_models(self, limit: int) -> int:
@@ -119,8 +129,8 @@ class Scorer:
         async with self._database.transaction(ALL_WORKSPACES) as connection:
             behind = await repository.leads_behind(connection, limit)
             leads = await stored_leads.lock(connection, behind)
-            told = await self._let_happen(connection, leads, {})
-        self._committed(told)
+            done = await self._let_happen(connection, leads, {})
+        self._committed(done)
         return len(leads)
 
     async def follow_shadows(self, limit: int) -> int:
@@ -136,8 +146,8 @@ class Scorer:
         async with self._database.transaction(workspace) as connection:
             survivor, gone = await separating.join(connection, workspace, lead_id, absorbed, decision)
             leads = await stored_leads.lock(connection, [survivor])
-            told = await self._let_happen(connection, leads, {survivor: Happening(absorbed=(gone,))})
-        self._committed(told)
+            done = await self._let_happen(connection, leads, {survivor: Happening(absorbed=(gone,))})
+        self._committed(done)
         return survivor
 
     async def unmerge(self, workspace: str, lead_id: UUID, absorbed: UUID, *, actor: str, reason: str) -> Parted:
@@ -155,8 +165,8 @@ class Scorer:
                     raise HistoryNeeded("its events are others now")
                 return part(active, lead, parted.parting(id_), now)
 
-            told = await self._update(connection, leads, update, {})
-        self._committed(told)
+            done = await self._update(connection, leads, update, {})
+        self._committed(done)
         metrics.UNMERGES.inc()
         return parted
 
@@ -170,7 +180,8 @@ class Scorer:
             erasure, messages = await erasing.erase(connection, workspace, lead_id, asked)
             told = [Outgoing(LEAD_SCORES, str(erasure.lead_id), message) for message in messages]
             await self._outbox.append(connection, told)
-        self._committed(told)
+        self._remembered.forget(erasure.leads)
+        self._committed(_Done(told))
         metrics.ERASURES.inc()
         return erasure
 
@@ -193,8 +204,8 @@ class Scorer:
 
     async def _count_fresh(
         self, connection: AsyncConnection, fresh: Sequence[Accepted], traces: Traces
-    ) -> tuple[Sequence[Accepted], list[Outgoing]]:
-        """Those of the events that count, and what is to be told of them."""
+    ) -> tuple[Sequence[Accepted], _Done]:
+        """Those of the events that count, and what that came to."""
         now = self._clock.now()
         people = await self._who(connection, [_names(message) for message in fresh])
         # After the names: a lead that is erased in between is found by one of the two, or cannot be locked.
@@ -216,7 +227,7 @@ class Scorer:
             for person, survivor in zip(people, survivors, strict=True)
             if len(person.leads) == 1 and not person.unknown
         }
-        touched = unchanged | await stored_leads.lock(connection, happenings.keys() - unchanged.keys())
+        touched = {**unchanged, **await stored_leads.lock(connection, happenings.keys() - unchanged.keys())}
         return counted, await self._let_happen(connection, touched, happenings, causes)
 
     async def _who(
@@ -245,15 +256,14 @@ class Scorer:
         apart = await separation_repository.separations(connection, meeting) if meeting else []
         return resolve(mentions, known, partners(apart)) if apart else people
 
-    async def _lock(self, connection: AsyncConnection, known: Sequence[KnownLead]) -> dict[UUID, Lead]:
+    async def _lock(self, connection: AsyncConnection, known: Sequence[KnownLead]) -> Mapping[UUID, Lead]:
         """The leads that names led to. Raises Contended if they may lead elsewhere by now, or nowhere."""
-        leads = await stored_leads.lock(connection, {lead.id for lead in known})
-        if any(lead.id not in leads for lead in known):
+        locked = await stored_leads.take(connection, {lead.id for lead in known}, self._remembered)
+        if any(lead.id not in locked.leads for lead in known):
             raise Contended("a lead was erased meanwhile")
-        partings = await separation_repository.partings(connection, leads)
-        if any(partings[lead.id] != lead.partings for lead in known):
+        if any(locked.partings[lead.id] != lead.partings for lead in known):
             raise Contended("names of a lead were given to another one meanwhile")
-        return leads
+        return locked.leads
 
     async def _settle_identities(
         self, connection: AsyncConnection, people: Sequence[Person], now: datetime
@@ -293,7 +303,7 @@ class Scorer:
         leads: Mapping[UUID, Lead],
         happenings: Mapping[UUID, Happening],
         causes: Causes | None = None,
-    ) -> list[Outgoing]:
+    ) -> _Done:
         now = self._clock.now()
 
         def update(active: ActiveModel, lead: Lead, id_: UUID, is_rebuilt: bool) -> Outcome:
@@ -308,13 +318,13 @@ class Scorer:
         update: Callable[[ActiveModel, Lead, UUID, bool], Outcome],
         happenings: Mapping[UUID, Happening],
         causes: Causes | None = None,
-    ) -> list[Outgoing]:
+    ) -> _Done:
         """Apply `update` to each lead, on its folded state where that can answer, else on its whole history.
 
-        Returns what will be told once the transaction is committed.
+        Returns what that comes to once the transaction is committed.
         """
         if not leads:
-            return []
+            return _Done()
         chosen = await self._models.chosen(connection, (lead.workspace for lead in leads.values()))
         apart = [lead for id_, lead in leads.items() if id_ not in happenings or not happenings[id_].absorbed]
         inherited = await self._shadows.inherited(connection, chosen, apart)
@@ -336,16 +346,20 @@ class Scorer:
         for id_, history in histories.items():
             active = chosen[leads[id_].workspace].active
             outcomes[id_] = update(active, rebuilt(active, leads[id_], history), id_, True)
-        await stored_leads.save(connection, outcomes)
+        as_of = self._remembered.forgotten
+        mark, sizes = await stored_leads.save(connection, leads, outcomes)
         await self._shadows.follow(connection, chosen, _changed(leads, outcomes, happenings))
         told = _outgoing(outcomes, causes or Causes())
         await self._outbox.append(connection, told)
-        return told
+        after = {id_: outcome.lead for id_, outcome in outcomes.items()}
+        return _Done(told, Written(mark, after, sizes, as_of))
 
-    def _committed(self, told: Sequence[Outgoing]) -> None:
-        """Metrics follow the commit: what a failed transaction did is done, and would be counted, again."""
+    def _committed(self, done: _Done) -> None:
+        """Memory and metrics follow the commit: what a failed transaction did is done, and counted, again."""
+        if done.written is not None:
+            self._remembered.remember(done.written)
         self._outbox.wake()
-        for item in told:
+        for item in done.told:
             match item.message:
                 case LeadScoreChanged(data=change):
                     metrics.SCORE_CHANGES.labels(change.cause).inc()

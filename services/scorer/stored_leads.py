@@ -1,6 +1,7 @@
 """Leads of the domain in and out of the tables: states, what was told, names, histories."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -12,7 +13,8 @@ from services.scorer.domain.assessment import Told
 from services.scorer.domain.codec import decode_state, encode_state
 from services.scorer.domain.lead import Lead, Outcome
 from services.scorer.domain.state import EMPTY, LeadState
-from services.scorer.repository import LeadRow
+from services.scorer.remembered_leads import RememberedLeads
+from services.scorer.repository import LeadRow, Mark
 from shared.errors import InvalidInput, TransientError
 from shared.events.accepting import AcceptedEvent, decode_event
 from shared.events.envelope import LeadReference
@@ -26,16 +28,38 @@ class Contended(TransientError):
     """Another transaction was faster with the same leads or events; the same work succeeds when repeated."""
 
 
-async def lock(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, Lead]:
-    """These leads, locked until the transaction ends. Raises Contended if one has been merged meanwhile."""
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """Leads that stay as they are until the transaction ends, and how often names were taken from each."""
+
+    leads: Mapping[UUID, Lead]
+    partings: Mapping[UUID, int]
+
+
+async def lock(connection: AsyncConnection, ids: Iterable[UUID]) -> Mapping[UUID, Lead]:
+    """These leads, locked until the transaction ends, in the order of their ids; without those that were erased.
+
+    Raises Contended if one has been merged meanwhile.
+    """
+    return (await take(connection, ids, RememberedLeads())).leads
+
+
+async def take(connection: AsyncConnection, ids: Iterable[UUID], remembered: RememberedLeads) -> Locked:
+    """The same; those that are `remembered` and still the same are not read.
+
+    Only for leads that the transaction has not touched yet: to names that it moves itself the mark is blind.
+    """
     wanted = set(ids)
     if not wanted:
-        return {}
+        return Locked({}, {})
     rows = await repository.lock_leads(connection, wanted)
-    if any(row.merged_into is not None for row in rows.values()):
+    if any(row.merged_into is not None for row in rows):
         raise Contended("a lead was merged into another one meanwhile")
-    names = await repository.names_of(connection, rows)
-    return {id_: _lead(row, names.get(id_, ())) for id_, row in rows.items()}
+    known = {row.id: remembered.find(row.id, row.mark) for row in rows}
+    others = [id_ for id_, lead in known.items() if lead is None]
+    found = await read(connection, others) if others else {}
+    leads = {id_: lead for id_, each in known.items() if (lead := each or found.get(id_)) is not None}
+    return Locked(leads, {row.id: row.partings for row in rows})
 
 
 async def read(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, Lead]:
@@ -52,11 +76,17 @@ async def histories(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UU
     return {id_: [decode_event(body) for body in bodies] for id_, bodies in found.items()}
 
 
-async def save(connection: AsyncConnection, outcomes: Mapping[UUID, Outcome]) -> None:
-    """Write what became of the leads, and when they change by themselves."""
+async def save(
+    connection: AsyncConnection, before: Mapping[UUID, Lead], outcomes: Mapping[UUID, Outcome]
+) -> tuple[Mark, dict[UUID, int]]:
+    """Write what became of leads, which were `before` as they are locked, and when they change by themselves.
+
+    Returns the mark that this leaves on their rows, and the bytes of each encoded state.
+    """
     rows = [_row(id_, outcome.lead) for id_, outcome in sorted(outcomes.items())]
-    await repository.save_leads(connection, rows)
-    await repository.set_due(connection, {row.id: row.due_at for row in rows})
+    mark = await repository.save_leads(connection, rows)
+    await repository.set_due(connection, {row.id: row.due_at for row in rows if row.due_at != before[row.id].due_at})
+    return mark, {row.id: len(row.state or b"") for row in rows}
 
 
 def _lead(row: LeadRow, names: Sequence[tuple[str, str]]) -> Lead:

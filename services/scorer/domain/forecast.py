@@ -4,16 +4,16 @@ Between the moments at which terms begin or end, every score is a sum of exponen
 at which one could cross a level are found from its form; the published standing itself then decides.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import reduce
 from itertools import pairwise
 from math import ceil, fsum, log2
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from services.scorer.domain.exponentials import ZERO, ExponentialSum, Piecewise, whole
 from services.scorer.domain.model import Model
-from services.scorer.domain.standing import levels_reached, standing_at
+from services.scorer.domain.standing import levels_at, levels_reached, standing_at
 from services.scorer.domain.stretch import Stretch
 from shared.events.curve import Curve, GroupCurve, ScoreCurve, Term, clamp, moment, worth_at
 from shared.events.scores import Forecast
@@ -57,82 +57,90 @@ def next_change(model: Model, curve: Curve, *, before_us: int | None = None) -> 
         if before is not None and reached != before:
             return start
         before = reached
-        changes_us = _change_within(model, curve, _Here(model, stretch, before))
+        changes_us = _change_within(model, curve, stretch, before)
         if changes_us is not None:
             return changes_us
     return None
 
 
-class _Here:
-    """A lead within a stretch, and how many of its levels each score reached `before`, when the stretch began."""
+def _change_within(model: Model, curve: Curve, stretch: Stretch, before: tuple[int, ...]) -> int | None:
+    """The first moment of a stretch, but its beginning, at which a score reaches other levels than `before`."""
+    directions = stretch.directions()
+    first: int | None = None
+    unclear: list[_Watched] = []
+    for (score, levels), reached in zip(model.levels.items(), before, strict=True):
+        watched, way = _Watched(stretch, score, levels, reached), directions[score]
+        if way is None:
+            unclear.append(watched)
+        elif way:
+            first = _change_of_one(watched, way, stretch.last_us if first is None else first - 1) or first
+    if unclear:
+        first = (
+            _change_by_candidates(curve, stretch, unclear, stretch.last_us if first is None else first - 1) or first
+        )
+    return first
 
-    def __init__(self, model: Model, stretch: Stretch, before: tuple[int, ...]) -> None:
-        self.stretch = stretch
-        self.before = before
-        self._model = model
 
-    def reached(self, at_us: int) -> tuple[int, ...]:
-        """How many of its levels each score reaches at a moment of the stretch."""
-        return levels_reached(self._model, self.stretch.values_at(at_us))
+class _Watched(NamedTuple):
+    """A score within a stretch, and how many of its levels it `reached` when the stretch began."""
+
+    stretch: Stretch
+    score: str
+    levels: tuple[float, ...]
+    reached: int
 
     def differs(self, at_us: int) -> bool:
-        """Whether the lead stands elsewhere at a moment of the stretch, if it is silent until then."""
-        return self.reached(at_us) != self.before
+        """Whether it reaches more of its levels, or fewer, at a moment of the stretch."""
+        return levels_at(self.levels, self.stretch.value_at(self.score, at_us)) != self.reached
 
 
-def _change_within(model: Model, curve: Curve, here: _Here) -> int | None:
-    """The first moment of a stretch, but its beginning, at which the standing differs."""
-    directions = here.stretch.directions()
-    if not any(directions[score] != 0 for score in model.levels):
+def _change_of_one(watched: _Watched, way: Literal[-1, 1], last_us: int) -> int | None:
+    """The first moment up to `last_us` at which a score that moves one way differs; past a level it stays past it."""
+    stretch, score, levels, reached = watched
+    ahead = reached - 1 if way < 0 else reached
+    if not 0 <= ahead < len(levels):
         return None
-    if any(directions[score] is None for score in model.levels):
-        return _change_by_candidates(model, curve, here)
-    start_us, last_us = here.stretch.start_us, here.stretch.last_us
-    after = here.reached(last_us)
-    if after == here.before:
+    if levels_at(levels, stretch.rest_of(score)) == reached or not watched.differs(last_us):
         return None
-    near, found = start_us, after
-    for number, (score, levels) in enumerate(model.levels.items()):
-        # Once past its level, always past it: what is not past it where another one passes comes later.
-        was, becomes = here.before[number], found[number]
-        if was != becomes:
-            passes_us = here.stretch.passes(score, _reaching(levels[was - 1 if after[number] < was else was]))
-            near = start_us if passes_us is None else passes_us
-            found = here.reached(near)
-    return _first_other(here, near=near, same=start_us, other=last_us)
+    near = stretch.passes(score, _reaching(levels[ahead]))
+    return _first_other(watched.differs, near=near, same=stretch.start_us, other=last_us)
 
 
-def _change_by_candidates(model: Model, curve: Curve, here: _Here) -> int | None:
+def _change_by_candidates(curve: Curve, stretch: Stretch, unclear: Sequence[_Watched], last_us: int) -> int | None:
     """Scores that rise and fall: each passing of a level is a candidate, and what is between them decides."""
-    start, end = here.stretch.start_us, here.stretch.last_us + 1
-    levels = {score: frozenset(map(_reaching, found)) for score, found in model.levels.items()}
+    start, end = stretch.start_us, last_us + 1
+    levels = {watched.score: frozenset(map(_reaching, watched.levels)) for watched in unclear}
     if not _may_cross(curve, levels, start, end):
         return None
+
+    def differs(at_us: int) -> bool:
+        return any(watched.differs(at_us) for watched in unclear)
+
     candidates = [start, *sorted(_candidates(curve, levels, start, end)), end]
     same = start
     for left, right in pairwise(candidates):
         probe = (left + right) // 2
-        if here.differs(probe):
-            return _first_other(here, near=left, same=same, other=probe)
+        if differs(probe):
+            return _first_other(differs, near=left, same=same, other=probe)
         same = probe
     return None
 
 
-def _first_other(here: _Here, *, near: int, same: int, other: int) -> int:
-    """The first moment that differs; `same` does not, `other` does, and it lies most likely beside `near`."""
-    reach = 1
+def _first_other(differs: Callable[[int], bool], *, near: int, same: int, other: int) -> int:
+    """The first moment that differs; `same` does not, `other` does, and it lies most likely at or beside `near`."""
+    reach = 0
     while reach < other - same:
-        below, above = near - reach, near + reach
-        if same < below < other and not here.differs(below):
-            same = below
-        if same < above < other and here.differs(above):
-            other = above
+        below, above = near - reach - 1, near + reach
+        if same < above < other:
+            same, other = (same, above) if differs(above) else (above, other)
+        if same < below < other:
+            same, other = (same, below) if differs(below) else (below, other)
         if below <= same and other <= above:
             break
-        reach *= 64
+        reach = 64 * reach or 1
     while other - same > 1:
         middle = (same + other) // 2
-        if here.differs(middle):
+        if differs(middle):
             other = middle
         else:
             same = middle

@@ -49,10 +49,11 @@ def levels_reached(model: Model, values: Mapping[str, float]) -> tuple[int, ...]
 
     It is asked at every moment at which a forecast looks, and costs a fraction of a standing.
     """
-    return tuple(_reached(levels, values[score]) for score, levels in model.levels.items())
+    return tuple([levels_at(levels, values[score]) for score, levels in model.levels.items()])
 
 
-def _reached(levels: tuple[float, ...], value: float) -> int:
+def levels_at(levels: tuple[float, ...], value: float) -> int:
+    """How many of `levels`, ascending, an unrounded value of their score reaches once it is published."""
     place = bisect_right(levels, value)
     is_near_below = place > 0 and value - levels[place - 1] <= _HUNDREDTH
     is_near_above = place < len(levels) and levels[place] - value <= _HUNDREDTH

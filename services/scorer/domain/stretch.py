@@ -1,15 +1,14 @@
 """A curve within one stretch: between two moments at which terms begin or end, where it can only decay.
 
-There every group is a constant and some decays within its limits. Mostly all scores move one way the whole stretch
-long, which is cheap to see and makes the rest cheap: what is the same at both ends never changed in between, and
-a level is passed once.
+There every group is a constant and some decays within its limits. Mostly a score moves one way the whole stretch
+long, which is cheap to see and makes the rest cheap: it passes a level once, and what it comes to rest at tells
+whether it ever does.
 """
 
 from collections.abc import Mapping, Sequence
 from math import ceil, exp2, fsum, log2
 from typing import Literal, NamedTuple, TypeAlias
 
-from services.scorer.domain.exponentials import passing
 from shared.events.curve import Curve, GroupCurve, ScoreCurve, clamp
 
 # Which way a value moves as time goes on; 0 is not at all, None that it cannot be seen at a glance.
@@ -17,8 +16,9 @@ Direction: TypeAlias = Literal[-1, 0, 1] | None
 
 _OPPOSITE: Mapping[Literal[-1, 0, 1], Direction] = {-1: 1, 0: 0, 1: -1}
 
-# In place of zero, which has no logarithm.
-_NOTHING = 1e-300
+# A passing is looked for until it is known to this many microseconds, and no more often than so.
+_CLOSE_US = 0.25
+_LOOKS = 40
 
 
 class _Decay(NamedTuple):
@@ -47,27 +47,41 @@ class _Score(NamedTuple):
 
 
 class Stretch:
-    """The scores of `curve` from `start_us` up to `end_us`, within which no term begins or ends."""
+    """The scores of `curve` from `start_us` up to `end_us`, within which no term begins or ends.
+
+    Combined scores come after what they combine, as they do in every curve that the scorer makes.
+    """
 
     def __init__(self, curve: Curve, start_us: int, end_us: int) -> None:
         self.start_us = start_us
         self.last_us = end_us - 1
         self._still: dict[str, float] = {}
         self._moving: dict[str, _Score] = {}
-        # JSON may have put combined scores before what they combine.
-        for name, curve_of_score in sorted(curve.scores.items(), key=lambda item: bool(item[1].components)):
+        for name, curve_of_score in curve.scores.items():
             score = _score(curve_of_score, start_us)
             if score.groups or not self._still.keys() >= score.weights.keys():
                 self._moving[name] = score
             else:
                 self._still[name] = _value(score, self._still, start_us)
 
-    def values_at(self, at_us: float) -> dict[str, float]:
+    def values_at(self, at_us: int) -> dict[str, float]:
         """Every score at a moment of the stretch, clamped but unrounded."""
         values = dict(self._still)
         for name, score in self._moving.items():
             values[name] = _value(score, values, at_us)
         return values
+
+    def value_at(self, name: str, at_us: int) -> float:
+        """One score at a moment of the stretch, as `values_at` has it."""
+        score = self._moving.get(name)
+        if score is None:
+            return self._still[name]
+        return _value(score, {part: self.value_at(part, at_us) for part in score.weights}, at_us)
+
+    def rest_of(self, name: str) -> float:
+        """What one score would be once all decay is over."""
+        score = self._moving.get(name)
+        return self._still[name] if score is None else clamp(self._rest(score), score.min, score.max)
 
     def directions(self) -> dict[str, Direction]:
         """Which way each score moves, the whole stretch long."""
@@ -77,52 +91,50 @@ class Stretch:
             found[name] = _common([*_group_directions(score.groups, self.start_us), *parts])
         return found
 
-    def passes(self, score: str, level: float) -> int | None:
-        """About when a score that moves one way passes `level`, as it does within the stretch; None: nobody knows.
+    def passes(self, name: str, level: float) -> int:
+        """About when a score that moves one way passes `level`, as it does within the stretch.
 
-        Its distance from where it ends up is nearly a straight line in logarithms, so a few looks are enough.
+        Newton's method on the logarithm of how far it is from its rest, which is nearly a straight line. Where limits
+        hold the score, or a step leads out of what surrounds the passing, the middle of that is looked at next.
         """
-        rest = self._rests()[score]
-        excess, slowest_us = self._excess(score)
-        to_go = abs(level - rest)
-        if not 0 < to_go < excess:
-            return None
-
-        def distance(time_us: float) -> float:
-            return log2(max(abs(self.values_at(self.start_us + time_us)[score] - rest), _NOTHING))
-
-        goal = log2(to_go)
-        latest = min(slowest_us * (log2(excess) - goal) + 1, float(self.last_us - self.start_us))
-        start, end = (0.0, distance(0.0)), (latest, distance(latest))
-        if not start[1] > goal >= end[1]:
-            return None
-        return self.start_us + ceil(passing(distance, goal, start, end))
-
-    def _rests(self) -> dict[str, float]:
-        """What each score would be once all decay is over."""
-        values = dict(self._still)
-        for name, score in self._moving.items():
-            ended = [group._replace(decays=[]) for group in score.groups]
-            values[name] = _value(score._replace(groups=ended), values, self.start_us)
-        return values
-
-    def _excess(self, name: str) -> tuple[float, int]:
-        """No value is further from where it ends up than the first, halved with every one of the second.
-
-        Limits only bring values nearer to each other.
-        """
-        if name in self._still:
-            return 0.0, 1
         score = self._moving[name]
-        found = [
-            (abs(_worth(decay, self.start_us)), decay.half_life_us)
-            for group in score.groups
-            for decay in group.decays
-        ]
+        rest = self._rest(score)
+        to_go, time_us = abs(level - rest), 0.0
+        earliest, latest = 0.0, float(self.last_us - self.start_us)
+        for _ in range(_LOOKS if to_go else 0):
+            value, loss = self._aged(score, time_us)
+            distance = abs(value - rest)
+            if distance > to_go:
+                earliest = time_us
+            else:
+                latest = time_us
+            step = log2(distance / to_go) * distance / abs(loss) if distance and loss else None
+            if latest - earliest < _CLOSE_US or (step is not None and abs(step) < _CLOSE_US):
+                break
+            time_us += step or 0.0
+            if not earliest < time_us < latest:
+                time_us = (earliest + latest) / 2
+        return self.start_us + ceil(time_us)
+
+    def _rest(self, score: _Score) -> float:
+        """What a score without its own limits would be once all decay is over."""
+        parts = score.fixed + [clamp(fsum(group.constants), group.min, group.max) for group in score.groups]
+        return fsum(parts + [weight * self.rest_of(part) for part, weight in score.weights.items()])
+
+    def _aged(self, score: _Score, time_us: float) -> tuple[float, float]:
+        """What a score without its own limits is so long after the start, and how fast it loses that."""
+        value, loss = fsum(score.fixed), 0.0
+        for group in score.groups:
+            worth, lost = _held(*_aged_sum(group, self.start_us, time_us), group.min, group.max)
+            value, loss = value + worth, loss + lost
         for part, weight in score.weights.items():
-            excess, slowest_us = self._excess(part)
-            found.append((abs(weight) * excess, slowest_us))
-        return fsum(excess for excess, _ in found), max(slowest_us for _, slowest_us in found)
+            worth, lost = self._aged_part(part, time_us)
+            value, loss = value + weight * worth, loss + weight * lost
+        return value, loss
+
+    def _aged_part(self, name: str, time_us: float) -> tuple[float, float]:
+        score = self._moving.get(name)
+        return (self._still[name], 0.0) if score is None else _held(*self._aged(score, time_us), score.min, score.max)
 
 
 def _score(score: ScoreCurve, start_us: int) -> _Score:
@@ -150,18 +162,33 @@ def _group(group: GroupCurve, start_us: int) -> _Group:
     return _Group(group.min, group.max, constants, decays)
 
 
-def _value(score: _Score, values: Mapping[str, float], at_us: float) -> float:
+def _value(score: _Score, values: Mapping[str, float], at_us: int) -> float:
     parts = score.fixed + [_group_value(group, at_us) for group in score.groups]
     if score.weights:
         parts += [weight * values[part] for part, weight in score.weights.items()]
     return clamp(fsum(parts), score.min, score.max)
 
 
-def _group_value(group: _Group, at_us: float) -> float:
-    # Asked a dozen times per forecast, so it is written out.
+def _group_value(group: _Group, at_us: int) -> float:
+    # Asked several times per forecast, so it is written out.
     worths = [worth * exp2((from_us - at_us) / half_life_us) for worth, from_us, half_life_us in group.decays]
     total = fsum(group.constants + worths) if group.constants else fsum(worths)
     return clamp(total, group.min, group.max)
+
+
+def _aged_sum(group: _Group, start_us: int, time_us: float) -> tuple[float, float]:
+    """A group without its limits so long after the start, and what it loses: its worth over its half-life."""
+    value, loss = fsum(group.constants), 0.0
+    for worth, from_us, half_life_us in group.decays:
+        left = worth * exp2((from_us - start_us - time_us) / half_life_us)
+        value, loss = value + left, loss + left / half_life_us
+    return value, loss
+
+
+def _held(value: float, loss: float, low: float | None, high: float | None) -> tuple[float, float]:
+    """A value within limits, and what it loses: nothing where a limit holds it."""
+    held = clamp(value, low, high)
+    return held, loss if held == value else 0.0
 
 
 def _worth(decay: _Decay, at_us: int) -> float:
@@ -170,6 +197,9 @@ def _worth(decay: _Decay, at_us: int) -> float:
 
 def _group_directions(groups: Sequence[_Group], start_us: int) -> list[Direction]:
     """Groups that their limits leave alone may make up for each other; any other may stop at any time."""
+    signs = {decay.worth > 0 for group in groups for decay in group.decays}
+    if len(signs) < 2:
+        return [-1 if sign else 1 for sign in signs]
     alone: list[Direction] = []
     together: list[tuple[int, float]] = []
     for group in groups:

@@ -68,7 +68,7 @@ class Bench:
     async def corrupt(self, lead_id: UUID) -> None:
         """Give a stored state points that no event gave."""
         async with self.database.transaction(ALL_WORKSPACES) as connection:
-            row = (await repository.lock_leads(connection, [lead_id]))[lead_id]
+            row = (await repository.read_leads(connection, [lead_id]))[lead_id]
             assert row.state is not None
             state = from_json(row.state)
             state[2].append([[0, "ghost", "web", "score_adjusted"], "engagement", 3.25, None, None, "", ""])
