@@ -11,6 +11,7 @@ from shared.errors import InvalidInput
 from shared.events.json import STORABLE, json_faults, parse_json
 from shared.events.scores import LeadErased, LeadEventsRecorded, LeadMerged, LeadScoreChanged, LeadUnmerged
 from shared.events.topics import LEAD_SCORES
+from shared.garbage import uncollected
 from shared.log.dead_letter import sort_out
 from shared.log.letter_sealing import set_aside
 from shared.log.messages import message_of, received_at_of
@@ -29,6 +30,10 @@ class Handlers:
 
     async def handle(self, records: Sequence[ReceivedRecord]) -> None:
         """Take in a batch. Raises TransientError when it has to come again."""
+        with uncollected():
+            await self._handle(records)
+
+    async def _handle(self, records: Sequence[ReceivedRecord]) -> None:
         with tracing.batch(LEAD_SCORES.name, records):
             batch, letters = sort_out(records, read)
             await self._service.take_in(batch)

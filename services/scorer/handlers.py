@@ -15,6 +15,7 @@ from shared.events.accepting import Accepted, as_accepted, decode_accepted
 from shared.events.engagement import EngagementAccepted
 from shared.events.json import STORABLE, json_faults
 from shared.events.topics import ENGAGEMENT_EVENTS
+from shared.garbage import uncollected
 from shared.log import handled
 from shared.log.dead_letter import DeadLetter, sort_out
 from shared.log.handled import Fate
@@ -38,6 +39,10 @@ class Handlers:
 
     async def handle(self, records: Sequence[ReceivedRecord]) -> None:
         """Count a batch. Raises TransientError when it has to come again."""
+        with uncollected():
+            await self._handle(records)
+
+    async def _handle(self, records: Sequence[ReceivedRecord]) -> None:
         with tracing.batch(ENGAGEMENT_EVENTS.name, records):
             traced, letters = sort_out(records, _read_with_trace)
             # Of an event that comes twice the first one counts.
