@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import BaseModel
 
 from shared.events import accepting
-from shared.events.accepting import AcceptedEvent, AcceptedNames, encode_accepted
+from shared.events.accepting import AcceptedEvent, AcceptedNames, as_accepted, decode_accepted, encode_accepted
 from shared.events.codec import decode, encode
 from shared.events.engagement import EngagementAccepted, EngagementEvent, Identities, identity_digest
 from shared.events.json import parse_json
@@ -69,6 +70,16 @@ def test_they_have_the_same_fields_in_the_same_order() -> None:
     assert names_of(AcceptedNames) == fields_of(Identities)
     assert names_of(AcceptedEvent) == fields_of(EngagementEvent)
     assert names_of(accepting._Accepted) == fields_of(EngagementAccepted)
+
+
+@given(event=EVENTS, number=st.integers(-(2**63) + 1, 2**63 - 1) | st.floats(-1e15, 1e15))
+def test_what_is_written_is_read_plainly(event: AcceptedEvent, number: float) -> None:
+    usual = replace(
+        event, properties={"n": number, "text": event.native_type, "deep": [{"a": [True]}]}, attributes={}
+    )
+    written = encode_accepted(usual, workspace="acme", digest=identity_digest("acme", event.lead))
+
+    assert decode_accepted(written) == as_accepted(as_model(usual))
 
 
 @given(event=EVENTS)
