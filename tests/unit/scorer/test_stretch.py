@@ -26,6 +26,25 @@ _groups = st.builds(
     max=st.sampled_from([None, 8.0, 20.0]),
     terms=st.lists(_terms, max_size=4).map(tuple),
 )
+# What only loses, group by group, whatever limits hold it up.
+_fading = st.lists(
+    st.builds(
+        GroupCurve,
+        min=st.sampled_from([None, 0.0]),
+        max=st.sampled_from([None, 8.0, 20.0]),
+        terms=st.lists(
+            st.builds(
+                Term,
+                worth=st.floats(1, 30),
+                from_us=st.just(START_US),
+                half_life_us=st.sampled_from([DAY_US, 7 * DAY_US, 30 * DAY_US]),
+                ends_us=st.none(),
+            ),
+            max_size=3,
+        ).map(tuple),
+    ),
+    max_size=3,
+).map(tuple)
 
 
 def a_curve(groups: tuple[GroupCurve, ...], *, weight: float = 0.5, high: float | None = None) -> Curve:
@@ -49,6 +68,7 @@ def test_it_has_the_values_of_its_curve_and_they_move_as_it_says(
     found = [stretch.values_at(at) for at in moments]
 
     assert found == [values_at(curve.scores, at) for at in moments]
+    assert found == [{name: stretch.value_at(name, at) for name in curve.scores} for at in moments]
     for name, direction in stretch.directions().items():
         values = [at[name] for at in found]
         if direction is not None:
@@ -83,12 +103,32 @@ def test_a_level_is_passed_where_the_score_has_it() -> None:
 
     passes_us = stretch.passes("combined", 4.0)
 
-    assert passes_us is not None
     assert stretch.values_at(passes_us)["combined"] == pytest.approx(4.0, abs=1e-9)
 
 
-def test_nobody_knows_when_a_level_is_passed_that_is_where_the_score_ends_up() -> None:
-    assert Stretch(a_curve((of_one(16), of_one(3, None))), START_US, END_US).passes("built", 3.0) is None
+@given(_fading, st.sampled_from([-0.5, 1.5]), st.sampled_from([None, 30.0]), st.floats(0.02, 0.98))
+def test_a_score_that_moves_one_way_passes_a_level_where_looking_everywhere_finds_it(
+    groups: tuple[GroupCurve, ...], weight: float, high: float | None, fraction: float
+) -> None:
+    stretch = Stretch(a_curve((of_one(4), *groups), weight=weight, high=high), START_US, END_US)
+    begins, ends = stretch.value_at("combined", START_US), stretch.value_at("combined", stretch.last_us)
+    level = begins + (ends - begins) * fraction
+
+    passes_us = stretch.passes("combined", level)
+
+    before, after = (stretch.value_at("combined", passes_us + apart) for apart in (-9, 9))
+    assert before > level > after if begins > ends else before < level < after
+
+
+def test_where_a_level_is_passed_that_is_where_the_score_ends_up_nobody_knows_better_than_the_start() -> None:
+    assert Stretch(a_curve((of_one(16), of_one(3, None))), START_US, END_US).passes("built", 3.0) == START_US
+
+
+def test_a_score_comes_to_rest_at_what_does_not_decay_within_its_limits() -> None:
+    groups = (of_one(16), GroupCurve(None, 2.0, of_one(3, None).terms), GroupCurve(1.5, None, of_one(4).terms))
+    stretch = Stretch(a_curve(groups), START_US, END_US)
+
+    assert (stretch.rest_of("built"), stretch.rest_of("combined")) == (3.5, 1.75)
 
 
 def test_terms_that_are_over_or_still_to_come_are_no_part_of_it() -> None:
