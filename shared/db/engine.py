@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import asyncpg
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from shared.db.observed import count_error
+from shared.db.observed import count_error, sqlstate
 from shared.db.reach import APP_ROLE, WORKER_ROLE, Reach, taken
 from shared.errors import DatabaseUnavailable, Misconfigured
 from shared.sealing.data_keys import Sealing, execution_options
@@ -40,12 +41,12 @@ def is_transient(error: BaseException) -> bool:
     """Whether the same work may succeed later. asyncpg lets bare OSErrors through, so they count too."""
     if isinstance(error, OSError | TimeoutError | PoolTimeoutError | DatabaseUnavailable):
         return True
-    if isinstance(error, InterfaceError):
+    if isinstance(error, InterfaceError | asyncpg.InterfaceError):
         return True
-    if not isinstance(error, DBAPIError):
-        return False
-    state = getattr(error.orig, "sqlstate", None) or ""
-    return error.connection_invalidated or state.startswith(_TRANSIENT_CLASSES) or state in _TRANSIENT_STATES
+    state = sqlstate(error)
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return state.startswith(_TRANSIENT_CLASSES) or state in _TRANSIENT_STATES
 
 
 class Database:
@@ -84,7 +85,7 @@ class Database:
         Raises DatabaseUnavailable for trouble that may pass, Misconfigured when the database does not let the login
         in; what the block raises otherwise goes through.
         """
-        async with _answering(), self.engine.begin() as connection:
+        async with answering(), self.engine.begin() as connection:
             await _take(connection, reach)
             yield connection
 
@@ -94,7 +95,7 @@ class Database:
 
         Raises what `transaction` raises.
         """
-        async with _answering(), self.engine.connect() as connection:
+        async with answering(), self.engine.connect() as connection:
             await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             async with connection.begin():
                 if snapshot_id is not None:
@@ -109,7 +110,7 @@ class Database:
 
         Raises DatabaseUnavailable.
         """
-        async with _answering(), self.engine.connect() as connection:
+        async with answering(), self.engine.connect() as connection:
             yield connection
 
     async def check(self) -> None:
@@ -125,7 +126,8 @@ class Database:
 
 
 @asynccontextmanager
-async def _answering() -> AsyncIterator[None]:
+async def answering() -> AsyncIterator[None]:
+    """What the block meets of PostgreSQL's trouble is counted; what may pass is raised as DatabaseUnavailable."""
     try:
         yield
     except Exception as error:
@@ -139,8 +141,13 @@ async def _take(connection: AsyncConnection, reach: Reach) -> None:
     try:
         await connection.execute(_TAKE, taken(reach))
     except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) not in _ROLE_REFUSED:
-            raise
+        refuse_misconfigured(error, reach)
+        raise
+
+
+def refuse_misconfigured(error: Exception, reach: Reach) -> None:
+    """Raise Misconfigured if `error` says that the login may not take the role of `reach`."""
+    if sqlstate(error) in _ROLE_REFUSED:
         raise Misconfigured(
             f"the database does not let its login take the role {taken(reach)['role']}: run `leadflow migrate`, "
             f"and GRANT {APP_ROLE}, {WORKER_ROLE} to the login of LEADFLOW_DATABASE_URL"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import asyncpg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -53,14 +54,19 @@ def error_class(error: BaseException) -> str | None:
     """A class of SQLSTATE, or why there is none; None when it was not PostgreSQL."""
     if isinstance(error, PoolTimeoutError):
         return "pool"
-    if isinstance(error, OSError | TimeoutError | InterfaceError):
+    if isinstance(error, OSError | TimeoutError | InterfaceError | asyncpg.InterfaceError):
         return "connection"
-    if not isinstance(error, DBAPIError):
+    if not isinstance(error, DBAPIError | asyncpg.PostgresError):
         return None
-    state = str(getattr(error.orig, "sqlstate", None) or "")
+    state = sqlstate(error)
     if not state:
-        return "connection" if error.connection_invalidated else metrics.OTHER
+        return "connection" if getattr(error, "connection_invalidated", False) else metrics.OTHER
     return state[:2] if state[:2] in metrics.SQLSTATE_CLASSES else metrics.OTHER
+
+
+def sqlstate(error: BaseException) -> str:
+    """PostgreSQL's code of an error, whoever brought it; "" when there is none."""
+    return str(getattr(getattr(error, "orig", error), "sqlstate", None) or "")
 
 
 def show_pool(engine: AsyncEngine) -> None:

@@ -5,7 +5,6 @@ pass over a record that becomes visible late. NOTIFY only wakes readers; polling
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -13,11 +12,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
-from msgspec import Struct
+from msgspec.json import Encoder
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.clock import Clock, SystemClock
+from shared.db.direct import DirectConnection
 from shared.db.engine import Database
 from shared.db.reach import ALL_WORKSPACES
 from shared.errors import DatabaseUnavailable, LeadflowError, LogUnavailable, Misconfigured
@@ -45,27 +45,38 @@ _TRIM_EVERY_SECONDS = 600.0
 _TRIM_BATCH = 1000
 _LISTEN_AGAIN_SECONDS = 1.0
 _STOP_SECONDS = 5.0
+_ENCODE = Encoder().encode
 
 # One statement, because a small publish costs little more than its round trips. What has waited for the lock of a
 # partition sees the head that the one before it left, although its snapshot is older: so FOR UPDATE has it.
-_APPEND = text("""
+# A column comes as one value, with the length of each part, because a driver takes long to write many; integers
+# come as text, which is how they are written fastest.
+_APPEND = """
     WITH locked AS (
-        SELECT id, head FROM log.partitions WHERE id = ANY(CAST(:taken AS integer[])) ORDER BY id FOR UPDATE
+        SELECT id, head FROM log.partitions WHERE id = ANY($1::text::integer[]) ORDER BY id FOR UPDATE
+    ), item AS (
+        SELECT *, sum(key) OVER upto AS key_end, sum(value) OVER upto AS value_end,
+            sum(headers) OVER upto AS headers_end
+        FROM unnest(
+            $3::text::integer[], $4::text::bigint[], $6::text::integer[], $8::text::integer[], $10::text::integer[]
+        ) WITH ORDINALITY AS length (partition_id, place, key, value, headers, number)
+        WINDOW upto AS (ORDER BY number ROWS UNBOUNDED PRECEDING)
     ), appended AS (
         INSERT INTO log.records (partition_id, "offset", key, value, headers, published_at)
-        SELECT partition_id, head + place, key, value, headers, :published_at
-        FROM unnest(
-            CAST(:ids AS integer[]), CAST(:places AS bigint[]),
-            CAST(:keys AS bytea[]), CAST(:values AS bytea[]), CAST(:headers AS bytea[])
-        ) AS item (partition_id, place, key, value, headers) JOIN locked ON locked.id = partition_id
+        SELECT partition_id, head + place,
+            substring($5::bytea FROM (key_end - key + 1)::integer FOR key),
+            substring($7::bytea FROM (value_end - value + 1)::integer FOR value),
+            substring($9::bytea FROM (headers_end - headers + 1)::integer FOR headers),
+            $11::timestamptz
+        FROM item JOIN locked ON locked.id = partition_id
         RETURNING 1
     ), moved AS (
         UPDATE log.partitions SET head = locked.head + more
-        FROM locked JOIN unnest(CAST(:taken AS integer[]), CAST(:numbers AS bigint[])) AS added (id, more) USING (id)
+        FROM locked JOIN unnest($1::text::integer[], $2::text::bigint[]) AS added (id, more) USING (id)
         WHERE partitions.id = locked.id
     )
-    SELECT (SELECT count(*) FROM appended), pg_notify(:channel, :about)
-""")
+    SELECT (SELECT count(*) FROM appended), pg_notify($12::text, $13::text)
+"""
 _PARTITIONS_OF = text("SELECT id FROM log.partitions WHERE topic = :topic ORDER BY number")
 _ADD_TOPIC = text("""
     INSERT INTO log.topics (name, retention_seconds) VALUES (:name, :retention_seconds)
@@ -97,11 +108,6 @@ _TRIM = text("""
 """)
 
 
-class _Placed(Struct, gc=False):
-    partition_id: int
-    record: Record
-
-
 class EmbeddedLog:
     """The engine `embedded`, in the database that `database` is connected to.
 
@@ -124,7 +130,8 @@ class EmbeddedLog:
         self._session_timeout_seconds = session_timeout_seconds
         self._clock = clock or SystemClock()
         self._partition_ids: dict[str, tuple[int, ...]] = {}
-        self._flushers: dict[str, Flusher[_Placed]] = {}
+        self._lanes: dict[str, DirectConnection] = {}
+        self._flushers: dict[str, Flusher[Sequence[Record]]] = {}
         self._consumers: set[EmbeddedConsumer] = set()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -151,7 +158,9 @@ class EmbeddedLog:
         self._flushers.clear()
         if tasks or closing:
             await asyncio.wait([*tasks, *closing], timeout=_STOP_SECONDS)
-        await asyncio.wait([asyncio.ensure_future(self._database.close())], timeout=_STOP_SECONDS)
+        connections = [lane.close() for lane in self._lanes.values()] + [self._database.close()]
+        self._lanes.clear()
+        await asyncio.wait([asyncio.ensure_future(one) for one in connections], timeout=_STOP_SECONDS)
 
     async def ensure_topics(self, topics: Sequence[TopicSpec]) -> None:
         async with answering(self._publish_timeout_seconds), self._database.transaction(ALL_WORKSPACES) as connection:
@@ -172,12 +181,10 @@ class EmbeddedLog:
         if not records:
             return
         started = asyncio.get_running_loop().time()
-        ids = await self._ids_of(topic)
-        numbers = partitions_of([record.key for record in records], len(ids))
-        placed = [_Placed(ids[number], record) for number, record in zip(numbers, records, strict=True)]
+        await self._ids_of(topic)
         spent = asyncio.get_running_loop().time() - started
         await self._flusher_of(topic).submit(
-            placed, size=size, timeout_seconds=max(0.0, self._publish_timeout_seconds - spent)
+            [records], size=size, timeout_seconds=max(0.0, self._publish_timeout_seconds - spent)
         )
 
     @asynccontextmanager
@@ -299,25 +306,23 @@ class EmbeddedLog:
         if name not in self._tasks or self._tasks[name].done():
             self._tasks[name] = asyncio.create_task(work(), name=f"log {name}")
 
-    def _flusher_of(self, topic: str) -> Flusher[_Placed]:
+    def _flusher_of(self, topic: str) -> Flusher[Sequence[Record]]:
         if topic not in self._flushers:
+            self._lanes[topic] = DirectConnection(self._database.url, timeout_seconds=self._publish_timeout_seconds)
 
-            async def write(placed: Sequence[_Placed]) -> None:
-                await self._append(topic, placed)
+            async def write(publications: Sequence[Sequence[Record]]) -> None:
+                await self._append(topic, [record for publication in publications for record in publication])
 
             self._flushers[topic] = Flusher(write, max_bytes=_WRITE_BYTES)
         return self._flushers[topic]
 
-    async def _append(self, topic: str, placed: Sequence[_Placed]) -> None:
+    async def _append(self, topic: str, records: Sequence[Record]) -> None:
+        columns = _columns(records, await self._ids_of(topic))
         committing = False
         try:
-            async with (
-                asyncio.timeout(self._publish_timeout_seconds),
-                self._database.transaction(ALL_WORKSPACES) as connection,
-            ):
-                told = {"published_at": self._clock.now(), "channel": CHANNEL, "about": topic}
-                appended = await connection.execute(_APPEND, {**_columns(placed), **told})
-                if appended.scalar_one() != len(placed):
+            async with asyncio.timeout(self._publish_timeout_seconds), self._lanes[topic].transaction() as connection:
+                appended = await connection.fetchval(_APPEND, *columns, self._clock.now(), CHANNEL, topic)
+                if appended != len(records):
                     raise LogUnavailable(f"partitions of {topic} have gone", outcome_unknown=False)
                 committing = True
         except (DatabaseUnavailable, TimeoutError) as error:
@@ -338,23 +343,36 @@ class EmbeddedLog:
         return self._partition_ids[topic]
 
 
-def _columns(placed: Sequence[_Placed]) -> dict[str, list[int] | list[bytes]]:
-    """The records column by column, with their places from the head of their partition on; and how many it gets."""
-    numbers: dict[int, int] = {}
+def _columns(records: Sequence[Record], ids: Sequence[int]) -> tuple[str | bytes, ...]:
+    """What _APPEND takes of records: the partitions that get any and how many; then, of each record, its partition,
+    its place from the head of that on, and what it holds.
+    """
+    numbers = partitions_of([record.key for record in records], len(ids))
+    ends = [0] * len(ids)
     places = []
-    for item in placed:
-        place = numbers.get(item.partition_id, 0)
-        places.append(place)
-        numbers[item.partition_id] = place + 1
-    return {
-        "ids": [item.partition_id for item in placed],
-        "places": places,
-        "keys": [item.record.key for item in placed],
-        "values": [item.record.value for item in placed],
-        "headers": _encoded([item.record.headers for item in placed]),
-        "taken": list(numbers),
-        "numbers": list(numbers.values()),
-    }
+    for number in numbers:
+        places.append(ends[number])
+        ends[number] += 1
+    taken = [number for number, end in enumerate(ends) if end]
+    return (
+        _integers([ids[number] for number in taken]),
+        _integers([ends[number] for number in taken]),
+        _integers([ids[number] for number in numbers]),
+        _integers(places),
+        *_joined([record.key for record in records]),
+        *_joined([record.value for record in records]),
+        *_joined(_encoded([record.headers for record in records])),
+    )
+
+
+def _joined(parts: Sequence[bytes]) -> tuple[bytes, str]:
+    """One after the other, and the length of each."""
+    return b"".join(parts), _integers([*map(len, parts)])
+
+
+def _integers(values: Sequence[int]) -> str:
+    """An array as PostgreSQL reads it."""
+    return f"{{{_ENCODE(values)[1:-1].decode()}}}"
 
 
 def _encoded(several: Sequence[Mapping[str, bytes]]) -> list[bytes]:
@@ -364,6 +382,9 @@ def _encoded(several: Sequence[Mapping[str, bytes]]) -> list[bytes]:
     written: dict[int, bytes] = {}
     for headers in several:
         if id(headers) not in written:
-            latin = {name: value.decode("latin-1") for name, value in headers.items()}
-            written[id(headers)] = json.dumps(latin).encode() if latin else b""
+            written[id(headers)] = _as_json(headers)
     return [written[id(headers)] for headers in several]
+
+
+def _as_json(headers: Mapping[str, bytes]) -> bytes:
+    return _ENCODE({name: value.decode("latin-1") for name, value in headers.items()}) if headers else b""
