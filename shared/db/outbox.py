@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import zlib
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -42,6 +43,10 @@ _OBSERVE_SECONDS = 5.0
 _CONTENT_TYPE = b"application/cloudevents+json"
 _SEALED_AS = b"outbox"
 _KEYS = UUID("7c1f1b5a-8a55-5d0c-9d8a-2f2b0a4c6e10")
+
+# Topic, key, value, traceparent, tracestate, received_at.
+_Waiting = Row[str, bytes, bytes, str | None, str | None, datetime | None]
+
 # Whose turn it was not finds its messages gone, or waits: whoever's it was looks again this soon.
 _LOOK_AGAIN_SECONDS = 0.02
 
@@ -162,7 +167,8 @@ class Outbox:
             rows = await self._taken(connection)
             if not rows:
                 return 0
-            for topic, records in _by_topic(rows, await opened(connection, [row.value for row in rows])).items():
+            values = await opened(connection, [value for _, _, value, *_ in rows])
+            for topic, records in _by_topic(rows, values).items():
                 with _sending(topic, records):
                     await log.publish(topic, records)
             reach("published-not-marked")
@@ -175,7 +181,7 @@ class Outbox:
         row = (await connection.execute(query)).one()
         return Backlog(messages=row.messages, oldest_age_seconds=float(row.age))
 
-    async def _taken(self, connection: AsyncConnection) -> Sequence[Row[tuple[object, ...]]]:
+    async def _taken(self, connection: AsyncConnection) -> Sequence[_Waiting]:
         """The oldest messages, deleted with this transaction; none while it is another relay's turn."""
         taken = await connection.execute(self._take, {"lock": self._lock, "batch": _BATCH})
         return taken.all()
@@ -211,19 +217,20 @@ async def _sealed(connection: AsyncConnection, outgoing: Sequence[Outgoing]) -> 
     return values
 
 
-def _by_topic(rows: Sequence[Row[tuple[object, ...]]], values: Sequence[bytes | None]) -> dict[str, list[Record]]:
-    topics: dict[str, list[Record]] = {}
-    for row, value in zip(rows, values, strict=True):
+def _by_topic(rows: Sequence[_Waiting], values: Sequence[bytes | None]) -> dict[str, list[Record]]:
+    """The messages as records; `values` are theirs, opened. What nobody can read any more is left out."""
+    topics: dict[str, list[Record]] = defaultdict(list)
+    for (topic, key, _, parent, state, received_at), value in zip(rows, values, strict=True):
         if value is None:
             continue
         headers = {"content-type": _CONTENT_TYPE, WORKSPACE_HEADER: workspace_of(value)}
-        if row.traceparent is not None:
-            headers[tracing.HEADER] = row.traceparent.encode()
-        if row.tracestate is not None:
-            headers[tracing.STATE_HEADER] = row.tracestate.encode()
-        if row.received_at is not None:
-            headers[RECEIVED_HEADER] = rfc3339(row.received_at).encode()
-        topics.setdefault(row.topic, []).append(Record(row.key, value, headers))
+        if parent is not None:
+            headers[tracing.HEADER] = parent.encode()
+        if state is not None:
+            headers[tracing.STATE_HEADER] = state.encode()
+        if received_at is not None:
+            headers[RECEIVED_HEADER] = rfc3339(received_at).encode()
+        topics[topic].append(Record(key, value, headers))
     return topics
 
 
