@@ -7,8 +7,10 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from dataclasses import dataclass
+from math import inf
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 from shared.errors import DatabaseUnavailable, InvalidInput, LogUnavailable
 from shared.observability.metrics import OTHER, PRODUCER_ERRORS
@@ -16,10 +18,11 @@ from shared.observability.metrics import OTHER, PRODUCER_ERRORS
 Item = TypeVar("Item")
 
 
-@dataclass(slots=True, eq=False)
-class _Submission(Generic[Item]):
+class _Submission(Struct, Generic[Item], eq=False):
     items: Sequence[Item]
     size: int
+    timeout_seconds: float
+    deadline: float
     done: asyncio.Future[None]
     taken: bool = False
 
@@ -37,6 +40,9 @@ class Flusher(Generic[Item]):
         self._max_bytes = max_bytes
         self._waiting: deque[_Submission[Item]] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._unconfirmed: set[_Submission[Item]] = set()
+        self._look: asyncio.TimerHandle | None = None
+        self._looks_at = inf
 
     async def submit(self, items: Sequence[Item], *, size: int, timeout_seconds: float) -> None:
         """Return when `items`, of `size` bytes together, are written. Raises LogUnavailable after the timeout.
@@ -44,16 +50,19 @@ class Flusher(Generic[Item]):
         Items that no write has taken yet are withdrawn then, and the error says that they will not appear.
         """
         loop = asyncio.get_running_loop()
-        submission = _Submission(items, size, loop.create_future())
+        deadline = loop.time() + timeout_seconds
+        submission = _Submission(items, size, timeout_seconds, deadline, loop.create_future())
         self._waiting.append(submission)
+        self._unconfirmed.add(submission)
+        if deadline < self._looks_at:
+            self._look_at(deadline)
         if self._task is None or self._task.done():
             # It works for everybody who comes meanwhile: it must not log in the name of the first.
             self._task = asyncio.create_task(self._flush(), name="log flusher", context=Context())
-        expiry = loop.call_later(timeout_seconds, _expire, submission, timeout_seconds)
         try:
             await submission.done
         finally:
-            expiry.cancel()
+            self._unconfirmed.discard(submission)
             if not submission.taken:
                 self._waiting.remove(submission)
 
@@ -63,13 +72,19 @@ class Flusher(Generic[Item]):
             submission = self._waiting.popleft()
             submission.taken = True
             _fail(submission, LogUnavailable("the log is closed", outcome_unknown=False))
+        if self._look is not None:
+            self._look.cancel()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=1)
 
     async def _flush(self) -> None:
         while self._waiting:
+            # Who has sent already comes along; nobody else is waited for.
+            await asyncio.sleep(0)
             batch = self._next_batch()
+            if not batch:
+                return
             try:
                 await self._write([item for submission in batch for item in submission.items])
             except asyncio.CancelledError:
@@ -84,6 +99,23 @@ class Flusher(Generic[Item]):
                 for submission in batch:
                     if not submission.done.done():
                         submission.done.set_result(None)
+
+    def _look_at(self, moment: float) -> None:
+        """One timer for all: each submission's own would be set and cleared for nothing."""
+        if self._look is not None:
+            self._look.cancel()
+        self._looks_at = moment
+        self._look = asyncio.get_running_loop().call_at(moment, self._expire)
+
+    def _expire(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._look, self._looks_at = None, inf
+        for submission in self._unconfirmed:
+            if submission.deadline <= now:
+                message = f"the log did not confirm within {submission.timeout_seconds} s"
+                _fail(submission, LogUnavailable(message, outcome_unknown=submission.taken))
+        if later := [one.deadline for one in self._unconfirmed if one.deadline > now]:
+            self._look_at(min(later))
 
     def _next_batch(self) -> list[_Submission[Item]]:
         batch: list[_Submission[Item]] = []
@@ -107,11 +139,6 @@ def _kind_of(error: Exception) -> str:
     if isinstance(cause, OSError | DatabaseUnavailable) or "Connection" in name or "NotAvailable" in name:
         return "connection"
     return "fault" if "Producer" in name or "Sequence" in name else OTHER
-
-
-def _expire(submission: _Submission[Item], timeout_seconds: float) -> None:
-    message = f"the log did not confirm within {timeout_seconds} s"
-    _fail(submission, LogUnavailable(message, outcome_unknown=submission.taken))
 
 
 def _fail(submission: _Submission[Item], error: Exception) -> None:
