@@ -11,9 +11,10 @@ a field are bounded: beyond `KEPT_COUNTS` the oldest are forgotten, and who may 
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from math import fsum
 from typing import Final
+
+from msgspec.structs import replace
 
 from services.scorer.domain.forgotten import NOTHING, forget
 from services.scorer.domain.limits import period_of

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
+from msgspec import structs
+
 from services.scorer.domain.assessment import (
     Assessment,
     Told,
@@ -136,7 +138,7 @@ def added_by(model: Model, happening: Happening) -> LeadState:
     if not happening.retractions:
         return events
     retractions = combine_all(state_of(model, as_event(event)) for event in happening.retractions)
-    return replace(events, voided=events.voided | retractions.voided)
+    return structs.replace(events, voided=events.voided | retractions.voided)
 
 
 def happen(

@@ -5,8 +5,9 @@ and resets are decided when the state is read, and the order in which events cam
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
+
+from msgspec import Struct
 
 from shared.events.json import Json
 
@@ -87,8 +88,7 @@ class Occurrence(NamedTuple):
         return self[:3]
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True, gc=False):
     at_us: int
     event_id: str
     source: str
@@ -105,8 +105,7 @@ class _Entry:
         return self.at_us, self.event_id, self.source
 
 
-@dataclass(frozen=True, slots=True)
-class Adjustment(_Entry):
+class Adjustment(_Entry, frozen=True, gc=False):
     """Points given by a person to a score, outside all rules."""
 
     score: str
@@ -117,15 +116,13 @@ class Adjustment(_Entry):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reset(_Entry):
+class Reset(_Entry, frozen=True, gc=False):
     """What happened in `score` up to and including `at_us` is worth nothing from `at_us` on."""
 
     score: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fact(_Entry):
+class Fact(_Entry, frozen=True, gc=False):
     """One writing of an attribute."""
 
     value: Json
@@ -141,8 +138,7 @@ class Portion(NamedTuple):
     occurrences: int
 
 
-@dataclass(frozen=True, slots=True)
-class RuleSum:
+class RuleSum(Struct, frozen=True, gc=False):
     """What the folded occurrences of a rule amount to; `latest` is the newest of those that count."""
 
     counted: tuple[Portion, ...]
@@ -150,8 +146,7 @@ class RuleSum:
     latest: Occurrence | None
 
 
-@dataclass(frozen=True, slots=True)
-class AdjustedSum:
+class AdjustedSum(Struct, frozen=True, gc=False):
     """Older adjustments of one score that age alike; `points` is what they gave, undecayed."""
 
     score: str
@@ -160,8 +155,7 @@ class AdjustedSum:
     latest: Occurrence
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Struct, frozen=True, gc=False):
     """History up to and including `until_us`, folded: it answers for `until_us` and later.
 
     `limits` counts occurrences in the periods still open at `until_us`, save those in the filter `forgotten`;
@@ -177,8 +171,7 @@ class Settled:
     voided: frozenset[EventKey]
 
 
-@dataclass(frozen=True, slots=True)
-class LeadState:
+class LeadState(Struct, frozen=True, gc=False):
     """Everything the core knows of a lead. Tuples of entries are in order and without repetition.
 
     More than one `settled` part means that two folded histories met: only recomputing can join them.

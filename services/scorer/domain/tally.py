@@ -5,10 +5,11 @@ A tally is everything that gives a lead points, line by line; the curve, the led
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from math import fsum
 from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
+
+from msgspec.structs import replace
 
 from services.scorer.domain.forgotten import NOTHING, may_be_forgotten
 from services.scorer.domain.limits import Limit, Split, period_of, split
