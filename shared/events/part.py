@@ -10,11 +10,12 @@ from typing import Annotated, Any, Final, NotRequired
 
 from msgspec import NODEFAULT, Struct, to_builtins
 from msgspec.structs import FieldInfo, fields
-from pydantic import ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypedDict
 
-_TOLERANT: Final = ConfigDict(extra="ignore", json_schema_serialization_defaults_required=True)
+_TOLERANT: Final = ConfigDict(extra="ignore")
 
 
 class Part(Struct, frozen=True, gc=False):
@@ -25,14 +26,23 @@ class Part(Struct, frozen=True, gc=False):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        described = handler.generate_schema(_described(cls))
+        described: Any = {**handler.resolve_ref_schema(handler.generate_schema(_described(cls)))}
+        del described["ref"]
         return core_schema.json_or_python_schema(
             core_schema.no_info_after_validator_function(lambda read: cls(**read), described),
             core_schema.no_info_wrap_validator_function(
                 lambda value, check: value if isinstance(value, cls) else cls(**check(value)), described
             ),
+            ref=f"{cls.__module__}.{cls.__qualname__}:{id(cls)}",
             serialization=core_schema.plain_serializer_function_ser_schema(to_builtins),
         )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        told = handler(schema)
+        if handler.mode == "serialization":
+            handler.resolve_ref_schema(told)["required"] = list(cls.__struct_fields__)
+        return told
 
 
 @cache
