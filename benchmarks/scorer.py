@@ -69,13 +69,13 @@ class Core:
         lead, state, told = self.stored[number]
         return replace(
             lead,
-            state=decode_state(from_json(state)),
+            state=decode_state(state),
             told=None if told is None else _TOLD.validate_python(from_json(told)),
         )
 
     def store(self, number: int, lead: Lead) -> None:
         told = None if lead.told is None else to_json(_TOLD.dump_python(lead.told, mode="json"))
-        self.stored[number] = replace(lead, state=EMPTY, told=None), to_json(encode_state(lead.state)), told
+        self.stored[number] = replace(lead, state=EMPTY, told=None), encode_state(lead.state), told
 
     def count(self, *moments: float) -> None:
         for stage, begin, end in zip(_STAGES, moments, moments[1:], strict=False):

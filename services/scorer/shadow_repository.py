@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,12 +28,12 @@ class ShadowRun:
 
 @dataclass(frozen=True, slots=True)
 class ShadowRow:
-    """A lead under a shadow: its folded state, and the last comparison, whose parts are JSON."""
+    """A lead under a shadow: its folded state as JSON, and the last comparison, whose parts are JSON too."""
 
     lead_id: UUID
     workspace: str
     shadow_id: int
-    state: Json
+    state: bytes
     active_version: int
     compared_at: datetime
     due_at: datetime | None
@@ -106,7 +106,9 @@ async def running(connection: AsyncConnection, workspace: str) -> ShadowRun | No
     return None if row is None else ShadowRun(*row)
 
 
-async def states(connection: AsyncConnection, shadow_ids: Sequence[int], leads: Iterable[UUID]) -> dict[UUID, Json]:
+async def states(
+    connection: AsyncConnection, shadow_ids: Sequence[int], leads: Iterable[UUID]
+) -> dict[UUID, str | bytes]:
     """The states that these shadows have of leads; those yet to be reached are left out."""
     rows = await connection.execute(
         text("""
@@ -121,13 +123,13 @@ async def states(connection: AsyncConnection, shadow_ids: Sequence[int], leads: 
         await sealing_of(connection).open(connection, [row.sealed_state for row in stored if row.sealed_state], STATE)
     )
     found = {row.lead_id: next(opened) if row.sealed_state else row.state for row in stored}
-    return {lead: from_json(state) for lead, state in found.items() if state is not None}
+    return {lead: state for lead, state in found.items() if state is not None}
 
 
 async def save(connection: AsyncConnection, rows: Sequence[ShadowRow]) -> None:
     """Write what shadows make of leads; from now on they have these leads."""
     sealing = sealing_of(connection)
-    items = [Item(row.lead_id, row.workspace, to_json(row.state)) for row in rows]
+    items = [Item(row.lead_id, row.workspace, row.state) for row in rows]
     states = await sealing.seal(connection, items, STATE)
     nothing: list[bytes | None] = [None] * len(rows)
     await connection.execute(

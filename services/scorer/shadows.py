@@ -23,7 +23,6 @@ from shared.clock import Clock
 from shared.db.engine import Database
 from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput
-from shared.events.json import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +189,7 @@ def _may_inherit(chosen: Chosen, lead: Lead) -> bool:
     return chosen.inherited is not None and lead.version is not None and lead.version != chosen.active.version
 
 
-def readable(state: Json) -> LeadState | None:
+def readable(state: str | bytes) -> LeadState | None:
     """A stored state; None for one in the form of an earlier release."""
     try:
         return decode_state(state)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from pydantic_core import from_json, to_json
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer import repository
@@ -106,7 +105,7 @@ def _state(row: LeadRow) -> tuple[int | None, LeadState]:
     if row.state is None:
         return row.model_version, EMPTY
     try:
-        return row.model_version, decode_state(from_json(row.state))
+        return row.model_version, decode_state(row.state)
     except InvalidInput:
         return _UNREADABLE_VERSION, EMPTY
 
@@ -127,7 +126,7 @@ def _row(lead_id: UUID, lead: Lead) -> LeadRow:
         workspace=lead.workspace,
         merged_into=None,
         model_version=lead.version,
-        state=to_json(encode_state(lead.state)),
+        state=encode_state(lead.state),
         published=None if lead.told is None else _TOLD.dump_json(lead.told),
         sequence=lead.sequence,
         due_at=lead.due_at,

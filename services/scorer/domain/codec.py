@@ -5,9 +5,10 @@ a change of form needs no migration: it gets another number, and what is stored 
 Retractions that folding has applied are written once, with what is folded.
 """
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
-from pydantic import TypeAdapter, ValidationError
+from msgspec import DecodeError
+from msgspec.json import Decoder, Encoder
 
 from services.scorer.domain.state import (
     AdjustedSum,
@@ -26,15 +27,20 @@ from services.scorer.domain.state import (
     Settled,
 )
 from shared.errors import InvalidInput
-from shared.events.json import Json
 
-_Origin: TypeAlias = tuple[int, str, str, str]
-_Portion: TypeAlias = tuple[float, int, int | None, int | None, int]
-_Reset: TypeAlias = tuple[_Origin, str]
+if TYPE_CHECKING:
+    from shared.events.json import Json as _Value
+else:
+    # A type of msgspec's cannot speak of itself.
+    _Value = object
+
+_FORM: Final = 2
+_Encodable: TypeAlias = tuple[object, ...]
+_Reset: TypeAlias = tuple[Occurrence, str]
 
 
 class _Adjustment(NamedTuple):
-    origin: _Origin
+    origin: Occurrence
     score: str
     points: float
     half_life_us: int | None
@@ -46,16 +52,16 @@ class _Adjustment(NamedTuple):
 class _Sum(NamedTuple):
     score: str
     rule: str
-    counted: list[_Portion]
-    withheld: list[_Portion]
-    latest: _Origin | None
+    counted: tuple[Portion, ...]
+    withheld: tuple[Portion, ...]
+    latest: Occurrence | None
 
 
 class _Adjusted(NamedTuple):
     score: str
     points: float
-    portion: _Portion
-    latest: _Origin
+    portion: Portion
+    latest: Occurrence
 
 
 class _Settled(NamedTuple):
@@ -65,65 +71,61 @@ class _Settled(NamedTuple):
     forgotten: str
     adjusted: list[_Adjusted]
     resets: list[_Reset]
-    voided: list[tuple[str, str]]
+    voided: frozenset[EventKey]
 
 
 class _State(NamedTuple):
     form: Literal[2]
-    occurrences: list[tuple[str, str, str, list[_Origin]]]
+    occurrences: list[tuple[str, str, str, tuple[Occurrence, ...]]]
     adjustments: list[_Adjustment]
-    facts: list[tuple[str, list[tuple[_Origin, Json]]]]
+    facts: list[tuple[str, list[tuple[Occurrence, _Value]]]]
     resets: list[_Reset]
-    voided: list[tuple[str, str]]
+    voided: frozenset[EventKey]
     settled: list[_Settled]
 
 
-_STATE: TypeAdapter[_State] = TypeAdapter(_State)
+_ENCODE: Final = Encoder().encode
+_DECODE: Final = Decoder(_State).decode
 
 
-def encode_state(state: LeadState) -> Json:
-    """The state as JSON; equal states give equal JSON."""
-    document = _State(
-        form=2,
-        occurrences=[(*key, [_origin(each) for each in found]) for key, found in sorted(state.occurrences.items())],
-        adjustments=[_adjustment(given) for given in state.adjustments],
-        facts=[
-            (name, [(_origin(fact), fact.value) for fact in facts]) for name, facts in sorted(state.facts.items())
-        ],
-        resets=[(_origin(reset), reset.score) for reset in state.resets],
-        voided=sorted(state.voided.difference(*(part.voided for part in state.settled))),
-        settled=[_settled(part) for part in state.settled],
+def encode_state(state: LeadState) -> bytes:
+    """The state as JSON; equal states give equal bytes."""
+    return _ENCODE(
+        (
+            _FORM,
+            [(*key, found) for key, found in sorted(state.occurrences.items())],
+            [_adjustment(given) for given in state.adjustments],
+            [(name, [(_origin(fact), fact.value) for fact in facts]) for name, facts in sorted(state.facts.items())],
+            [(_origin(reset), reset.score) for reset in state.resets],
+            sorted(state.voided.difference(*(part.voided for part in state.settled))),
+            [_settled(part) for part in state.settled],
+        )
     )
-    encoded: Json = _STATE.dump_python(document, mode="json")
-    return encoded
 
 
-def decode_state(document: Json) -> LeadState:
-    """The state in `document`. Raises InvalidInput for another form: recompute the lead then."""
+def decode_state(body: str | bytes) -> LeadState:
+    """The state in `body`. Raises InvalidInput for another form: recompute the lead then."""
     try:
-        found = _STATE.validate_python(document)
-    except ValidationError as error:
+        found = _DECODE(body)
+    except DecodeError as error:
         raise InvalidInput("the stored state has another form", code="state_form") from error
     settled = tuple(_decoded_settled(part) for part in found.settled)
     return LeadState(
-        occurrences={
-            LimitKey(score, rule, by): tuple(Occurrence(*origin) for origin in origins)
-            for score, rule, by, origins in found.occurrences
-        },
+        occurrences={LimitKey(score, rule, by): origins for score, rule, by, origins in found.occurrences},
         adjustments=tuple(_decoded_adjustment(given) for given in found.adjustments),
         facts={name: tuple(Fact(*origin, value) for origin, value in facts) for name, facts in found.facts},
         resets=_decoded_resets(found.resets),
-        voided=_decoded_keys(found.voided).union(*(part.voided for part in settled)),
+        voided=found.voided.union(*(part.voided for part in settled)),
         settled=settled,
     )
 
 
-def _origin(entry: Origin) -> _Origin:
+def _origin(entry: Origin) -> _Encodable:
     return entry.at_us, entry.event_id, entry.source, entry.event_type
 
 
-def _adjustment(given: Adjustment) -> _Adjustment:
-    return _Adjustment(
+def _adjustment(given: Adjustment) -> _Encodable:
+    return (
         _origin(given),
         given.score,
         given.points,
@@ -134,25 +136,18 @@ def _adjustment(given: Adjustment) -> _Adjustment:
     )
 
 
-def _settled(part: Settled) -> _Settled:
-    return _Settled(
-        until_us=part.until_us,
-        sums=[_sum(key, found) for key, found in sorted(part.sums.items())],
-        limits=sorted((*key.limit, key.period, number) for key, number in part.limits.items()),
-        forgotten=part.forgotten.hex(),
-        adjusted=[_Adjusted(past.score, past.points, past.portion, _origin(past.latest)) for past in part.adjusted],
-        resets=[(_origin(reset), reset.score) for reset in part.resets],
-        voided=sorted(part.voided),
-    )
-
-
-def _sum(key: RuleKey, found: RuleSum) -> _Sum:
-    return _Sum(
-        key.score,
-        key.rule,
-        list(found.counted),
-        list(found.withheld),
-        None if found.latest is None else _origin(found.latest),
+def _settled(part: Settled) -> _Encodable:
+    return (
+        part.until_us,
+        [
+            (key.score, key.rule, found.counted, found.withheld, found.latest)
+            for key, found in sorted(part.sums.items())
+        ],
+        sorted((*key.limit, key.period, number) for key, number in part.limits.items()),
+        part.forgotten.hex(),
+        [(past.score, past.points, past.portion, past.latest) for past in part.adjusted],
+        [(_origin(reset), reset.score) for reset in part.resets],
+        sorted(part.voided),
     )
 
 
@@ -171,31 +166,19 @@ def _decoded_adjustment(given: _Adjustment) -> Adjustment:
 def _decoded_settled(part: _Settled) -> Settled:
     return Settled(
         until_us=part.until_us,
-        sums={RuleKey(found.score, found.rule): _decoded_sum(found) for found in part.sums},
+        sums={
+            RuleKey(score, rule): RuleSum(counted, withheld, latest)
+            for score, rule, counted, withheld, latest in part.sums
+        },
         limits={
             PeriodKey(LimitKey(score, rule, by), period): number for score, rule, by, period, number in part.limits
         },
         forgotten=bytes.fromhex(part.forgotten),
-        adjusted=tuple(
-            AdjustedSum(past.score, past.points, Portion(*past.portion), Occurrence(*past.latest))
-            for past in part.adjusted
-        ),
+        adjusted=tuple(AdjustedSum(*past) for past in part.adjusted),
         resets=_decoded_resets(part.resets),
-        voided=_decoded_keys(part.voided),
-    )
-
-
-def _decoded_sum(found: _Sum) -> RuleSum:
-    return RuleSum(
-        counted=tuple(Portion(*portion) for portion in found.counted),
-        withheld=tuple(Portion(*portion) for portion in found.withheld),
-        latest=None if found.latest is None else Occurrence(*found.latest),
+        voided=part.voided,
     )
 
 
 def _decoded_resets(resets: list[_Reset]) -> tuple[Reset, ...]:
     return tuple(Reset(*origin, score) for origin, score in resets)
-
-
-def _decoded_keys(keys: list[tuple[str, str]]) -> frozenset[EventKey]:
-    return frozenset(EventKey(*key) for key in keys)

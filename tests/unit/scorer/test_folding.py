@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from hypothesis import assume, given
-from pydantic_core import to_json
 
 from services.scorer.domain.codec import encode_state
 from services.scorer.domain.event import Event
@@ -179,4 +178,4 @@ def second(number: int) -> str:
 
 
 def size_of(state: LeadState) -> int:
-    return len(to_json(encode_state(state)))
+    return len(encode_state(state))

@@ -2,19 +2,18 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from decimal import Decimal
 from hashlib import sha256
-from json import dumps
 
 from hypothesis import example, given
 from hypothesis import strategies as st
-from msgspec.json import Decoder, encode
+from msgspec.json import encode
 
 from services.scorer import handlers
 from shared.errors import InvalidInput
 from shared.events.accepting import Accepted, as_accepted, decode_event, digest_of
 from shared.events.engagement import EngagementEvent
 from shared.log.protocol import Partition, ReceivedRecord
+from tests.support.jsonb import as_postgresql
 from tests.support.messages import a_message, an_event, on_the_log
 
 # What is odd is what two readers of JSON could see differently.
@@ -116,19 +115,6 @@ def bodies(draw: st.DrawFn) -> bytes:
     return draw(st.sampled_from(WHITE)) + body + draw(st.sampled_from(WHITE))
 
 
-EXACTLY = Decoder(float_hook=Decimal).decode
-
-
-def as_postgresql(value: object) -> str:
-    """What a jsonb says as text."""
-    if isinstance(value, dict):
-        items = sorted(value.items(), key=lambda item: (len(item[0].encode()), item[0]))
-        return "{" + ", ".join(f"{as_postgresql(name)}: {as_postgresql(item)}" for name, item in items) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(as_postgresql, value)) + "]"
-    return format(value, "f") if isinstance(value, Decimal) else dumps(value, ensure_ascii=False)
-
-
 def received(value: bytes, **headers: bytes) -> ReceivedRecord:
     return ReceivedRecord(
         Partition("engagement-events", 0), 1, b"key", value, headers, datetime(2026, 6, 1, tzinfo=UTC)
@@ -162,7 +148,7 @@ def test_a_stored_event_is_read_as_the_contract_has_it(value: bytes) -> None:
     except InvalidInput:
         return
 
-    for body in (accepted.body, as_postgresql(EXACTLY(accepted.body)).encode()):
+    for body in (accepted.body, as_postgresql(accepted.body).encode()):
         model = EngagementEvent.model_validate_json(body)
         assert encode(decode_event(body)) == encode(as_accepted(a_message(model)).data)
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic_core import from_json, to_json
 
 from services.scorer.domain import folding
 from services.scorer.domain.codec import decode_state, encode_state
@@ -65,7 +64,7 @@ class Worker:
     def _become(self, state: LeadState) -> None:
         if needs_history(MODEL, state):
             state = _state_of(list(self.accepted.values()))
-        self.state = decode_state(from_json(to_json(encode_state(compact(MODEL, state)))))
+        self.state = decode_state(encode_state(compact(MODEL, state)))
         # What was just folded can answer: a recomputed lead is not recomputed again at once.
         assert not needs_history(MODEL, self.state)
 
