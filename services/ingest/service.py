@@ -13,10 +13,10 @@ from prometheus_client import Counter
 from services.ingest.domain.cloud_events import TypeNames, cloud_event_draft
 from services.ingest.domain.draft import Draft, accept
 from services.ingest.domain.identity import SHARED_MAILBOXES
-from services.ingest.domain.items import id_of, item_draft
+from services.ingest.domain.items import DEFAULT_SOURCE, id_of, item_draft
 from services.ingest.domain.outcome import Outcome, Status, parked, refused
 from services.ingest.domain.parking import Origin, element_parked
-from services.ingest.domain.plain import PlainItem, plain_draft
+from services.ingest.domain.plain import PlainItem
 from services.ingest.domain.raw import raw_elements
 from services.ingest.metrics import API, EVENT_AGE, EVENTS, Fate
 from services.ingest.publisher import Publisher
@@ -168,26 +168,17 @@ class Ingest:
         return self._webhook_elements(elements, kind, delivery, kept.source)
 
     def _item(self, element: Element, draft_of: DraftOf, received_at: datetime, index: int) -> Outcome:
-        if isinstance(element, InvalidInput):
-            return refused(element, index=index)
-        if isinstance(element, PlainItem):
-            return self._plain_item(element, received_at, index)
         try:
-            draft, source = draft_of(element)
-            event = self._event(draft, source, received_at)
+            if isinstance(element, PlainItem):
+                # Its values have been held to the limits already.
+                event = self._event(element, element.source or DEFAULT_SOURCE, received_at, None)
+            elif isinstance(element, InvalidInput):
+                return refused(element, index=index)
+            else:
+                draft, source = draft_of(element)
+                event = self._event(draft, source, received_at, self.limits)
         except InvalidInput as error:
             return refused(error, id_of(element), index=index)
-        return Outcome(Status.ACCEPTED, event.id, event, None, index)
-
-    def _plain_item(self, item: PlainItem, received_at: datetime, index: int) -> Outcome:
-        """The same for an item whose values have been held to the limits already."""
-        try:
-            draft, source = plain_draft(item)
-            event = accept(
-                draft, source=source, received_at=received_at, limits=None, shared_mailboxes=self.shared_mailboxes
-            )
-        except InvalidInput as error:
-            return refused(error, id_of({"id": item.id}), index=index)
         return Outcome(Status.ACCEPTED, event.id, event, None, index)
 
     def _webhook_elements(
@@ -222,19 +213,19 @@ class Ingest:
 
     def _draft(self, draft: Draft, status: Status, delivery: Delivery, source: Source) -> Outcome:
         try:
-            event = self._event(draft, source.id, delivery.received_at)
+            event = self._event(draft, source.id, delivery.received_at, self.limits)
         except InvalidInput as error:
             if error.code == _NO_IDENTITY:
                 return parked(error.code, "the element does not say whose it is", element_id=draft.id)
             return refused(error, draft.id)
         return Outcome(status, event.id, event)
 
-    def _event(self, draft: Draft, source: str, received_at: datetime) -> AcceptedEvent:
+    def _event(self, draft: Draft, source: str, received_at: datetime, limits: JsonLimits | None) -> AcceptedEvent:
         return accept(
             draft,
             source=source,
             received_at=received_at,
-            limits=self.limits,
+            limits=limits,
             shared_mailboxes=self.shared_mailboxes,
         )
 
@@ -254,12 +245,15 @@ class Ingest:
         self, outcomes: Sequence[Outcome], workspace: str, records: list[Record], *, trace: TraceContext
     ) -> list[Outcome]:
         """The outcomes, with events that the log cannot take refused; what it can take is added to `records`."""
-        final = list(outcomes)
-        headers = _headers(workspace, trace)
+        published = _records([one.event for one in outcomes if one.event is not None], workspace, trace)
+        if all(len(record.value) <= self.max_event_bytes for record in published):
+            records += published
+            return list(outcomes)
+        final, each = list(outcomes), iter(published)
         for place, outcome in enumerate(outcomes):
             if outcome.event is None:
                 continue
-            record = _record(outcome.event, workspace, headers)
+            record = next(each)
             if len(record.value) > self.max_event_bytes:
                 final[place] = refused(self._too_large(), outcome.id, index=outcome.index)
             else:
@@ -338,9 +332,14 @@ def _drafts_by(names_of: NamesOf) -> DraftOf:
     return draft_of
 
 
-def _record(event: AcceptedEvent, workspace: str, headers: Mapping[str, bytes]) -> Record:
-    digest = identity_digest(workspace, event.lead)
-    return Record(digest.encode(), encode_accepted(event, workspace=workspace, digest=digest), headers)
+def _records(events: Sequence[AcceptedEvent], workspace: str, trace: TraceContext) -> list[Record]:
+    headers = _headers(workspace, trace)
+    records = []
+    for event in events:
+        digest = identity_digest(workspace, event.lead)
+        value = encode_accepted(event, workspace=workspace, digest=digest)
+        records.append(Record(digest.encode(), value, headers))
+    return records
 
 
 # Looking a series up costs more than counting in it.
@@ -351,8 +350,10 @@ def _counter(source_label: str, fate: Fate) -> Counter:
 
 def _count(outcomes: Sequence[Outcome], source_label: str) -> None:
     statuses = [outcome.status for outcome in outcomes]
+    uncounted = len(statuses)
     for status, fate in _FATES.items():
-        if number := statuses.count(status):
+        if uncounted and (number := statuses.count(status)):
             _counter(source_label, fate).inc(number)
+            uncounted -= number
     events = [outcome.event for outcome in outcomes if outcome.event is not None]
     EVENT_AGE.observe_all([(event.received_at - event.occurred_at).total_seconds() for event in events])

@@ -46,15 +46,14 @@ _REQUIRED: Mapping[str, Mapping[str, Check]] = {
     SCORE_RESET: {"score": _text},
     EVENT_VOIDED: {"event_id": _text},
 }
+CORRECTING = frozenset(_REQUIRED)
 _OPTIONAL: Mapping[str, Mapping[str, Check]] = {
     SCORE_ADJUSTED: {"half_life": _half_life, "expires_after": _expires_after},
 }
 
 
 def check_adjustment(event_type: str, properties: Mapping[str, Json]) -> None:
-    """Raise InvalidInput naming the property by which a correcting event could not be carried out."""
-    if event_type not in _REQUIRED:
-        return
+    """Raise InvalidInput naming the property by which an event of a CORRECTING type could not be carried out."""
     for name, check in _REQUIRED[event_type].items():
         if name not in properties:
             raise _fault(event_type, name, "is missing")

@@ -7,14 +7,9 @@ from functools import lru_cache
 
 from msgspec import Struct, field
 
-from services.ingest.domain.adjustments import check_adjustment
-from services.ingest.domain.identity import (
-    SHARED_MAILBOXES,
-    LeadNames,
-    apart_from_shared_mailbox,
-    email_domain,
-    identities,
-)
+from services.ingest.domain.adjustments import CORRECTING, check_adjustment
+from services.ingest.domain.identity import SHARED_MAILBOXES, LeadNames, identities
+from services.ingest.domain.times import parse_time
 from shared.errors import InvalidInput
 from shared.events.accepting import AcceptedEvent
 from shared.events.json import Json, JsonLimits, is_sound, json_faults
@@ -30,15 +25,18 @@ _TIME_ASSUMED = "occurred_at_assumed"
 
 
 class Draft(Struct, frozen=True, gc=False):
-    """An event as a request or a platform names it, not yet checked. `occurred_at` None: unknown."""
+    """An event as a request or a platform names it, not yet checked.
+
+    `occurred_at` may be as its sender wrote it; None: unknown.
+    """
 
     id: str
     type: str
     lead: LeadNames
-    occurred_at: datetime | None = None
+    occurred_at: datetime | str | None = None
     native_type: str | None = None
-    properties: Mapping[str, Json] = field(default_factory=dict)
-    attributes: Mapping[str, Json] = field(default_factory=dict)
+    properties: dict[str, Json] = field(default_factory=dict)
+    attributes: dict[str, Json] = field(default_factory=dict)
 
 
 def accept(
@@ -55,12 +53,19 @@ def accept(
     told none that can be read, the property `occurred_at_assumed` says so. `limits` None: whoever read the draft
     has held its values to them.
     """
-    _check_names(draft, source)
+    occurred_at = draft.occurred_at
+    if isinstance(occurred_at, str):
+        occurred_at = parse_time(occurred_at, "occurred_at")
+    _check_names(draft.id, draft.type, source)
     if limits is not None:
         _check_values(draft, limits)
-    lead, shared_mailbox = apart_from_shared_mailbox(identities(draft.lead), shared_mailboxes)
-    check_adjustment(draft.type, draft.properties)
-    occurred_at = draft.occurred_at
+    lead, domain, shared_mailbox = identities(draft.lead, shared_mailboxes)
+    properties, attributes = draft.properties, draft.attributes
+    if draft.type in CORRECTING:
+        check_adjustment(draft.type, properties)
+    if occurred_at is None and draft.native_type is not None:
+        # The generic API documents the time of receipt as its default; a platform means to tell a time.
+        properties = {**properties, _TIME_ASSUMED: True}
     return AcceptedEvent(
         draft.id,
         source,
@@ -69,8 +74,8 @@ def accept(
         received_at if occurred_at is None or occurred_at > received_at else occurred_at,
         received_at,
         lead,
-        _properties(draft),
-        _attributes(draft.attributes, lead.email, shared_mailbox),
+        properties,
+        attributes if domain is None else _attributes(attributes, domain, shared_mailbox),
     )
 
 
@@ -90,12 +95,12 @@ def _has_form_of_source(text: str) -> bool:
     return _SOURCE.fullmatch(text) is not None
 
 
-def _check_names(draft: Draft, source: str) -> None:
-    if not 0 < len(draft.id) <= _LONGEST_ID:
+def _check_names(event_id: str, event_type: str, source: str) -> None:
+    if not 0 < len(event_id) <= _LONGEST_ID:
         raise InvalidInput(f"must have 1 to {_LONGEST_ID} characters", code="invalid_value", field="id")
     if len(source) > _LONGEST_SOURCE or not _has_form_of_source(source):
         raise InvalidInput("must have 1 to 128 characters, no spaces", code="invalid_value", field="source")
-    if not is_event_type(draft.type):
+    if len(event_type) > _LONGEST_TYPE or not _has_form_of_type(event_type):
         raise InvalidInput(
             "must be snake case, up to 64 characters: email_clicked", code="invalid_type", field="type"
         )
@@ -107,7 +112,7 @@ def _check_values(draft: Draft, limits: JsonLimits) -> None:
         "native_type": draft.native_type,
         "lead": {
             "email": draft.lead.email,
-            "external_ids": dict(draft.lead.external_ids),
+            "external_ids": dict(draft.lead.external_ids or {}),
             "anonymous_id": draft.lead.anonymous_id,
         },
         "properties": dict(draft.properties),
@@ -119,24 +124,10 @@ def _check_values(draft: Draft, limits: JsonLimits) -> None:
         raise InvalidInput(reason, code="invalid_value", field=path)
 
 
-def _properties(draft: Draft) -> dict[str, Json]:
-    """The generic API documents the time of receipt as its default; a platform means to tell a time."""
-    if draft.occurred_at is not None or draft.native_type is None:
-        return _as_dict(draft.properties)
-    return {**draft.properties, _TIME_ASSUMED: True}
-
-
-def _attributes(given: Mapping[str, Json], email: str | None, shared_mailbox: str | None) -> dict[str, Json]:
+def _attributes(given: Mapping[str, Json], domain: str, shared_mailbox: str | None) -> dict[str, Json]:
     """Models tell free mailboxes and companies apart by the domain, so every address brings it along."""
-    address = email or shared_mailbox
-    if address is None:
-        return _as_dict(given)
-    mailbox: dict[str, Json] = {} if shared_mailbox is None else {_SHARED_MAILBOX: shared_mailbox}
-    attributes = {**given, **mailbox}
-    if _EMAIL_DOMAIN not in attributes:
-        attributes[_EMAIL_DOMAIN] = email_domain(address)
+    attributes = {**given}
+    if shared_mailbox is not None:
+        attributes[_SHARED_MAILBOX] = shared_mailbox
+    attributes.setdefault(_EMAIL_DOMAIN, domain)
     return attributes
-
-
-def _as_dict(values: Mapping[str, Json]) -> dict[str, Json]:
-    return values if isinstance(values, dict) else dict(values)

@@ -5,8 +5,7 @@ import unicodedata
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 
-from msgspec import Struct, field
-from msgspec.structs import replace
+from msgspec import Struct
 
 from shared.errors import InvalidInput
 from shared.events.accepting import AcceptedNames
@@ -17,6 +16,8 @@ _LONGEST_LOCAL_PART = 64
 _DISPLAY_NAME = re.compile(r"[^<>]*<(?P<address>[^<>]*)>\s*")
 _DOMAIN = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _NOT_IN_LOCAL_PART = re.compile(r'[\s<>,;:"()\[\]\\\x00-\x1f\x7f@]')
+# Of the lengths above, in lower case, with nothing around it: what is left to look at is the domain.
+_USUAL_ADDRESS = re.compile(r"([a-z0-9._+-]{1,64})@([a-z0-9.-]{1,189})")
 # What RFC 3490 takes for a full stop.
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")
 _SYSTEM = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,127}", re.ASCII)
@@ -39,22 +40,35 @@ class LeadNames(Struct, frozen=True, gc=False):
     """The names of a lead as somebody sent them."""
 
     email: str | None = None
-    external_ids: Mapping[str, str] = field(default_factory=dict)
+    external_ids: Mapping[str, str] | None = None
     anonymous_id: str | None = None
 
 
-def identities(names: LeadNames) -> AcceptedNames:
-    """The names as messages carry them. Raises InvalidInput: invalid_email, no_identity, and so on."""
-    found = AcceptedNames(
-        email=normalise_email(names.email) if names.email else None,
-        external_ids=_external_ids(names.external_ids) if names.external_ids else {},
-        anonymous_id=_anonymous_id(names.anonymous_id),
-    )
-    if not (found.email or found.external_ids or found.anonymous_id):
-        raise InvalidInput(
-            "names no lead: give email, external_ids or anonymous_id", code="no_identity", field="lead"
-        )
-    return found
+def identities(
+    names: LeadNames, shared: Collection[str] = SHARED_MAILBOXES
+) -> tuple[AcceptedNames, str | None, str | None]:
+    """The names as messages carry them, the domain of the address that was given, and that address if many read it.
+
+    A shared mailbox is a lead of its own when nothing else names one. Beside another name it is a fact about
+    that lead: taken as a name it would make all its readers one person, and nothing could part them again.
+    The answer depends on this event alone, so the order of events cannot matter.
+
+    Raises InvalidInput: invalid_email, no_identity, and so on.
+    """
+    address = _address(names.email) if names.email else None
+    external_ids = _external_ids(names.external_ids) if names.external_ids else {}
+    anonymous_id = _id(names.anonymous_id, "lead.anonymous_id") if names.anonymous_id else None
+    is_named_otherwise = external_ids or anonymous_id
+    if address is None:
+        if not is_named_otherwise:
+            raise InvalidInput(
+                "names no lead: give email, external_ids or anonymous_id", code="no_identity", field="lead"
+            )
+        return AcceptedNames(None, external_ids, anonymous_id), None, None
+    email, local, domain = address
+    if _is_shared(email, local, shared):
+        return AcceptedNames(None if is_named_otherwise else email, external_ids, anonymous_id), domain, email
+    return AcceptedNames(email, external_ids, anonymous_id), domain, None
 
 
 def is_shared_mailbox(email: str, shared: Collection[str]) -> bool:
@@ -62,22 +76,7 @@ def is_shared_mailbox(email: str, shared: Collection[str]) -> bool:
 
     What follows a `+` sorts mail within a mailbox and makes no other one.
     """
-    local, _, domain = email.rpartition("@")
-    mailbox = local.partition("+")[0]
-    return mailbox in shared or f"{mailbox}@{domain}" in shared
-
-
-def apart_from_shared_mailbox(found: AcceptedNames, shared: Collection[str]) -> tuple[AcceptedNames, str | None]:
-    """The names that tell who it is, and the shared mailbox that was among them.
-
-    A shared mailbox is a lead of its own when nothing else names one. Beside another name it is a fact about
-    that lead: taken as a name it would make all its readers one person, and nothing could part them again.
-    The answer depends on this event alone, so the order of events cannot matter.
-    """
-    if found.email is None or not is_shared_mailbox(found.email, shared):
-        return found, None
-    others = replace(found, email=None)
-    return (others, found.email) if others.keys() else (found, found.email)
+    return _is_shared(email, email.rpartition("@")[0], shared)
 
 
 def normalise_email(text: str) -> str | None:
@@ -86,19 +85,8 @@ def normalise_email(text: str) -> str | None:
     Raises InvalidInput for what cannot be an address. The local part is folded too: no mail system in use
     tells `Ann@` from `ann@`, and platforms disagree about which they send.
     """
-    address = _bare_address(text)
-    if not address:
-        return None
-    local, at, domain = address.rpartition("@")
-    ascii_domain = _ascii_domain(domain) if at and len(address) <= _LONGEST_EMAIL else None
-    if ascii_domain is None or not _is_local_part(local):
-        raise InvalidInput("is not an e-mail address", code="invalid_email", field="lead.email")
-    return f"{local}@{ascii_domain}"
-
-
-def email_domain(email: str) -> str:
-    """The domain of a normalised address."""
-    return email.rpartition("@")[2]
+    address = _address(text)
+    return address and address[0]
 
 
 def looks_like_email(text: str) -> bool:
@@ -107,6 +95,30 @@ def looks_like_email(text: str) -> bool:
         return normalise_email(text) is not None
     except InvalidInput:
         return False
+
+
+def _is_shared(email: str, local: str, shared: Collection[str]) -> bool:
+    if "+" in local:
+        mailbox = local.partition("+")[0]
+        return mailbox in shared or mailbox + email[len(local) :] in shared
+    return local in shared or email in shared
+
+
+def _address(text: str) -> tuple[str, str, str] | None:
+    """The normalised address, its local part and its domain."""
+    usual = _USUAL_ADDRESS.fullmatch(text)
+    if usual is not None:
+        local, domain = usual.groups()
+        if _ascii_domain(domain) == domain:
+            return text, local, domain
+    address = _bare_address(text)
+    if not address:
+        return None
+    local, at, domain = address.rpartition("@")
+    ascii_domain = _ascii_domain(domain) if at and len(address) <= _LONGEST_EMAIL else None
+    if ascii_domain is None or not _is_local_part(local):
+        raise InvalidInput("is not an e-mail address", code="invalid_email", field="lead.email")
+    return f"{local}@{ascii_domain}", local, ascii_domain
 
 
 def _bare_address(text: str) -> str:
@@ -159,10 +171,6 @@ def _system(name: str) -> str:
             field=f"lead.external_ids.{name[:40]}",
         )
     return name
-
-
-def _anonymous_id(value: str | None) -> str | None:
-    return _id(value, "lead.anonymous_id") if value else None
 
 
 def _id(value: str, path: str) -> str:

@@ -42,7 +42,7 @@ def lead_names(value: Json, path: str) -> LeadNames:
     )
 
 
-def as_object(value: Json, path: str | None) -> Mapping[str, Json]:
+def as_object(value: Json, path: str | None) -> dict[str, Json]:
     """`value` as a JSON object."""
     if not isinstance(value, dict):
         raise InvalidInput("must be a JSON object", code="invalid_value", field=path)
@@ -57,15 +57,15 @@ def text_or_none(value: Json, path: str) -> str | None:
 def parse_moment(value: Json, path: str) -> datetime | None:
     """`value` as a moment; None for null. Raises InvalidInput with the path."""
     text = text_or_none(value, path)
-    try:
-        return None if text is None else parse_time(text)
-    except InvalidInput as error:
-        raise InvalidInput(str(error), code=error.code, field=path) from error
+    return None if text is None else parse_time(text, path)
 
 
-def id_of(item: Json) -> str | None:
+def id_of(item: object) -> str | None:
     """What an item calls itself, to name it in the answer even when it is refused."""
-    identifier = item.get("id") if isinstance(item, dict) else None
+    if isinstance(item, Draft):
+        identifier: object = item.id
+    else:
+        identifier = item.get("id") if isinstance(item, dict) else None
     return identifier if isinstance(identifier, str) and len(identifier) <= 512 else None
 
 

@@ -155,7 +155,7 @@ def _tags(element: Mapping[str, Json]) -> list[Json] | None:
     return list(told) or ([alone] if (alone := text(element, "tag")) else None)
 
 
-def _attributes(element: Mapping[str, Json]) -> Mapping[str, Json]:
+def _attributes(element: Mapping[str, Json]) -> dict[str, Json]:
     if text(element, "event") != "contact_updated" or isinstance(element.get("email"), list):
         return {}
     content = element.get("content")

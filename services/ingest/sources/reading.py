@@ -30,7 +30,7 @@ def text(value: Json | Mapping[str, Json], *path: str) -> str | None:
     return found.strip() or None if isinstance(found, str) else None
 
 
-def members(value: Json) -> Mapping[str, Json]:
+def members(value: Json) -> dict[str, Json]:
     """`value` if it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}
 

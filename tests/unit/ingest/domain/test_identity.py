@@ -4,8 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest.domain.identity import LeadNames, email_domain, identities, looks_like_email, normalise_email
+from services.ingest.domain.identity import LeadNames, identities, looks_like_email, normalise_email
 from shared.errors import InvalidInput
+
+USUAL = st.from_regex(r"[a-z0-9._+-]{1,66}@[a-z0-9.-]{1,12}", fullmatch=True)
+
+
+def outcome_of(text: str) -> str | None:
+    try:
+        return normalise_email(text)
+    except InvalidInput as error:
+        return error.code
 
 
 @pytest.mark.parametrize(
@@ -56,15 +65,17 @@ def test_normalising_twice_changes_nothing(text: str) -> None:
     assert once is None or normalise_email(once) == once
 
 
-def test_the_domain_of_an_address() -> None:
-    assert email_domain("ann@example.com") == "example.com"
+@given(address=USUAL | st.emails() | st.text(max_size=60))
+def test_an_address_is_read_the_same_with_and_without_something_to_take_away(address: str) -> None:
+    assert outcome_of(address) == outcome_of(f" {address}")
 
 
 def test_a_lead_is_known_by_all_its_names() -> None:
     names = LeadNames(email="Ann@Example.com", external_ids={"hubspot": " 7 "}, anonymous_id="v1")
 
-    found = identities(names)
+    found, domain, shared_mailbox = identities(names)
 
+    assert (domain, shared_mailbox) == ("example.com", None)
     assert found.keys() == (("email", "ann@example.com"), ("external:hubspot", "7"), ("anonymous", "v1"))
 
 

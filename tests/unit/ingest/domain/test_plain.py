@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.ingest.domain.draft import accept
-from services.ingest.domain.items import item_draft
-from services.ingest.domain.plain import PlainReader, plain_draft
+from services.ingest.domain.items import DEFAULT_SOURCE, item_draft
+from services.ingest.domain.plain import PlainReader
 from shared.errors import InvalidInput
 from shared.events.json import JsonLimits, parse_json
 
@@ -53,6 +53,7 @@ ITEMS = st.fixed_dictionaries(
         "occurred_at": TEXTS | VALUES,
         "properties": OBJECTS | VALUES,
         "attributes": OBJECTS | VALUES,
+        "native_type": VALUES,
         "other": VALUES,
     },
 )
@@ -75,8 +76,7 @@ def outcome_if_plain(text: bytes, limits: JsonLimits) -> object | None:
     if item is None:
         return None
     try:
-        draft, source = plain_draft(item)
-        return accept(draft, source=source, received_at=NOW, limits=None)
+        return accept(item, source=item.source or DEFAULT_SOURCE, received_at=NOW, limits=None)
     except InvalidInput as error:
         return (str(error), error.code, error.field)
 

@@ -40,7 +40,7 @@ def test_a_deal_is_told_of_with_all_its_facts(
 
     assert draft.type == event_type
     assert {**draft.properties} == {**FACTS, "stage": "closedlost"}
-    assert (draft.lead.email, dict(draft.lead.external_ids)) == (
+    assert (draft.lead.email, dict(draft.lead.external_ids or {})) == (
         lead.get("email"),
         lead.get("external_ids", {}),
     )
