@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from shared.db.engine import Database
 from shared.errors import InvalidInput
 from shared.events.json import Json
@@ -149,7 +151,7 @@ async def _stretch(log: Log, partition: Partition, extent: Extent) -> list[Store
 
 
 def _without_payload(letter: StoredLetter) -> StoredLetter:
-    return replace(letter, record=replace(letter.record, value=b""))
+    return replace(letter, record=structs.replace(letter.record, value=b""))
 
 
 def _is_number(text: str) -> bool:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
+from msgspec import structs
+
 from shared.errors import InvalidInput, Refused
 from shared.log.protocol import MAX_RECORD_BYTES, Log, Partition, ReceivedRecord, Record, size_of
 from shared.observability import tracing
@@ -55,7 +57,7 @@ class StoredLetter:
 
     def opened(self, content: bytes | None) -> "StoredLetter":
         """The letter with its content; None where nobody has the key any more."""
-        record = replace(self.record, value=content or b"")
+        record = structs.replace(self.record, value=content or b"")
         return replace(self, record=record, is_sealed=False, is_erased=content is None)
 
     @property

@@ -14,19 +14,22 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import UUID, uuid4
 
+from msgspec.json import Decoder
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.clock import Clock
+from shared.db.direct import DirectConnection
 from shared.db.engine import Database
 from shared.db.reach import ALL_WORKSPACES
 from shared.errors import CommitRejected, DatabaseUnavailable, LogUnavailable, Misconfigured
-from shared.events.json import parse_json
 from shared.failpoints import reach
 from shared.log.assignment import assign
-from shared.log.protocol import Lag, Partition, Rebalances, ReceivedRecord
+from shared.log.protocol import Lag, Partition, Rebalances, ReceivedRecord, next_offsets
 
 logger = logging.getLogger(__name__)
+
+_DECODE = Decoder(dict[str, str]).decode
 
 # Silent members are expelled after the session timeout; each says that it lives this often within it.
 _HEARTBEATS_PER_SESSION = 6
@@ -80,32 +83,35 @@ _PARTITIONS = text("""
     WHERE partitions.topic = ANY(CAST(:topics AS text[]))
 """)
 # The running total keeps one fetch of large records within bounds; the first record always comes.
-_FETCH = text("""
+_FETCH = """
     SELECT wanted.id, record."offset", record.key, record.value, record.headers, record.published_at
-    FROM unnest(CAST(:ids AS integer[]), CAST(:positions AS bigint[]))
+    FROM unnest($1::integer[], $2::bigint[])
         WITH ORDINALITY AS wanted (id, position, rank)
     CROSS JOIN LATERAL (
         SELECT ahead.*, sum(octet_length(value)) OVER (ORDER BY "offset") - octet_length(value) AS before
         FROM (
             SELECT * FROM log.records WHERE partition_id = wanted.id AND "offset" >= wanted.position
-            ORDER BY "offset" LIMIT :max_records
+            ORDER BY "offset" LIMIT $3::integer
         ) AS ahead
     ) AS record
-    WHERE record.before < :max_bytes
-    ORDER BY wanted.rank, record."offset" LIMIT :max_records
-""")
-# The group's row is locked against a new generation until the offsets are in.
-_COMMIT = text("""
+    WHERE record.before < $4::bigint
+    ORDER BY wanted.rank, record."offset" LIMIT $3::integer
+"""
+# The group's row is locked against a new generation until the offsets are in. They need not wait for the disk: what a
+# crash of PostgreSQL takes back lets records come again, as any failure before a commit does.
+_COMMIT = """
     WITH fence AS (
-        SELECT 1 FROM log.groups WHERE name = :group AND generation = :generation FOR SHARE
+        SELECT set_config('synchronous_commit', 'off', true) FROM log.groups
+        WHERE name = $1::text AND generation = $2::bigint FOR SHARE
+    ), committed AS (
+        INSERT INTO log.offsets (group_name, partition_id, next_offset)
+        SELECT $1::text, id, next_offset FROM fence, unnest($3::integer[], $4::bigint[]) AS item (id, next_offset)
+        ON CONFLICT (group_name, partition_id) DO UPDATE
+        SET next_offset = excluded.next_offset, committed_at = now()
+        RETURNING 1
     )
-    INSERT INTO log.offsets (group_name, partition_id, next_offset)
-    SELECT :group, id, next_offset
-    FROM unnest(CAST(:ids AS integer[]), CAST(:offsets AS bigint[])) AS item (id, next_offset)
-    WHERE EXISTS (SELECT FROM fence)
-    ON CONFLICT (group_name, partition_id) DO UPDATE
-    SET next_offset = excluded.next_offset, committed_at = now()
-""")
+    SELECT count(*) FROM committed
+"""
 _LAG = text("""
     SELECT partitions.id, partitions.head - committed.next_offset AS records,
         (SELECT published_at FROM log.records
@@ -155,6 +161,7 @@ class EmbeddedConsumer:
         self._partitions: dict[int, Partition] = {}
         self._committed: dict[Partition, int] = {}
         self._positions: dict[Partition, int] = {}
+        self._reader = DirectConnection(database.url, timeout_seconds=call_timeout_seconds)
         self._woken = asyncio.Event()
         self._last_poll = time.monotonic()
         self._heart: asyncio.Task[None] | None = None
@@ -171,6 +178,7 @@ class EmbeddedConsumer:
         if self._heart is not None:
             self._heart.cancel()
             await asyncio.gather(self._heart, return_exceptions=True)
+        await self._reader.close()
         try:
             async with asyncio.timeout(_LEAVE_SECONDS), self._database.transaction(ALL_WORKSPACES) as connection:
                 await connection.execute(_LOCK_GROUP, {"group": self._group})
@@ -205,14 +213,9 @@ class EmbeddedConsumer:
             return
         if self._generation is None or not offsets.keys() <= self._ids.keys():
             raise CommitRejected("the partitions are no longer this member's")
-        parameters = {
-            "group": self._group,
-            "generation": self._generation,
-            "ids": [self._ids[partition] for partition in offsets],
-            "offsets": list(offsets.values()),
-        }
-        async with answering(self._call_timeout_seconds), self._database.transaction(ALL_WORKSPACES) as connection:
-            accepted = (await connection.execute(_COMMIT, parameters)).rowcount
+        ids = [self._ids[partition] for partition in offsets]
+        async with answering(self._call_timeout_seconds), self._reader.transaction() as connection:
+            accepted = await connection.fetchval(_COMMIT, self._group, self._generation, ids, list(offsets.values()))
         if not accepted:
             self._generation = None
             raise CommitRejected("the group has a newer generation")
@@ -314,16 +317,16 @@ class EmbeddedConsumer:
     async def _fetch(self, max_records: int) -> Sequence[ReceivedRecord]:
         if not self._ids:
             return []
-        parameters = {
-            "ids": list(self._ids.values()),
-            "positions": [self._positions[partition] for partition in self._ids],
-            "max_records": max_records,
-            "max_bytes": _FETCH_BYTES_PER_PARTITION,
-        }
-        async with self._database.transaction(ALL_WORKSPACES) as connection:
-            rows = (await connection.execute(_FETCH, parameters)).all()
-        records = [self._received(row) for row in rows]
-        self._positions.update({record.partition: record.offset + 1 for record in records})
+        positions = [self._positions[partition] for partition in self._ids]
+        async with self._reader.transaction() as connection:
+            rows = await connection.fetch(
+                _FETCH, list(self._ids.values()), positions, max_records, _FETCH_BYTES_PER_PARTITION
+            )
+        records = [
+            ReceivedRecord(self._partitions[id_], offset, key, value, decoded_headers(headers), published_at)
+            for id_, offset, key, value, headers, published_at in rows
+        ]
+        self._positions |= next_offsets(records)
         self._rotate()
         return records
 
@@ -331,16 +334,6 @@ class EmbeddedConsumer:
         """Another partition comes first next time, so that a busy one starves nobody."""
         first, *rest = self._ids.items()
         self._ids = dict([*rest, first])
-
-    def _received(self, row: Row[Any]) -> ReceivedRecord:
-        return ReceivedRecord(
-            partition=self._partitions[row.id],
-            offset=row.offset,
-            key=row.key,
-            value=row.value,
-            headers=decoded_headers(row.headers),
-            published_at=row.published_at,
-        )
 
     async def _wait(self, seconds: float) -> None:
         try:
@@ -397,8 +390,4 @@ def _channel_name(group: str) -> str:
 
 def decoded_headers(headers: bytes) -> dict[str, bytes]:
     """The headers of a record as the table has them."""
-    if not headers:
-        return {}
-    found = parse_json(headers)
-    assert isinstance(found, dict)
-    return {name: str(value).encode("latin-1") for name, value in found.items()}
+    return {name: value.encode("latin-1") for name, value in _DECODE(headers).items()} if headers else {}

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from shared.errors import CommitRejected, TransientError
 from shared.failpoints import reach
-from shared.log.protocol import Consumer, Lag, Log, Partition, Rebalances, ReceivedRecord
+from shared.log.protocol import Consumer, Lag, Log, Partition, Rebalances, ReceivedRecord, next_offsets
 from shared.retry import RetryPolicy
 
 logger = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ async def _poll(consumer: Consumer, stop: asyncio.Event, max_records: int) -> Se
 
 async def _commit(consumer: Consumer, records: Sequence[ReceivedRecord], progress: Progress) -> None:
     try:
-        await consumer.commit(_next_offsets(records))
+        await consumer.commit(next_offsets(records))
     except CommitRejected:
         progress.commits_rejected += 1
         raise
@@ -160,10 +160,6 @@ def _by_partition(records: Sequence[ReceivedRecord]) -> dict[Partition, list[Rec
     for record in records:
         found.setdefault(record.partition, []).append(record)
     return found
-
-
-def _next_offsets(records: Sequence[ReceivedRecord]) -> dict[Partition, int]:
-    return {record.partition: record.offset + 1 for record in records}
 
 
 async def _wait_out(error: Exception, stop: asyncio.Event, progress: Progress, policy: RetryPolicy) -> None:

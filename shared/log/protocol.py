@@ -74,16 +74,14 @@ def total_size(records: Sequence[Record]) -> int:
     return sum(sizes)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Partition:
+class Partition(Struct, frozen=True, order=True, gc=False):
     """One ordered part of a topic."""
 
     topic: str
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedRecord:
+class ReceivedRecord(Struct, frozen=True, gc=False):
     """A record as the log kept it: where it stands, and when the log took it (UTC)."""
 
     partition: Partition
@@ -92,6 +90,11 @@ class ReceivedRecord:
     value: bytes
     headers: Mapping[str, bytes]
     published_at: datetime
+
+
+def next_offsets(records: Sequence[ReceivedRecord]) -> dict[Partition, int]:
+    """Where each partition goes on behind `records`, which are in its order."""
+    return {record.partition: record.offset + 1 for record in records}
 
 
 @dataclass(frozen=True, slots=True)
