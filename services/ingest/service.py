@@ -23,6 +23,7 @@ from services.ingest.publisher import Publisher
 from services.ingest.sources.kind import Delivery, Kind, Parked, Recognised, Source, Traits, traits_of
 from services.ingest.sources.kind import Element as Translation
 from services.ingest.sources.registry import KINDS
+from shared.deadlines import within
 from shared.errors import InvalidInput, LogUnavailable, TransientError
 from shared.events.accepting import AcceptedEvent, encode_accepted
 from shared.events.codec import encode
@@ -295,7 +296,7 @@ class Ingest:
     async def _publish_in_time(self, records: Sequence[Record], aside: Sequence[Record], traits: Traits) -> None:
         """Raise LogUnavailable before the sender gives up: to it, no answer is worse than one to come again after."""
         try:
-            async with asyncio.timeout(traits.patience_seconds):
+            with within(traits.patience_seconds):
                 await self._publish(records, aside, again=traits.comes_once)
         except TimeoutError as error:
             message = f"the log did not confirm within {traits.patience_seconds} s"

@@ -4,12 +4,12 @@ A compressed body is unpacked while it arrives and counted as it comes out, so t
 fill the memory: at no time is more held than the limit and one step beyond it.
 """
 
-import asyncio
 import zlib
 from typing import Protocol
 
 from starlette.requests import ClientDisconnect, Request
 
+from shared.deadlines import within
 from shared.errors import InvalidInput
 from shared.headers import first_header
 
@@ -39,7 +39,7 @@ async def read_body(
     if announced.isdecimal() and int(announced[:20]) > limit_bytes:
         raise _too_large(limit_bytes)
     try:
-        async with asyncio.timeout(timeout_seconds):
+        with within(timeout_seconds):
             more = True
             while more:
                 message = await request.receive()

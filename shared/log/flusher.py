@@ -7,22 +7,24 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from math import inf
 from typing import Generic, TypeVar
 
 from msgspec import Struct
 
+from shared.deadlines import within
 from shared.errors import DatabaseUnavailable, InvalidInput, LogUnavailable
 from shared.observability.metrics import OTHER, PRODUCER_ERRORS
 
 Item = TypeVar("Item")
 
+# A request that has arrived takes two turns to submit. A write is not kept waiting for more than some milliseconds.
+_QUIET_TURNS = 2
+_MOST_TURNS = 20
+
 
 class _Submission(Struct, Generic[Item], eq=False):
     items: Sequence[Item]
     size: int
-    timeout_seconds: float
-    deadline: float
     done: asyncio.Future[None]
     taken: bool = False
 
@@ -40,29 +42,24 @@ class Flusher(Generic[Item]):
         self._max_bytes = max_bytes
         self._waiting: deque[_Submission[Item]] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._unconfirmed: set[_Submission[Item]] = set()
-        self._look: asyncio.TimerHandle | None = None
-        self._looks_at = inf
 
     async def submit(self, items: Sequence[Item], *, size: int, timeout_seconds: float) -> None:
         """Return when `items`, of `size` bytes together, are written. Raises LogUnavailable after the timeout.
 
         Items that no write has taken yet are withdrawn then, and the error says that they will not appear.
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_seconds
-        submission = _Submission(items, size, timeout_seconds, deadline, loop.create_future())
+        submission = _Submission(items, size, asyncio.get_running_loop().create_future())
         self._waiting.append(submission)
-        self._unconfirmed.add(submission)
-        if deadline < self._looks_at:
-            self._look_at(deadline)
         if self._task is None or self._task.done():
             # It works for everybody who comes meanwhile: it must not log in the name of the first.
             self._task = asyncio.create_task(self._flush(), name="log flusher", context=Context())
         try:
-            await submission.done
+            with within(timeout_seconds):
+                await submission.done
+        except TimeoutError as error:
+            message = f"the log did not confirm within {timeout_seconds} s"
+            raise LogUnavailable(message, outcome_unknown=submission.taken) from error
         finally:
-            self._unconfirmed.discard(submission)
             if not submission.taken:
                 self._waiting.remove(submission)
 
@@ -72,16 +69,13 @@ class Flusher(Generic[Item]):
             submission = self._waiting.popleft()
             submission.taken = True
             _fail(submission, LogUnavailable("the log is closed", outcome_unknown=False))
-        if self._look is not None:
-            self._look.cancel()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=1)
 
     async def _flush(self) -> None:
         while self._waiting:
-            # Who has sent already comes along; nobody else is waited for.
-            await asyncio.sleep(0)
+            await self._gather()
             batch = self._next_batch()
             if not batch:
                 return
@@ -100,22 +94,15 @@ class Flusher(Generic[Item]):
                     if not submission.done.done():
                         submission.done.set_result(None)
 
-    def _look_at(self, moment: float) -> None:
-        """One timer for all: each submission's own would be set and cleared for nothing."""
-        if self._look is not None:
-            self._look.cancel()
-        self._looks_at = moment
-        self._look = asyncio.get_running_loop().call_at(moment, self._expire)
-
-    def _expire(self) -> None:
-        now = asyncio.get_running_loop().time()
-        self._look, self._looks_at = None, inf
-        for submission in self._unconfirmed:
-            if submission.deadline <= now:
-                message = f"the log did not confirm within {submission.timeout_seconds} s"
-                _fail(submission, LogUnavailable(message, outcome_unknown=submission.taken))
-        if later := [one.deadline for one in self._unconfirmed if one.deadline > now]:
-            self._look_at(min(later))
+    async def _gather(self) -> None:
+        """Let everybody come along who is about to submit: turns of the loop as long as they bring somebody."""
+        quiet = 0
+        for _ in range(_MOST_TURNS):
+            before = len(self._waiting)
+            await asyncio.sleep(0)
+            quiet = 0 if len(self._waiting) > before else quiet + 1
+            if quiet == _QUIET_TURNS:
+                return
 
     def _next_batch(self) -> list[_Submission[Item]]:
         batch: list[_Submission[Item]] = []

@@ -38,7 +38,7 @@ async def submit(flusher: Flusher[int], *items: int, timeout_seconds: float = 5.
 
 
 async def begun(*submissions: "asyncio.Task[None]") -> None:
-    for _ in range(3):
+    for _ in range(10):
         await asyncio.sleep(0)
     assert not any(submission.done() for submission in submissions)
 
