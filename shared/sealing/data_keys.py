@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from hmac import digest as hmac_digest
@@ -11,11 +10,22 @@ from typing import Final
 from uuid import UUID, uuid5
 from weakref import WeakKeyDictionary
 
+from msgspec import Struct
 from sqlalchemy import Transaction, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.errors import Misconfigured
-from shared.sealing.envelope import KEY_BYTES, DataKey, data_key, is_sealed, key_id_of, master_keys, seal, unseal
+from shared.sealing.envelope import (
+    KEY_BYTES,
+    DataKey,
+    data_key,
+    fresh_nonces,
+    is_sealed,
+    key_id_of,
+    master_keys,
+    seal,
+    unseal,
+)
 
 _OPTION: Final = "leadflow_sealing"
 _REMEMBERED: Final = 20_000
@@ -34,8 +44,7 @@ _INSERT = text("""
 """)
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True, gc=False):
     """Content of `owner`, a lead or what else has a key, in `workspace`."""
 
     owner: UUID
@@ -67,9 +76,9 @@ class Sealing:
         """Those of these keys that there are. Raises Misconfigured for one whose master key this process lacks."""
         wanted = set(ids)
         made = self._made_by(connection)
-        found = {id_: known[id_] for known in (self._known, made) for id_ in wanted if id_ in known}
-        missing = [id_ for id_ in wanted if id_ not in found]
-        if missing:
+        found = {id_: key for id_ in wanted if (key := self._known.get(id_) or made.get(id_)) is not None}
+        if len(found) < len(wanted):
+            missing = [id_ for id_ in wanted if id_ not in found]
             for row in await connection.execute(_SELECT, {"ids": missing}):
                 found[row.id] = data_key(row.id, self._unwrapped(row.id, bytes(row.key), row.wrapped_by))
                 if row.stands:
@@ -83,9 +92,9 @@ class Sealing:
     ) -> dict[UUID, DataKey]:
         """The keys of these owners, each with its workspace; those that are missing are made."""
         found = await self.find(connection, owners)
-        missing = {owner: workspace for owner, workspace in owners.items() if owner not in found}
-        if not missing:
+        if len(found) == len(owners):
             return found
+        missing = {owner: workspace for owner, workspace in owners.items() if owner not in found}
         await self.make(connection, missing, expires_at=expires_at)
         return found | await self.find(connection, missing)
 
@@ -121,11 +130,14 @@ class Sealing:
 
         `are_brief`: they are kept for a moment only.
         """
-        if not self.on:
+        if not self.on or not items:
             return [item.content for item in items]
         owners = {item.owner: item.workspace for item in items}
         keys = await self.keys_for(connection, owners, expires_at=expires_at)
-        return [seal(keys[item.owner], item.content, about, is_brief=are_brief) for item in items]
+        return [
+            seal(keys[item.owner], item.content, about, is_brief=are_brief, nonce=nonce)
+            for item, nonce in zip(items, fresh_nonces(len(items)), strict=True)
+        ]
 
     async def seal_by(self, connection: AsyncConnection, key_id: UUID, content: bytes, about: bytes) -> bytes | None:
         """`content` under a key that must be there; None if it is not, for it is not made anew."""
@@ -134,6 +146,8 @@ class Sealing:
 
     async def open(self, connection: AsyncConnection, stored: Sequence[bytes], about: bytes) -> list[bytes | None]:
         """The contents of what is sealed; the rest as it is. None for what nobody can read any more."""
+        if not stored:
+            return []
         ids = [key_id_of(one) if is_sealed(one) else None for one in stored]
         keys = await self.find(connection, (id_ for id_ in ids if id_ is not None))
         return [

@@ -28,6 +28,9 @@ _REST = slice(29, None)
 _NONCE_BYTES: Final = 12
 # Ciphertext cannot be compressed by PostgreSQL any more, so what is worth it is compressed before.
 _WORTH_PACKING_BYTES: Final = 1024
+# What is packed has some kilobytes: the tables of zlib's own choice, 256 of them, take longer to clear than to use.
+_WINDOW_BITS: Final = 13
+_MEMORY_LEVEL: Final = 6
 
 
 class Unreadable(Exception):
@@ -48,13 +51,27 @@ def data_key(key_id: UUID, secret: bytes) -> DataKey:
     return DataKey(key_id, secret, AESGCM(secret))
 
 
-def seal(key: DataKey, content: bytes, about: bytes, *, is_brief: bool = False) -> bytes:
-    """`content`, for nobody without the key. What is kept for a moment only, `is_brief`, is not worth packing."""
+def seal(key: DataKey, content: bytes, about: bytes, *, is_brief: bool = False, nonce: bytes | None = None) -> bytes:
+    """`content`, for nobody without the key. What is kept for a moment only, `is_brief`, is not worth packing.
+
+    `nonce` is one of `fresh_nonces`, used for nothing else.
+    """
     form = _PLAIN
     if len(content) >= _WORTH_PACKING_BYTES and not is_brief:
-        form, content = _PACKED, zlib.compress(content, 1)
-    nonce = token_bytes(_NONCE_BYTES)
+        form, content = _PACKED, _packed(content)
+    nonce = nonce or token_bytes(_NONCE_BYTES)
     return form + key.id.bytes + nonce + key.cipher.encrypt(nonce, content, about)
+
+
+def fresh_nonces(number: int) -> list[bytes]:
+    """As many nonces, of one question to the system's randomness."""
+    random = token_bytes(_NONCE_BYTES * number)
+    return [random[first : first + _NONCE_BYTES] for first in range(0, len(random), _NONCE_BYTES)]
+
+
+def _packed(content: bytes) -> bytes:
+    packing = zlib.compressobj(1, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)
+    return packing.compress(content) + packing.flush()
 
 
 def is_sealed(stored: bytes) -> bool:

@@ -1,5 +1,6 @@
 """What is sealed opens with its key, as what it was sealed as, and with nothing else."""
 
+import zlib
 from base64 import b64encode
 from uuid import UUID
 
@@ -8,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import Misconfigured
-from shared.sealing.envelope import Unreadable, data_key, is_sealed, key_id_of, master_keys, seal, unseal
+from shared.sealing.envelope import (
+    Unreadable,
+    data_key,
+    fresh_nonces,
+    is_sealed,
+    key_id_of,
+    master_keys,
+    seal,
+    unseal,
+)
 
 KEY = data_key(UUID(int=7), b"k" * 32)
 MASTER = b64encode(b"m" * 32).decode()
@@ -24,6 +34,28 @@ def test_what_is_sealed_opens_again(content: bytes) -> None:
 
 def test_the_same_content_is_sealed_otherwise_each_time() -> None:
     assert seal(KEY, b"content", b"event") != seal(KEY, b"content", b"event")
+
+
+def test_nonces_made_together_are_all_different() -> None:
+    nonces = fresh_nonces(1_000)
+
+    assert {len(nonce) for nonce in nonces} == {12}
+    assert len({*nonces, *fresh_nonces(1_000)}) == 2_000
+
+
+def test_a_nonce_that_is_given_is_the_one_that_is_used() -> None:
+    (nonce,) = fresh_nonces(1)
+
+    assert nonce in seal(KEY, b"content", b"event", nonce=nonce)
+
+
+@pytest.mark.parametrize("level", [1, 6])
+def test_what_is_packed_opens_as_what_releases_before_packed_does(level: int) -> None:
+    content = b'["page_viewed", 17]' * 9_000
+    nonce = b"n" * 12
+    of_before = b"\x02" + KEY.id.bytes + nonce + KEY.cipher.encrypt(nonce, zlib.compress(content, level), b"state")
+
+    assert unseal(KEY, of_before, b"state") == unseal(KEY, seal(KEY, content, b"state"), b"state") == content
 
 
 def test_it_opens_with_no_other_key_for_nothing_else_and_not_changed() -> None:
