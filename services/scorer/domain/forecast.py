@@ -15,7 +15,7 @@ from services.scorer.domain.exponentials import ZERO, ExponentialSum, Piecewise,
 from services.scorer.domain.model import Model
 from services.scorer.domain.standing import levels_at, levels_reached, standing_at
 from services.scorer.domain.stretch import Stretch
-from shared.events.curve import Curve, GroupCurve, ScoreCurve, Term, clamp, moment, worth_at
+from shared.events.curve import Curve, GroupCurve, ScoreCurve, clamp, moment, worth_at
 from shared.events.scores import Forecast
 
 # After this many half-lives, beyond those that bring it to one point, nothing is left that could be seen.
@@ -65,20 +65,16 @@ def next_change(model: Model, curve: Curve, *, before_us: int | None = None) -> 
 
 def _change_within(model: Model, curve: Curve, stretch: Stretch, before: tuple[int, ...]) -> int | None:
     """The first moment of a stretch, but its beginning, at which a score reaches other levels than `before`."""
-    directions = stretch.directions()
-    first: int | None = None
-    unclear: list[_Watched] = []
+    until, unclear = stretch.last_us + 1, list[_Watched]()
     for (score, levels), reached in zip(model.levels.items(), before, strict=True):
-        watched, way = _Watched(stretch, score, levels, reached), directions[score]
+        watched, way = _Watched(stretch, score, levels, reached), stretch.direction_of(score)
         if way is None:
             unclear.append(watched)
         elif way:
-            first = _change_of_one(watched, way, stretch.last_us if first is None else first - 1) or first
+            until = _change_of_one(watched, way, until)
     if unclear:
-        first = (
-            _change_by_candidates(curve, stretch, unclear, stretch.last_us if first is None else first - 1) or first
-        )
-    return first
+        until = _change_by_candidates(curve, stretch, unclear, until)
+    return until if until <= stretch.last_us else None
 
 
 class _Watched(NamedTuple):
@@ -94,40 +90,41 @@ class _Watched(NamedTuple):
         return levels_at(self.levels, self.stretch.value_at(self.score, at_us)) != self.reached
 
 
-def _change_of_one(watched: _Watched, way: Literal[-1, 1], last_us: int) -> int | None:
-    """The first moment up to `last_us` at which a score that moves one way differs; past a level it stays past it."""
+def _change_of_one(watched: _Watched, way: Literal[-1, 1], until: int) -> int:
+    """The first moment before `until` at which a score that moves one way differs, or else `until`."""
     stretch, score, levels, reached = watched
     ahead = reached - 1 if way < 0 else reached
-    if not 0 <= ahead < len(levels):
-        return None
-    if levels_at(levels, stretch.rest_of(score)) == reached or not watched.differs(last_us):
-        return None
+    if not 0 <= ahead < len(levels) or levels_at(levels, stretch.rest_of(score)) == reached:
+        return until
+    # Once past its level, always past it: what is not past it where another one passes comes later.
+    if until <= stretch.last_us and not watched.differs(until - 1):
+        return until
     near = stretch.passes(score, _reaching(levels[ahead]))
-    return _first_other(watched.differs, near=near, same=stretch.start_us, other=last_us)
+    return until if near is None else _first_other(watched.differs, near=near, same=stretch.start_us, other=until)
 
 
-def _change_by_candidates(curve: Curve, stretch: Stretch, unclear: Sequence[_Watched], last_us: int) -> int | None:
+def _change_by_candidates(curve: Curve, stretch: Stretch, unclear: Sequence[_Watched], until: int) -> int:
     """Scores that rise and fall: each passing of a level is a candidate, and what is between them decides."""
-    start, end = stretch.start_us, last_us + 1
+    start = stretch.start_us
     levels = {watched.score: frozenset(map(_reaching, watched.levels)) for watched in unclear}
-    if not _may_cross(curve, levels, start, end):
-        return None
+    if not _may_cross(curve, levels, start, until):
+        return until
 
     def differs(at_us: int) -> bool:
         return any(watched.differs(at_us) for watched in unclear)
 
-    candidates = [start, *sorted(_candidates(curve, levels, start, end)), end]
+    candidates = [start, *sorted(_candidates(curve, levels, start, until)), until]
     same = start
     for left, right in pairwise(candidates):
         probe = (left + right) // 2
         if differs(probe):
             return _first_other(differs, near=left, same=same, other=probe)
         same = probe
-    return None
+    return until
 
 
 def _first_other(differs: Callable[[int], bool], *, near: int, same: int, other: int) -> int:
-    """The first moment that differs; `same` does not, `other` does, and it lies most likely at or beside `near`."""
+    """The first moment that differs, or else `other`; `same` does not, and it lies most likely beside `near`."""
     reach = 0
     while reach < other - same:
         below, above = near - reach - 1, near + reach
@@ -156,29 +153,26 @@ def _reaching(level: float) -> float:
 
 def _edges(curve: Curve) -> list[int]:
     """Where terms begin or end, from the curve's beginning to where all decay is over."""
-    edges, silent_us = {curve.from_us}, 0
+    begins, edges = curve.from_us, {curve.from_us}
+    slowest_us, weightiest = 0, 0.0
     for score in curve.scores.values():
         for group in score.groups:
             for term in group.terms:
-                edges.add(term.from_us)
-                if term.ends_us is not None:
+                if term.from_us > begins:
+                    edges.add(term.from_us)
+                if term.ends_us is not None and term.ends_us > begins:
                     edges.add(term.ends_us)
-                silent_us = max(silent_us, _silent_from(term))
-    ahead = sorted([edge for edge in edges if edge >= curve.from_us])
-    return [*ahead, ahead[-1] + silent_us]
+                if term.half_life_us is not None:
+                    slowest_us = max(slowest_us, term.half_life_us)
+                    weightiest = max(weightiest, abs(term.worth))
+    ahead = sorted(edges)
+    # At least one microsecond, so that no stretch is empty.
+    return [*ahead, ahead[-1] + 1 + ceil(slowest_us * (_NEGLIGIBLE_HALVINGS + log2(1 + weightiest)))]
 
 
 def _edges_before(curve: Curve, before_us: int | None) -> list[int]:
     edges = _edges(curve)
     return edges if before_us is None else [*(edge for edge in edges if edge < before_us), before_us]
-
-
-def _silent_from(term: Term) -> int:
-    """Microseconds after which a term's decay is over; at least one, so that no stretch is empty."""
-    if term.half_life_us is None:
-        return 1
-    halvings = _NEGLIGIBLE_HALVINGS + log2(1 + abs(term.worth))
-    return ceil(term.half_life_us * halvings)
 
 
 def _candidates(curve: Curve, levels: Mapping[str, frozenset[float]], start_us: int, end_us: int) -> Iterator[int]:

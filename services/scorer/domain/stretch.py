@@ -16,8 +16,8 @@ Direction: TypeAlias = Literal[-1, 0, 1] | None
 
 _OPPOSITE: Mapping[Literal[-1, 0, 1], Direction] = {-1: 1, 0: 0, 1: -1}
 
-# A passing is looked for until it is known to this many microseconds, and no more often than so.
-_CLOSE_US = 0.25
+# A step as short leaves an error that is shorter by as much as the step is than a half-life.
+_CLOSE_US = 10_000.0
 _LOOKS = 40
 
 
@@ -57,6 +57,7 @@ class Stretch:
         self.last_us = end_us - 1
         self._still: dict[str, float] = {}
         self._moving: dict[str, _Score] = {}
+        self._fading: dict[str, _Fading] = {}
         for name, curve_of_score in curve.scores.items():
             score = _score(curve_of_score, start_us)
             if score.groups or not self._still.keys() >= score.weights.keys():
@@ -78,63 +79,133 @@ class Stretch:
             return self._still[name]
         return _value(score, {part: self.value_at(part, at_us) for part in score.weights}, at_us)
 
+    def direction_of(self, name: str) -> Direction:
+        """Which way a score moves, the whole stretch long."""
+        return self._faded(name).direction() if name in self._moving else 0
+
     def rest_of(self, name: str) -> float:
-        """What one score would be once all decay is over."""
+        """What a score would be once all decay is over."""
         score = self._moving.get(name)
-        return self._still[name] if score is None else clamp(self._rest(score), score.min, score.max)
+        return self._still[name] if score is None else clamp(self._faded(name).rest(), score.min, score.max)
 
-    def directions(self) -> dict[str, Direction]:
-        """Which way each score moves, the whole stretch long."""
-        found: dict[str, Direction] = dict.fromkeys(self._still, 0)
-        for name, score in self._moving.items():
-            parts = [_turned(found[part], weight) for part, weight in score.weights.items()]
-            found[name] = _common([*_group_directions(score.groups, self.start_us), *parts])
-        return found
-
-    def passes(self, name: str, level: float) -> int:
-        """About when a score that moves one way passes `level`, as it does within the stretch.
+    def passes(self, name: str, level: float) -> int | None:
+        """About when a score that moves one way passes `level`; None if it does not within the stretch.
 
         Newton's method on the logarithm of how far it is from its rest, which is nearly a straight line. Where limits
         hold the score, or a step leads out of what surrounds the passing, the middle of that is looked at next.
         """
-        score = self._moving[name]
-        rest = self._rest(score)
-        to_go, time_us = abs(level - rest), 0.0
-        earliest, latest = 0.0, float(self.last_us - self.start_us)
+        fading, end = self._faded(name), float(self.last_us - self.start_us)
+        rest = fading.rest()
+        to_go, time_us, earliest, latest = abs(level - rest), 0.0, 0.0, end
         for _ in range(_LOOKS if to_go else 0):
-            value, loss = self._aged(score, time_us)
+            value, loss = fading.at(time_us)
             distance = abs(value - rest)
-            if distance > to_go:
-                earliest = time_us
-            else:
+            if distance <= to_go:
                 latest = time_us
-            step = log2(distance / to_go) * distance / abs(loss) if distance and loss else None
-            if latest - earliest < _CLOSE_US or (step is not None and abs(step) < _CLOSE_US):
+            elif time_us == end:
+                return None
+            else:
+                earliest = time_us
+            step = log2(distance / to_go) * distance / abs(loss) if distance and loss else 0.0
+            time_us += step
+            if 0 < abs(step) < _CLOSE_US or latest - earliest < 1:
                 break
-            time_us += step or 0.0
-            if not earliest < time_us < latest:
+            if time_us >= end == latest:
+                time_us = end
+            elif not earliest < time_us < latest:
                 time_us = (earliest + latest) / 2
         return self.start_us + ceil(time_us)
 
-    def _rest(self, score: _Score) -> float:
-        """What a score without its own limits would be once all decay is over."""
-        parts = score.fixed + [clamp(fsum(group.constants), group.min, group.max) for group in score.groups]
-        return fsum(parts + [weight * self.rest_of(part) for part, weight in score.weights.items()])
+    def _faded(self, name: str) -> "_Fading":
+        found = self._fading.get(name)
+        if found is None:
+            found = self._fading[name] = self._fading_of(self._moving[name])
+        return found
 
-    def _aged(self, score: _Score, time_us: float) -> tuple[float, float]:
-        """What a score without its own limits is so long after the start, and how fast it loses that."""
-        value, loss = fsum(score.fixed), 0.0
+    def _fading_of(self, score: _Score) -> "_Fading":
+        fading = _Fading(fsum(score.fixed))
         for group in score.groups:
-            worth, lost = _held(*_aged_sum(group, self.start_us, time_us), group.min, group.max)
-            value, loss = value + worth, loss + lost
+            fading.add(_fading_group(group, self.start_us), 1.0, group.min, group.max)
         for part, weight in score.weights.items():
-            worth, lost = self._aged_part(part, time_us)
-            value, loss = value + weight * worth, loss + weight * lost
+            if part in self._moving:
+                fading.add(self._faded(part), weight, self._moving[part].min, self._moving[part].max)
+            else:
+                fading.constant += weight * self._still[part]
+        return fading
+
+
+class _Held(NamedTuple):
+    part: "_Fading"
+    weight: float
+    min: float | None
+    max: float | None
+
+
+class _Fading:
+    """A score without its own limits, from the start of a stretch on: fewer terms than its curve has.
+
+    What decays freely is one sum for each half-life; only what limits of its own may hold still stays apart.
+    """
+
+    __slots__ = ("constant", "decaying", "held")
+
+    def __init__(self, constant: float) -> None:
+        self.constant = constant
+        self.decaying: dict[int, float] = {}
+        self.held: list[_Held] = []
+
+    def decay(self, worth: float, half_life_us: int) -> None:
+        """Add what is worth so much at the start."""
+        self.decaying[half_life_us] = self.decaying.get(half_life_us, 0.0) + worth
+
+    def add(self, part: "_Fading", weight: float, low: float | None, high: float | None) -> None:
+        """Add a weighted part that has limits of its own."""
+        if part.held or not part.keeps_to(low, high):
+            self.held.append(_Held(part, weight, low, high))
+            return
+        self.constant += weight * part.constant
+        for half_life_us, worth in part.decaying.items():
+            self.decay(weight * worth, half_life_us)
+
+    def rest(self) -> float:
+        """What is left for ever."""
+        return self.constant + sum([weight * clamp(part.rest(), low, high) for part, weight, low, high in self.held])
+
+    def at(self, time_us: float) -> tuple[float, float]:
+        """What it is so long after the start, and what it loses then: worth over its half-life."""
+        value, loss = self.constant, 0.0
+        for half_life_us, worth in self.decaying.items():
+            left = worth * exp2(-time_us / half_life_us)
+            value, loss = value + left, loss + left / half_life_us
+        for part, weight, low, high in self.held:
+            free, lost = part.at(time_us)
+            held = clamp(free, low, high)
+            value += weight * held
+            if held == free:
+                loss += weight * lost
         return value, loss
 
-    def _aged_part(self, name: str, time_us: float) -> tuple[float, float]:
-        score = self._moving.get(name)
-        return (self._still[name], 0.0) if score is None else _held(*self._aged(score, time_us), score.min, score.max)
+    def direction(self) -> Direction:
+        """Which way it moves: whatever may be held still may stop at any time, and makes up for nothing."""
+        return _common(
+            [_direction(self.decaying), *[_turned(each.part.direction(), each.weight) for each in self.held]]
+        )
+
+    def keeps_to(self, low: float | None, high: float | None) -> bool:
+        """Whether limits can never hold it."""
+        if low is None and high is None:
+            return True
+        worths = self.decaying.values()
+        lowest = self.constant + sum([worth for worth in worths if worth < 0])
+        highest = self.constant + sum([worth for worth in worths if worth > 0])
+        return (low is None or lowest >= low) and (high is None or highest <= high)
+
+
+def _fading_group(group: _Group, start_us: int) -> _Fading:
+    fading = _Fading(fsum(group.constants))
+    for worth, from_us, half_life_us in group.decays:
+        fading.decay(worth * exp2((from_us - start_us) / half_life_us), half_life_us)
+    return fading
 
 
 def _score(score: ScoreCurve, start_us: int) -> _Score:
@@ -176,61 +247,15 @@ def _group_value(group: _Group, at_us: int) -> float:
     return clamp(total, group.min, group.max)
 
 
-def _aged_sum(group: _Group, start_us: int, time_us: float) -> tuple[float, float]:
-    """A group without its limits so long after the start, and what it loses: its worth over its half-life."""
-    value, loss = fsum(group.constants), 0.0
-    for worth, from_us, half_life_us in group.decays:
-        left = worth * exp2((from_us - start_us - time_us) / half_life_us)
-        value, loss = value + left, loss + left / half_life_us
-    return value, loss
-
-
-def _held(value: float, loss: float, low: float | None, high: float | None) -> tuple[float, float]:
-    """A value within limits, and what it loses: nothing where a limit holds it."""
-    held = clamp(value, low, high)
-    return held, loss if held == value else 0.0
-
-
-def _worth(decay: _Decay, at_us: int) -> float:
-    return decay.worth * exp2(-(at_us - decay.from_us) / decay.half_life_us)
-
-
-def _group_directions(groups: Sequence[_Group], start_us: int) -> list[Direction]:
-    """Groups that their limits leave alone may make up for each other; any other may stop at any time."""
-    signs = {decay.worth > 0 for group in groups for decay in group.decays}
-    if len(signs) < 2:
-        return [-1 if sign else 1 for sign in signs]
-    alone: list[Direction] = []
-    together: list[tuple[int, float]] = []
-    for group in groups:
-        worths = [(decay.half_life_us, _worth(decay, start_us)) for decay in group.decays]
-        if _is_left_alone(group, [worth for _, worth in worths]):
-            together += worths
-        else:
-            alone.append(_direction(worths))
-    return [*alone, _direction(together)]
-
-
-def _is_left_alone(group: _Group, worths: Sequence[float]) -> bool:
-    if group.min is None and group.max is None:
-        return True
-    lowest = fsum([*group.constants, *[worth for worth in worths if worth < 0]])
-    highest = fsum([*group.constants, *[worth for worth in worths if worth > 0]])
-    return (group.min is None or lowest >= group.min) and (group.max is None or highest <= group.max)
-
-
-def _direction(worths: Sequence[tuple[int, float]]) -> Direction:
-    """Which way a sum of decays moves.
+def _direction(decaying: Mapping[int, float]) -> Direction:
+    """Which way a sum of decays, each with its half-life, moves.
 
     Each loses in proportion to its worth over its half-life, and what halves faster fades earlier: where the sums
     of that from the slowest on all have one sign, so has every later mixture of them (Abel's summation).
     """
     slope, falls, rises = 0.0, True, True
-    slopes: dict[int, float] = {}
-    for half_life_us, worth in worths:
-        slopes[half_life_us] = slopes.get(half_life_us, 0.0) + worth / half_life_us
-    for half_life_us in sorted(slopes, reverse=True):
-        slope += slopes[half_life_us]
+    for half_life_us in sorted(decaying, reverse=True):
+        slope += decaying[half_life_us] / half_life_us
         falls, rises = falls and slope >= 0, rises and slope <= 0
     return 0 if falls and rises else -1 if falls else 1 if rises else None
 

@@ -69,8 +69,8 @@ def test_it_has_the_values_of_its_curve_and_they_move_as_it_says(
 
     assert found == [values_at(curve.scores, at) for at in moments]
     assert found == [{name: stretch.value_at(name, at) for name in curve.scores} for at in moments]
-    for name, direction in stretch.directions().items():
-        values = [at[name] for at in found]
+    for name in curve.scores:
+        values, direction = [at[name] for at in found], stretch.direction_of(name)
         if direction is not None:
             moved = [(after - before) * (direction or 1) for before, after in pairwise(values)]
             assert all(step >= -1e-9 if direction else abs(step) < 1e-9 for step in moved)
@@ -90,11 +90,11 @@ def test_it_has_the_values_of_its_curve_and_they_move_as_it_says(
     ],
 )
 def test_the_way_of_a_score_is_that_of_all_its_parts(groups: tuple[GroupCurve, ...], direction: int | None) -> None:
-    assert Stretch(a_curve(groups), START_US, END_US).directions()["built"] == direction
+    assert Stretch(a_curve(groups), START_US, END_US).direction_of("built") == direction
 
 
 def test_a_negative_weight_turns_the_way_round() -> None:
-    assert Stretch(a_curve((of_one(10),), weight=-0.5), START_US, END_US).directions()["combined"] == 1
+    assert Stretch(a_curve((of_one(10),), weight=-0.5), START_US, END_US).direction_of("combined") == 1
 
 
 def test_a_level_is_passed_where_the_score_has_it() -> None:
@@ -103,6 +103,7 @@ def test_a_level_is_passed_where_the_score_has_it() -> None:
 
     passes_us = stretch.passes("combined", 4.0)
 
+    assert passes_us is not None
     assert stretch.values_at(passes_us)["combined"] == pytest.approx(4.0, abs=1e-9)
 
 
@@ -116,6 +117,7 @@ def test_a_score_that_moves_one_way_passes_a_level_where_looking_everywhere_find
 
     passes_us = stretch.passes("combined", level)
 
+    assert passes_us is not None
     before, after = (stretch.value_at("combined", passes_us + apart) for apart in (-9, 9))
     assert before > level > after if begins > ends else before < level < after
 
