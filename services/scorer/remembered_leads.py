@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from msgspec import Struct
+
 from services.scorer.domain.lead import Lead
 from services.scorer.repository import Mark
 
 # Measured: what a lead weighs in memory beside its state, and how much more its state takes there than encoded.
-_LEAD_BYTES: Final = 4_000
+_LEAD_BYTES: Final = 3_000
 _GROWTH: Final = 4
-_MOST_BYTES: Final = 32_000_000
+_MOST_BYTES: Final = 48_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,7 @@ class Written:
     as_of: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True, gc=False):
     lead: Lead
     mark: Mark
     weight_bytes: int
@@ -67,10 +68,11 @@ class RememberedLeads:
         if written.as_of != self.forgotten:
             return
         for lead_id, lead in written.leads.items():
-            self._drop(lead_id)
-            entry = _Entry(lead, written.mark, _LEAD_BYTES + _GROWTH * written.sizes[lead_id])
-            self._entries[lead_id] = entry
-            self._weight_bytes += entry.weight_bytes
+            if lead_id in self._entries:
+                self._drop(lead_id)
+            weight_bytes = _LEAD_BYTES + _GROWTH * written.sizes[lead_id]
+            self._entries[lead_id] = _Entry(lead, written.mark, weight_bytes)
+            self._weight_bytes += weight_bytes
         while self._weight_bytes > self._most_bytes:
             _, entry = self._entries.popitem(last=False)
             self._weight_bytes -= entry.weight_bytes

@@ -75,7 +75,13 @@ class Scorer:
     """
 
     def __init__(
-        self, database: Database, outbox: Outbox, clock: Clock, *, new_id: Callable[[], UUID] = uuid4
+        self,
+        database: Database,
+        outbox: Outbox,
+        clock: Clock,
+        *,
+        new_id: Callable[[], UUID] = uuid4,
+        remembered: RememberedLeads | None = None,
     ) -> None:
         self._database = database
         self._outbox = outbox
@@ -83,7 +89,7 @@ class Scorer:
         self._new_id = new_id
         self._models = ModelBook()
         self._shadows = Shadows(database, clock, self._models)
-        self._remembered = RememberedLeads()
+        self._remembered = remembered or RememberedLeads()
 
     async def count(
         self,
