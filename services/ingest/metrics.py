@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
 
 from services.ingest.sources.registry import KINDS
 from shared.observability.metrics import BatchHistogram
@@ -36,13 +36,13 @@ EVENTS = Counter(
     " a request refused as a whole counts as one.",
     ["source", "outcome"],
 )
-APPEND_DURATION = Histogram(
+APPEND_DURATION = BatchHistogram(
     "leadflow_ingest_append_duration_seconds",
     "Time from handing events to the log until it confirmed them.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 WAITING_EVENTS = Gauge("leadflow_ingest_waiting_events", "Events handed to the log and not yet confirmed.")
-BODY_BYTES = Histogram(
+BODY_BYTES = BatchHistogram(
     "leadflow_ingest_body_bytes",
     "Size of request bodies.",
     buckets=(256, 1024, 4096, 16384, 65536, 262144, 1048576, 5242880),

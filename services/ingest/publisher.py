@@ -35,6 +35,7 @@ class Publisher:
         self._limits = limits
         self._waiting_records = 0
         self._waiting_bytes = 0
+        WAITING_EVENTS.set_function(lambda: self._waiting_records)
 
     async def publish(self, records: Sequence[Record], aside: Sequence[Record] = ()) -> None:
         """Return when all `records`, and those put `aside`, are durable.
@@ -77,4 +78,3 @@ class Publisher:
     def _move(self, records: int, size_bytes: int) -> None:
         self._waiting_records += records
         self._waiting_bytes += size_bytes
-        WAITING_EVENTS.set(self._waiting_records)

@@ -69,15 +69,17 @@ class _Plain:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
-        self._bytes = bytearray()
+        self._left_bytes = limit_bytes
+        self._chunks: list[bytes] = []
 
     def add(self, chunk: bytes) -> None:
-        self._bytes += chunk
-        if len(self._bytes) > self._limit_bytes:
+        self._left_bytes -= len(chunk)
+        if self._left_bytes < 0:
             raise _too_large(self._limit_bytes)
+        self._chunks.append(chunk)
 
     def whole(self) -> bytes:
-        return bytes(self._bytes)
+        return b"".join(self._chunks)
 
 
 class _Packed:

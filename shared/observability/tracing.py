@@ -8,12 +8,12 @@ record's trace: `follow` begins a span there that ends with the batch.
 """
 
 import logging
-import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from random import getrandbits
 from types import TracebackType
 from typing import Literal, Protocol, TypeAlias
 
@@ -257,5 +257,10 @@ def _begin(
 
 def _child_of(parent: TraceContext | None) -> TraceContext:
     if parent is None:
-        return TraceContext(os.urandom(16).hex(), os.urandom(8).hex())
-    return TraceContext(parent.trace_id, os.urandom(8).hex(), parent.sampled, parent.state)
+        return TraceContext(f"{getrandbits(128):032x}", _span_id())
+    return TraceContext(parent.trace_id, _span_id(), parent.sampled, parent.state)
+
+
+def _span_id() -> str:
+    # It is to be unlike others, and no secret: every request needs three of them.
+    return f"{getrandbits(64):016x}"

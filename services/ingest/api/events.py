@@ -18,7 +18,7 @@ from shared.access.pacing import Pacer
 from shared.clock import Clock
 from shared.errors import InvalidInput, RateLimited
 from shared.http import problem_responses, read_body
-from shared.http.direct import DirectRoute
+from shared.http.direct import DirectRoute, WrittenJson
 
 _PATH = "/v1/events"
 _TOO_LARGE = frozenset({"too_large", "too_many_items"})
@@ -84,16 +84,22 @@ async def _read_batch(request: Request, settings: IngestSettings, plain: PlainRe
     try:
         body = await read_body(request, limit_bytes=settings.max_body_bytes)
         BODY_BYTES.observe(len(body))
-        return body, decode(request.headers.items(), body, limit=settings.max_events, plain=plain)
+        return body, decode(_headers_read(request), body, limit=settings.max_events, plain=plain)
     except InvalidInput as error:
         EVENTS.labels(API, Fate.TOO_LARGE if error.code in _TOO_LARGE else Fate.INVALID).inc()
         raise
 
 
+def _headers_read(request: Request) -> list[tuple[str, str]]:
+    """Those that say what the body is."""
+    return [
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in request.scope["headers"]
+        if name == b"content-type" or name.startswith(b"ce-")
+    ]
+
+
 def _answer(outcomes: list[Outcome]) -> Response:
     accepted = count(outcomes, Status.ACCEPTED)
-    return Response(
-        result_json(outcomes, Status.ACCEPTED, Status.REFUSED),
-        status_code=202 if accepted or not outcomes else 422,
-        media_type="application/json",
-    )
+    body = result_json(outcomes, Status.ACCEPTED, Status.REFUSED)
+    return WrittenJson(body, 202 if accepted or not outcomes else 422)

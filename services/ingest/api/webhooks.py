@@ -26,7 +26,7 @@ from shared.access.pacing import Pacer
 from shared.clock import Clock
 from shared.errors import InvalidInput, RateLimited, TransientError
 from shared.http import problem_responses, read_body
-from shared.http.direct import DirectRoute
+from shared.http.direct import DirectRoute, WrittenJson
 from shared.http.problems import problem_response
 
 _PATH = "/v1/webhooks/{source_id}"
@@ -172,4 +172,4 @@ def _count(label: str | None, fate: Fate) -> None:
 
 def _answer(outcomes: list[Outcome], status: int) -> Response:
     body = result_json(outcomes, Status.ACCEPTED, Status.REFUSED, Status.IGNORED, Status.PARKED)
-    return Response(body, status_code=status, media_type="application/json")
+    return WrittenJson(body, status)
