@@ -21,7 +21,7 @@ from shared.sealing.envelope import (
     data_key,
     fresh_nonces,
     is_sealed,
-    key_id_of,
+    key_mark_of,
     master_keys,
     seal,
     unseal,
@@ -148,10 +148,13 @@ class Sealing:
         """The contents of what is sealed; the rest as it is. None for what nobody can read any more."""
         if not stored:
             return []
-        ids = [key_id_of(one) if is_sealed(one) else None for one in stored]
-        keys = await self.find(connection, (id_ for id_ in ids if id_ is not None))
+        # The same ids come again and again, and a UUID takes as long to make and to look up as its content to open.
+        marks = [key_mark_of(one) if is_sealed(one) else None for one in stored]
+        ids = {mark: UUID(bytes=mark) for mark in dict.fromkeys(marks) if mark is not None}
+        found = await self.find(connection, ids.values())
+        keys = {mark: found.get(id_) for mark, id_ in ids.items()}
         return [
-            one if id_ is None else _opened(one, keys.get(id_), about) for one, id_ in zip(stored, ids, strict=True)
+            one if mark is None else _opened(one, keys[mark], about) for one, mark in zip(stored, marks, strict=True)
         ]
 
     def forget(self, ids: Collection[UUID]) -> None:

@@ -81,7 +81,12 @@ def is_sealed(stored: bytes) -> bool:
 
 def key_id_of(sealed: bytes) -> UUID:
     """Which key opens it."""
-    return UUID(bytes=sealed[_ID])
+    return UUID(bytes=key_mark_of(sealed))
+
+
+def key_mark_of(sealed: bytes) -> bytes:
+    """The id of that key as it stands in front."""
+    return sealed[_ID]
 
 
 def unseal(key: DataKey, sealed: bytes, about: bytes) -> bytes:
