@@ -59,11 +59,10 @@ class Ageing(Protocol):
 
 def worth_at(term: Ageing, at_us: int) -> float:
     """Worth at `at_us`, unrounded. No half-life is short enough to overflow: age is never negative."""
-    if at_us < term.from_us or (term.ends_us is not None and at_us >= term.ends_us):
+    from_us, half_life_us, ends_us = term.from_us, term.half_life_us, term.ends_us
+    if at_us < from_us or (ends_us is not None and at_us >= ends_us):
         return 0.0
-    if term.half_life_us is None:
-        return term.worth
-    return term.worth * exp2(-(at_us - term.from_us) / term.half_life_us)
+    return term.worth if half_life_us is None else term.worth * exp2((from_us - at_us) / half_life_us)
 
 
 class GroupCurve(Part, frozen=True, gc=False):
@@ -177,11 +176,18 @@ def merged(terms: Iterable[Ageing], *, at_us: int) -> tuple[Term, ...]:
     """The fewest terms that equal `terms` from `at_us` on: what decays and ends alike is added up."""
     past: dict[tuple[int | None, int | None], list[float]] = {}
     future: list[Term] = []
+    # Asked of everything that ever gave a lead points, so what a portion is worth is written out.
     for term in terms:
-        if term.from_us > at_us:
-            future.append(Term(term.worth, term.from_us, term.half_life_us, term.ends_us))
-        elif term.ends_us is None or term.ends_us > at_us:
-            past.setdefault((term.half_life_us, term.ends_us), []).append(worth_at(term, at_us))
+        from_us, half_life_us, ends_us = term.from_us, term.half_life_us, term.ends_us
+        if from_us > at_us:
+            future.append(Term(term.worth, from_us, half_life_us, ends_us))
+        elif ends_us is None or ends_us > at_us:
+            worth = term.worth if half_life_us is None else term.worth * exp2((from_us - at_us) / half_life_us)
+            alike = past.get((half_life_us, ends_us))
+            if alike is None:
+                past[half_life_us, ends_us] = [worth]
+            else:
+                alike.append(worth)
     sums = [Term(fsum(worths), at_us, half_life, ends) for (half_life, ends), worths in past.items()]
     if len(sums) > 1:
         sums.sort(key=_ageing)

@@ -7,10 +7,10 @@ from datetime import datetime
 from services.scorer.domain.forecast import forecast_of, next_change
 from services.scorer.domain.ledger import ledger_from
 from services.scorer.domain.model import Model
-from services.scorer.domain.standing import positions, standing_at
+from services.scorer.domain.standing import positions, standing
 from services.scorer.domain.state import LeadState
 from services.scorer.domain.tally import Tally, attributes_at, curve_from, settled_until, tally_of
-from shared.events.curve import Curve, microseconds, moment
+from shared.events.curve import Curve, microseconds, moment, values_at
 from shared.events.json import Json
 from shared.events.scores import Forecast, LedgerEntry, Standing, ThresholdPosition
 
@@ -61,15 +61,16 @@ def assess(model: Model, state: LeadState, at: datetime) -> Assessment:
 def assess_tally(model: Model, state: LeadState, tally: Tally, at: datetime) -> Assessment:
     """The lead of `state`, whose tally has been taken already, at `at`."""
     curve = curve_from(model, tally, microseconds(at))
-    standing = standing_at(model, curve, at)
-    changes_us = next_change(model, curve)
+    values = values_at(curve.scores, curve.from_us)
+    current = standing(model, values)
+    changes_us = next_change(model, curve, values=values)
     return Assessment(
         model=model,
         tally=tally,
         curve=curve,
         at=at,
-        standing=standing,
-        thresholds=positions(model, standing),
+        standing=current,
+        thresholds=positions(model, current),
         changes_at=None if changes_us is None else moment(changes_us),
         attributes=attributes_at(state, at),
     )

@@ -45,18 +45,22 @@ def forecast_of(model: Model, curve: Curve, changes_at: datetime | None) -> Fore
     return Forecast(curve=curve, changes_at=changes_at, becomes=becomes)
 
 
-def next_change(model: Model, curve: Curve, *, before_us: int | None = None) -> int | None:
+def next_change(
+    model: Model, curve: Curve, *, before_us: int | None = None, values: Mapping[str, float] | None = None
+) -> int | None:
     """The first microsecond after the curve's beginning at which the standing differs.
 
-    None if never, or not before `before_us`, which must be after the beginning.
+    None if never, or not before `before_us`, which must be after the beginning. `values` are those of the scores at
+    the beginning, where they are known.
     """
-    before: tuple[int, ...] | None = None
+    before = None if values is None else levels_reached(model, values)
     for start, end in pairwise(_edges_before(curve, before_us)):
         stretch = Stretch(curve, start, end)
-        reached = levels_reached(model, stretch.values_at(start))
-        if before is not None and reached != before:
-            return start
-        before = reached
+        if before is None or start > curve.from_us:
+            reached = levels_reached(model, stretch.values_at(start))
+            if before is not None and reached != before:
+                return start
+            before = reached
         changes_us = _change_within(model, curve, stretch, before)
         if changes_us is not None:
             return changes_us
@@ -153,19 +157,11 @@ def _reaching(level: float) -> float:
 
 def _edges(curve: Curve) -> list[int]:
     """Where terms begin or end, from the curve's beginning to where all decay is over."""
-    begins, edges = curve.from_us, {curve.from_us}
-    slowest_us, weightiest = 0, 0.0
-    for score in curve.scores.values():
-        for group in score.groups:
-            for term in group.terms:
-                if term.from_us > begins:
-                    edges.add(term.from_us)
-                if term.ends_us is not None and term.ends_us > begins:
-                    edges.add(term.ends_us)
-                if term.half_life_us is not None:
-                    slowest_us = max(slowest_us, term.half_life_us)
-                    weightiest = max(weightiest, abs(term.worth))
-    ahead = sorted(edges)
+    terms = [term for score in curve.scores.values() for group in score.groups for term in group.terms]
+    edges = {curve.from_us, *[term.from_us for term in terms], *[term.ends_us for term in terms if term.ends_us]}
+    ahead = sorted([edge for edge in edges if edge >= curve.from_us])
+    slowest_us = max([term.half_life_us or 0 for term in terms], default=0)
+    weightiest = max([abs(term.worth) for term in terms], default=0.0)
     # At least one microsecond, so that no stretch is empty.
     return [*ahead, ahead[-1] + 1 + ceil(slowest_us * (_NEGLIGIBLE_HALVINGS + log2(1 + weightiest)))]
 

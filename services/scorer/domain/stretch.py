@@ -5,11 +5,11 @@ long, which is cheap to see and makes the rest cheap: it passes a level once, an
 whether it ever does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import ceil, exp2, fsum, log2
 from typing import Literal, NamedTuple, TypeAlias
 
-from shared.events.curve import Curve, GroupCurve, ScoreCurve, clamp
+from shared.events.curve import Curve, ScoreCurve, Term, clamp, group_value, values_at, worth_at
 
 # Which way a value moves as time goes on; 0 is not at all, None that it cannot be seen at a glance.
 Direction: TypeAlias = Literal[-1, 0, 1] | None
@@ -21,31 +21,6 @@ _CLOSE_US = 10_000.0
 _LOOKS = 40
 
 
-class _Decay(NamedTuple):
-    worth: float
-    from_us: int
-    half_life_us: int
-
-
-class _Group(NamedTuple):
-    """A group that moves."""
-
-    min: float | None
-    max: float | None
-    constants: list[float]
-    decays: list[_Decay]
-
-
-class _Score(NamedTuple):
-    """`fixed` are the values of groups that stand still; `weights` are of the scores that this one combines."""
-
-    min: float | None
-    max: float | None
-    fixed: list[float]
-    groups: list[_Group]
-    weights: Mapping[str, float]
-
-
 class Stretch:
     """The scores of `curve` from `start_us` up to `end_us`, within which no term begins or ends.
 
@@ -55,38 +30,28 @@ class Stretch:
     def __init__(self, curve: Curve, start_us: int, end_us: int) -> None:
         self.start_us = start_us
         self.last_us = end_us - 1
-        self._still: dict[str, float] = {}
-        self._moving: dict[str, _Score] = {}
+        self._scores = curve.scores
         self._fading: dict[str, _Fading] = {}
-        for name, curve_of_score in curve.scores.items():
-            score = _score(curve_of_score, start_us)
-            if score.groups or not self._still.keys() >= score.weights.keys():
-                self._moving[name] = score
-            else:
-                self._still[name] = _value(score, self._still, start_us)
 
     def values_at(self, at_us: int) -> dict[str, float]:
         """Every score at a moment of the stretch, clamped but unrounded."""
-        values = dict(self._still)
-        for name, score in self._moving.items():
-            values[name] = _value(score, values, at_us)
-        return values
+        return values_at(self._scores, at_us)
 
     def value_at(self, name: str, at_us: int) -> float:
         """One score at a moment of the stretch, as `values_at` has it."""
-        score = self._moving.get(name)
-        if score is None:
-            return self._still[name]
-        return _value(score, {part: self.value_at(part, at_us) for part in score.weights}, at_us)
+        score = self._scores[name]
+        parts = [group_value(group, at_us) for group in score.groups]
+        parts += [weight * self.value_at(part, at_us) for part, weight in score.components.items()]
+        return clamp(fsum(parts), score.min, score.max)
 
     def direction_of(self, name: str) -> Direction:
         """Which way a score moves, the whole stretch long."""
-        return self._faded(name).direction() if name in self._moving else 0
+        return self._faded(name).direction()
 
     def rest_of(self, name: str) -> float:
         """What a score would be once all decay is over."""
-        score = self._moving.get(name)
-        return self._still[name] if score is None else clamp(self._faded(name).rest(), score.min, score.max)
+        score = self._scores[name]
+        return clamp(self._faded(name).rest(), score.min, score.max)
 
     def passes(self, name: str, level: float) -> int | None:
         """About when a score that moves one way passes `level`; None if it does not within the stretch.
@@ -119,18 +84,20 @@ class Stretch:
     def _faded(self, name: str) -> "_Fading":
         found = self._fading.get(name)
         if found is None:
-            found = self._fading[name] = self._fading_of(self._moving[name])
+            found = self._fading[name] = self._fading_of(self._scores[name])
         return found
 
-    def _fading_of(self, score: _Score) -> "_Fading":
-        fading = _Fading(fsum(score.fixed))
+    def _fading_of(self, score: ScoreCurve) -> "_Fading":
+        fading = _Fading()
         for group in score.groups:
-            fading.add(_fading_group(group, self.start_us), 1.0, group.min, group.max)
-        for part, weight in score.weights.items():
-            if part in self._moving:
-                fading.add(self._faded(part), weight, self._moving[part].min, self._moving[part].max)
+            if group.min is None and group.max is None:
+                fading.begin(group.terms, self.start_us)
             else:
-                fading.constant += weight * self._still[part]
+                held = _Fading()
+                held.begin(group.terms, self.start_us)
+                fading.add(held, 1.0, group.min, group.max)
+        for part, weight in score.components.items():
+            fading.add(self._faded(part), weight, self._scores[part].min, self._scores[part].max)
         return fading
 
 
@@ -149,14 +116,19 @@ class _Fading:
 
     __slots__ = ("constant", "decaying", "held")
 
-    def __init__(self, constant: float) -> None:
-        self.constant = constant
+    def __init__(self) -> None:
+        self.constant = 0.0
         self.decaying: dict[int, float] = {}
         self.held: list[_Held] = []
 
-    def decay(self, worth: float, half_life_us: int) -> None:
-        """Add what is worth so much at the start."""
-        self.decaying[half_life_us] = self.decaying.get(half_life_us, 0.0) + worth
+    def begin(self, terms: Iterable[Term], start_us: int) -> None:
+        """Add what of `terms` is there at the start."""
+        for term in terms:
+            worth, half_life_us = worth_at(term, start_us), term.half_life_us
+            if half_life_us is None:
+                self.constant += worth
+            elif worth:
+                self.decaying[half_life_us] = self.decaying.get(half_life_us, 0.0) + worth
 
     def add(self, part: "_Fading", weight: float, low: float | None, high: float | None) -> None:
         """Add a weighted part that has limits of its own."""
@@ -165,7 +137,7 @@ class _Fading:
             return
         self.constant += weight * part.constant
         for half_life_us, worth in part.decaying.items():
-            self.decay(weight * worth, half_life_us)
+            self.decaying[half_life_us] = self.decaying.get(half_life_us, 0.0) + weight * worth
 
     def rest(self) -> float:
         """What is left for ever."""
@@ -195,56 +167,13 @@ class _Fading:
         """Whether limits can never hold it."""
         if low is None and high is None:
             return True
-        worths = self.decaying.values()
-        lowest = self.constant + sum([worth for worth in worths if worth < 0])
-        highest = self.constant + sum([worth for worth in worths if worth > 0])
+        lowest = highest = self.constant
+        for worth in self.decaying.values():
+            if worth < 0:
+                lowest += worth
+            else:
+                highest += worth
         return (low is None or lowest >= low) and (high is None or highest <= high)
-
-
-def _fading_group(group: _Group, start_us: int) -> _Fading:
-    fading = _Fading(fsum(group.constants))
-    for worth, from_us, half_life_us in group.decays:
-        fading.decay(worth * exp2((from_us - start_us) / half_life_us), half_life_us)
-    return fading
-
-
-def _score(score: ScoreCurve, start_us: int) -> _Score:
-    fixed: list[float] = []
-    moving: list[_Group] = []
-    for curve in score.groups:
-        group = _group(curve, start_us)
-        if group.decays:
-            moving.append(group)
-        else:
-            fixed.append(_group_value(group, start_us))
-    return _Score(score.min, score.max, fixed, moving, score.components)
-
-
-def _group(group: GroupCurve, start_us: int) -> _Group:
-    constants: list[float] = []
-    decays: list[_Decay] = []
-    for term in group.terms:
-        if term.from_us > start_us or (term.ends_us is not None and term.ends_us <= start_us):
-            continue
-        if term.half_life_us is None:
-            constants.append(term.worth)
-        elif term.worth:
-            decays.append(_Decay(term.worth, term.from_us, term.half_life_us))
-    return _Group(group.min, group.max, constants, decays)
-
-
-def _value(score: _Score, values: Mapping[str, float], at_us: int) -> float:
-    parts = score.fixed + [_group_value(group, at_us) for group in score.groups]
-    if score.weights:
-        parts += [weight * values[part] for part, weight in score.weights.items()]
-    return clamp(fsum(parts), score.min, score.max)
-
-
-def _group_value(group: _Group, at_us: int) -> float:
-    # Asked several times per forecast, so it is written out.
-    worths = [worth * exp2((from_us - at_us) / half_life_us) for worth, from_us, half_life_us in group.decays]
-    total = fsum(group.constants + worths) if group.constants else fsum(worths)
-    return clamp(total, group.min, group.max)
 
 
 def _direction(decaying: Mapping[int, float]) -> Direction:
