@@ -1,7 +1,7 @@
 """The use cases: elements of a request become outcomes, and what was accepted becomes durable."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +20,7 @@ from services.ingest.domain.plain import PlainItem
 from services.ingest.domain.raw import raw_elements
 from services.ingest.metrics import API, EVENT_AGE, EVENTS, Fate
 from services.ingest.publisher import Publisher
-from services.ingest.sources.kind import Delivery, Kind, Parked, Recognised, Source, Traits, traits_of
+from services.ingest.sources.kind import Delivery, Kind, Parked, Recognised, Source, traits_of
 from services.ingest.sources.kind import Element as Translation
 from services.ingest.sources.registry import KINDS
 from shared.deadlines import within
@@ -285,32 +285,31 @@ class Ingest:
     async def _append(
         self, records: Sequence[Record], aside: Sequence[Record], elements: int, source_label: str
     ) -> None:
+        """Raise LogUnavailable before the sender gives up: to it, no answer is worse than one to come again after."""
         traits = traits_of(KINDS.get(source_label))
         try:
-            await self._publish_in_time(records, aside, traits)
+            with within(traits.patience_seconds):
+                await self._publish(records, aside, again=traits.comes_once)
             reach("log-acknowledged-sender-not-told")
+        except TimeoutError as error:
+            EVENTS.labels(source_label, Fate.UNAVAILABLE).inc(elements)
+            message = f"the log did not confirm within {traits.patience_seconds} s"
+            raise LogUnavailable(message, outcome_unknown=True) from error
         except TransientError:
             EVENTS.labels(source_label, Fate.UNAVAILABLE).inc(elements)
             raise
 
-    async def _publish_in_time(self, records: Sequence[Record], aside: Sequence[Record], traits: Traits) -> None:
-        """Raise LogUnavailable before the sender gives up: to it, no answer is worse than one to come again after."""
-        try:
-            with within(traits.patience_seconds):
-                await self._publish(records, aside, again=traits.comes_once)
-        except TimeoutError as error:
-            message = f"the log did not confirm within {traits.patience_seconds} s"
-            raise LogUnavailable(message, outcome_unknown=True) from error
+    def _publish(self, records: Sequence[Record], aside: Sequence[Record], *, again: bool) -> Awaitable[None]:
+        publish = self._publish_again if again else self.publisher.publish
+        return publish(records, aside)
 
-    async def _publish(self, records: Sequence[Record], aside: Sequence[Record], *, again: bool) -> None:
-        """With `again` until it succeeds: what the sender will not send again is worth waiting for."""
+    async def _publish_again(self, records: Sequence[Record], aside: Sequence[Record]) -> None:
+        """Until it succeeds: what the sender will not send again is worth waiting for."""
         while True:
             try:
                 return await self.publisher.publish(records, aside)
             except LogUnavailable:
-                if not again:
-                    raise
-            await asyncio.sleep(_PAUSE_SECONDS)
+                await asyncio.sleep(_PAUSE_SECONDS)
 
     def _too_large(self) -> InvalidInput:
         return InvalidInput(f"the event is larger than {self.max_event_bytes} bytes", code="event_too_large")

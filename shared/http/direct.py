@@ -53,30 +53,30 @@ class Direct:
         self._app = app
         self._routes = tuple(routes)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        # No coroutine of its own: what a request waits with is woken up through every one of them.
         if scope["type"] == "http":
             for route in self._routes:
                 if route.method == scope["method"] and (found := route.pattern.match(scope["path"])):
                     scope["route"] = route
                     scope["path_params"] = found.groupdict()
-                    await _answer(route.endpoint, scope, receive, send)
-                    return
-        await self._app(scope, receive, send)
+                    return _answer(route.endpoint, scope, receive, send)
+        return self._app(scope, receive, send)
 
 
 async def _answer(endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
+    request = Request(scope, receive)
     try:
-        response = await _response(endpoint, Request(scope, receive))
+        response = await endpoint(request)
     except Exception as error:  # noqa: BLE001 - it is answered
-        _log.error("request failed", extra={"http_route": scope["route"].path, "error": type(error).__name__})
-        response = unexpected_response()
+        response = _response_to(error, request)
     await response(scope, receive, send)
 
 
-async def _response(endpoint: Endpoint, request: Request) -> Response:
-    try:
-        return await endpoint(request)
-    except LeadflowError as error:
+def _response_to(error: Exception, request: Request) -> Response:
+    if isinstance(error, LeadflowError):
         return problem_response(error, method=request.method)
-    except ClientDisconnect:
+    if isinstance(error, ClientDisconnect):
         return disconnect_response()
+    _log.error("request failed", extra={"http_route": request.scope["route"].path, "error": type(error).__name__})
+    return unexpected_response()

@@ -1,6 +1,7 @@
 """Counts, times and traces requests, as pure ASGI: Starlette's BaseHTTPMiddleware costs four times the request."""
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from time import perf_counter
 
@@ -44,13 +45,7 @@ class Observed:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif scope["path"] in _UNTRACED:
-            await self._counted(scope, receive, send, None)
-        else:
-            with tracing.span(_method(scope), "server", parent=_caller(scope)) as span:
-                await self._counted(scope, receive, send, span)
-
-    async def _counted(self, scope: Scope, receive: Receive, send: Send, span: Span | None) -> None:
+            return
         status = 500
         started = perf_counter()
         ended: float | None = None
@@ -63,14 +58,21 @@ class Observed:
                 ended = perf_counter() if _STREAM in message.get("headers", ()) else None
             await send(message)
 
-        try:
-            await self._app(scope, receive, observe)
-        finally:
-            route, method = getattr(scope.get("route"), "path", "unmatched"), _method(scope)
-            _requests(route, method, status).inc()
-            _duration(route).observe((ended or perf_counter()) - started)
-            if span is not None:
-                _describe(span, route, method, status)
+        with _spanned(scope) as span:
+            try:
+                await self._app(scope, receive, observe)
+            finally:
+                route, method = getattr(scope.get("route"), "path", "unmatched"), _method(scope)
+                _requests(route, method, status).inc()
+                _duration(route).observe((ended or perf_counter()) - started)
+                if span is not None:
+                    _describe(span, route, method, status)
+
+
+def _spanned(scope: Scope) -> AbstractContextManager[Span | None]:
+    if scope["path"] in _UNTRACED:
+        return nullcontext()
+    return tracing.span(_method(scope), "server", parent=_caller(scope))
 
 
 # Looking a series up costs more than counting in it; routes, methods and codes are few.

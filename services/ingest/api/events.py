@@ -1,5 +1,6 @@
 """POST /v1/events."""
 
+from collections.abc import Awaitable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -51,13 +52,13 @@ def events_router(
         outcomes = await _accept(batch, body, caller)
         return _answer(outcomes)
 
-    async def _accept(batch: Batch, body: bytes, caller: Principal) -> list[Outcome]:
+    def _accept(batch: Batch, body: bytes, caller: Principal) -> Awaitable[list[Outcome]]:
         now = clock.now()
         if not batch.cloud_events:
-            return await ingest.accept_items(
+            return ingest.accept_items(
                 batch.elements, workspace=caller.workspace, received_at=now, source_label=API, body=body
             )
-        return await ingest.accept_cloud_events(
+        return ingest.accept_cloud_events(
             batch.elements,
             sources.event_names(caller.workspace),
             workspace=caller.workspace,
