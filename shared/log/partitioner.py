@@ -10,9 +10,8 @@ _MULTIPLIER = 0x5BD1E995
 _MASK = 0xFFFFFFFF
 _POSITIVE = 0x7FFFFFFF
 
-# Of a digest, which the keys of events and leads are; below so many one after the other is as quick.
-_USUAL_BYTES: Final = 32
-_USUAL_WORDS: Final = _USUAL_BYTES // 4
+_WORD_BYTES: Final = 4
+# Below so many one after the other is as quick.
 _FEWEST_TOGETHER: Final = 8
 
 
@@ -23,9 +22,15 @@ def partition_of(key: bytes, partitions: int) -> int:
 
 def partitions_of(keys: Sequence[bytes], partitions: int) -> list[int]:
     """The same for each of `keys`."""
-    if len(keys) < _FEWEST_TOGETHER or set(map(len, keys)) != {_USUAL_BYTES}:
+    if len(keys) < _FEWEST_TOGETHER or not _are_of_whole_words(keys):
         return [partition_of(key, partitions) for key in keys]
     return [(state & _POSITIVE) % partitions for state in _together(keys)]
+
+
+def _are_of_whole_words(keys: Sequence[bytes]) -> bool:
+    """Whether all are as long as each other and end with a word, as digests do and the ids of leads."""
+    first, *others = set(map(len, keys))
+    return not others and first % _WORD_BYTES == 0
 
 
 # The hash costs more than encoding a record, and the keys of busy leads come again and again.
@@ -43,18 +48,19 @@ def murmur2(data: bytes) -> int:
 
 
 def _together(keys: Sequence[bytes]) -> Sequence[int]:
-    """`murmur2` of keys of the usual length, all at once: one large integer has the state of each in 64 bits.
+    """`murmur2` of keys of so many whole words each, all at once: one large integer has the state of each in 64 bits.
 
     What is below 2^32 stays below 2^64 when it is multiplied, so that no state runs into its neighbour.
     """
-    count = len(keys)
+    count, length = len(keys), len(keys[0])
+    each = length // _WORD_BYTES
     lanes = Struct(f"<{count}Q")
     every = int.from_bytes(b"\x01\0\0\0\0\0\0\0" * count, "little")
     mask = every * _MASK
-    words = Struct(f"<{count * _USUAL_WORDS}I").unpack(b"".join(keys))
-    state = every * (_SEED ^ _USUAL_BYTES)
-    for place in range(_USUAL_WORDS):
-        word = int.from_bytes(lanes.pack(*words[place::_USUAL_WORDS]), "little")
+    words = Struct(f"<{count * each}I").unpack(b"".join(keys))
+    state = every * (_SEED ^ length)
+    for place in range(each):
+        word = int.from_bytes(lanes.pack(*words[place::each]), "little")
         word = (word * _MULTIPLIER) & mask
         word ^= (word >> 24) & (every * (_MASK >> 24))
         state = ((state * _MULTIPLIER) & mask) ^ ((word * _MULTIPLIER) & mask)
