@@ -2,25 +2,29 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from sqlalchemy.engine import make_url
 
 from benchmarks.bench.machine import processor_seconds
 from shared.db.embedded_postgres import EmbeddedPostgres
-from shared.events.topics import ALL_TOPICS, ENGAGEMENT_EVENTS
+from shared.events.topics import ALL_TOPICS, ENGAGEMENT_EVENTS, TopicSpec
 from shared.log.kafka import KafkaLog
 from shared.log.protocol import Record
 from tests.support.kafka_broker import LocalBroker
 from tests.support.postgres import PostgresServer
 
 CROSSINGS = replace(ENGAGEMENT_EVENTS, name="crossings")
-_IDLE_MS = 1000
+_PEERS_TOPICS = (ENGAGEMENT_EVENTS, CROSSINGS)
+_LEADFLOWS_TOPICS = (*ALL_TOPICS, CROSSINGS)
+_POLL_MS = 200
+_READ_SECONDS = 60.0
 _CHUNK = 2000
 
 
@@ -38,6 +42,11 @@ class Arena:
         """Processor seconds of PostgreSQL and of the broker so far."""
         return _with_children(self.postmaster), processor_seconds(self.broker.pid)
 
+    def changelogs(self, prefix: str) -> list[Path]:
+        """Where the broker keeps the topics that an engine has made for itself under `prefix`."""
+        known = tuple(prefix + topic.name for topic in _LEADFLOWS_TOPICS)
+        return [place for place in self.broker.data.glob(f"*{prefix}*") if not place.name.startswith(known)]
+
 
 @asynccontextmanager
 async def arena(directory: Path, broker: LocalBroker) -> AsyncIterator[Arena]:
@@ -51,16 +60,77 @@ async def arena(directory: Path, broker: LocalBroker) -> AsyncIterator[Arena]:
 
 
 async def load(bootstrap: str, prefix: str, records: Sequence[tuple[bytes, bytes]]) -> None:
-    """Topics of their own for one run, and the records in them."""
+    """Topics of their own for one run of leadflow, and the records in them."""
+    async with feeding(bootstrap, prefix, leadflow=True) as feed:
+        await feed.publish(records)
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """The topic that everybody reads, and who writes it."""
+
+    log: KafkaLog
+
+    async def publish(self, records: Sequence[tuple[bytes, bytes]]) -> None:
+        """Returns when all are acknowledged."""
+        made = [Record(key, value, {"workspace": b"default"}) for key, value in records]
+        for first in range(0, len(made), _CHUNK):
+            await self.log.publish(ENGAGEMENT_EVENTS.name, made[first : first + _CHUNK])
+
+
+@asynccontextmanager
+async def feeding(bootstrap: str, prefix: str, *, leadflow: bool) -> AsyncIterator[Feed]:
+    """The topics of a run: leadflow has more of them than those that its peers read and write."""
     log = KafkaLog(bootstrap, prefix=prefix, publish_timeout_seconds=60)
     await log.start()
     try:
-        await log.ensure_topics((*ALL_TOPICS, CROSSINGS))
-        made = [Record(key, value, {"workspace": b"default"}) for key, value in records]
-        for first in range(0, len(made), _CHUNK):
-            await log.publish(ENGAGEMENT_EVENTS.name, made[first : first + _CHUNK])
+        topics: Sequence[TopicSpec] = _LEADFLOWS_TOPICS if leadflow else _PEERS_TOPICS
+        await log.ensure_topics(topics)
+        yield Feed(log)
     finally:
         await log.stop()
+
+
+async def make_changelogs(bootstrap: str, topics: Collection[str]) -> None:
+    """Compacted topics as wide as the source, for an engine that is surer of its start if they are there."""
+    async with _admin(bootstrap) as admin:
+        compacted = {"cleanup.policy": "compact"}
+        await admin.create_topics(
+            [NewTopic(topic, ENGAGEMENT_EVENTS.partitions, 1, topic_configs=compacted) for topic in topics]
+        )
+
+
+async def forget(bootstrap: str, prefix: str) -> None:
+    """Delete the topics of a run, so that the broker has no more to look after in the last run than in the first."""
+    async with _admin(bootstrap) as admin:
+        done = [topic for topic in await admin.list_topics() if prefix in topic]
+        if done:
+            await admin.delete_topics(done)
+
+
+async def remaining(bootstrap: str, group: str, topic: str) -> int:
+    """How many records of a topic a group has yet to read, by what it has committed."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    async with _admin(bootstrap) as admin:
+        committed = await admin.list_consumer_group_offsets(group)
+    await consumer.start()
+    try:
+        places = [TopicPartition(topic, number) for number in await _partitions(consumer, topic)]
+        ends: Mapping[TopicPartition, int] = await consumer.end_offsets(places)
+    finally:
+        await consumer.stop()
+    # A partition without a commit is read from its beginning; Kafka tells -1 for some of those.
+    return sum(ends[place] - max(0, committed[place].offset if place in committed else 0) for place in places)
+
+
+@asynccontextmanager
+async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
 
 
 async def read_all(bootstrap: str, topic: str) -> list[tuple[bytes, bytes | None]]:
@@ -77,13 +147,16 @@ async def read_all(bootstrap: str, topic: str) -> list[tuple[bytes, bytes | None
         consumer.assign(places)
         ends: Mapping[TopicPartition, int] = await consumer.end_offsets(places)
         found: list[tuple[bytes, bytes | None]] = []
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            batches = await consumer.getmany(timeout_ms=_IDLE_MS if not found else 500, max_records=5000)
+        deadline = time.monotonic() + _READ_SECONDS
+        while not await _all_read(consumer, ends, but=0):
+            batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=5000)
             found += [(one.key or b"", one.value) for records in batches.values() for one in records]
-            if not batches and await _all_read(consumer, ends):
-                return found
-        raise TimeoutError(f"{topic} could not be read to its end")
+            # The last record of a transaction is a marker, which no consumer is shown.
+            if not batches and await _all_read(consumer, ends, but=1):
+                break
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{topic} could not be read to its end")
+        return found
     finally:
         await consumer.stop()
 
@@ -93,10 +166,9 @@ async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
     return set(cluster.partitions_for_topic(topic) or ())
 
 
-async def _all_read(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
+async def _all_read(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int], *, but: int) -> bool:
     positions = {place: await consumer.position(place) for place in ends}
-    # The last record of a transaction is a marker, which no consumer is shown.
-    return all(positions[place] >= end - 1 for place, end in ends.items())
+    return all(positions[place] >= end - but for place, end in ends.items())
 
 
 @asynccontextmanager

@@ -2,28 +2,36 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from benchmarks.peers import environment
+from benchmarks.peers.judging import Promise
 
 Class: TypeAlias = Literal["A", "B"]
 
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """An engine in one configuration. `module` is its adapter; `safety` what it promises when it is killed."""
+    """An engine in one configuration. `module` is its adapter, `more` what that is told beside the rest.
+
+    `changelogs` are topics made before it starts, named after its group.
+    """
 
     engine: str
     configuration: str
     module: str
-    safety: str
+    safety: Promise
     batch: int = 500
     more: Mapping[str, object] = field(default_factory=dict)
+    changelogs: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -35,25 +43,32 @@ class Contestant:
         """Whether it has been tuned."""
         return self.configuration == "tuned"
 
+    def promise(self, state: Class) -> Promise:
+        """What it promises when it is killed; the plain loop of class A has nothing but its memory."""
+        return Promise.NOTHING if self.module == "plain" and state == "A" else self.safety
 
-_LEAST_ONCE = "at least once"
+
+_SUMS, _LEAST_ONCE = Promise.SUMS, Promise.LEAST_ONCE
+_IN_KAFKA, _IN_EFFECT = Promise.EXACTLY_ONCE_IN_KAFKA, Promise.EXACTLY_ONCE_IN_EFFECT
+# Faust makes them, too, but may join its group before it can see them: then the agent falls over its first records.
+_FAUST = ("leads-changelog", "seen-changelog")
 _ALO = {"guarantee": "at_least_once"}
 _EOS = {"guarantee": "exactly_once_v2"}
 CONTESTANTS = (
-    Contestant("plain loop", "default", "plain", "A: none; B: sums exactly once"),
-    Contestant("plain loop", "tuned", "plain", "A: none; B: sums exactly once", batch=2000),
+    Contestant("plain loop", "default", "plain", _SUMS),
+    Contestant("plain loop", "tuned", "plain", _SUMS, batch=2000),
     Contestant("Quix Streams", "default", "quix", _LEAST_ONCE),
     Contestant("Quix Streams", "tuned", "quix", _LEAST_ONCE),
     Contestant("Bytewax", "default", "bytewax_flow", _LEAST_ONCE),
     Contestant("Bytewax", "tuned", "bytewax_flow", _LEAST_ONCE),
-    Contestant("Faust-streaming", "default", "faust_app", _LEAST_ONCE),
-    Contestant("Faust-streaming", "tuned", "faust_app", _LEAST_ONCE),
+    Contestant("Faust-streaming", "default", "faust_app", _LEAST_ONCE, changelogs=_FAUST),
+    Contestant("Faust-streaming", "tuned", "faust_app", _LEAST_ONCE, changelogs=_FAUST),
     Contestant("Kafka Streams at_least_once", "default", "streams", _LEAST_ONCE, more=_ALO),
     Contestant("Kafka Streams at_least_once", "tuned", "streams", _LEAST_ONCE, more=_ALO),
-    Contestant("Kafka Streams exactly_once_v2", "default", "streams", "exactly once in Kafka", more=_EOS),
-    Contestant("Kafka Streams exactly_once_v2", "tuned", "streams", "exactly once in Kafka", more=_EOS),
-    Contestant("leadflow", "default", "leadflow", "exactly once in effect"),
-    Contestant("leadflow", "tuned", "leadflow", "exactly once in effect", batch=2000),
+    Contestant("Kafka Streams exactly_once_v2", "default", "streams", _IN_KAFKA, more=_EOS),
+    Contestant("Kafka Streams exactly_once_v2", "tuned", "streams", _IN_KAFKA, more=_EOS),
+    Contestant("leadflow", "default", "leadflow", _IN_EFFECT),
+    Contestant("leadflow", "tuned", "leadflow", _IN_EFFECT, batch=2000),
 )
 
 
@@ -75,21 +90,23 @@ def start(contestant: Contestant, job: Mapping[str, object], directory: Path) ->
     file.write_text(json.dumps(told))
     # Nothing of the surroundings: only where programs are, and that this repository can be imported.
     surroundings = {"PATH": os.environ["PATH"], "HOME": str(directory), "PYTHONPATH": str(environment.ROOT)}  # noqa: TID251
-    with (directory / "said").open("wb") as said:
-        return subprocess.Popen(  # noqa: S603 - ours
-            command(contestant, file),
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
-            env=surroundings,
-            cwd=directory,
-        )
+    return _group(command(contestant, file), surroundings, directory, directory)
 
 
 def start_leadflow(
-    *, url: str, bootstrap: str | None, prefix: str, port: int, batch: int, directory: Path
+    *,
+    url: str,
+    bootstrap: str | None,
+    prefix: str,
+    port: int,
+    batch: int,
+    directory: Path,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> subprocess.Popen[bytes]:
-    """`leadflow scorer`, as anybody runs it; without `bootstrap` on the embedded log."""
+    """`leadflow scorer`, as anybody runs it; without `bootstrap` on the embedded log.
+
+    `settings` are variables of its environment beside these.
+    """
     surroundings = {
         **os.environ,  # noqa: TID251 - the child's environment
         "LEADFLOW_DATABASE_URL": url,
@@ -98,14 +115,31 @@ def start_leadflow(
         "LEADFLOW_PORT": str(port),
         "LEADFLOW_LOG_LEVEL": "WARNING",
         "LEADFLOW_SCORER_BATCH_SIZE": str(batch),
+        **settings,
     }
     if bootstrap is not None:
         surroundings["LEADFLOW_KAFKA_BOOTSTRAP_SERVERS"] = bootstrap
-    with (directory / "said").open("wb") as said:
-        return subprocess.Popen(
-            [sys.executable, "-m", "services", "scorer"],
+    return _group([sys.executable, "-m", "services", "scorer"], surroundings, environment.ROOT, directory)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """A kill -9 for the process and all that it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _group(
+    command: Sequence[str], surroundings: Mapping[str, str], working: Path, directory: Path
+) -> subprocess.Popen[bytes]:
+    """A process that leads a group of its own, so that one signal reaches all of it."""
+    with (directory / "said").open("ab") as said:
+        return subprocess.Popen(  # noqa: S603 - ours
+            command,
+            stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,
             env=surroundings,
-            cwd=environment.ROOT,
+            cwd=working,
+            start_new_session=True,
         )

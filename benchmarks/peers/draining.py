@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from benchmarks.bench.machine import processor_seconds
+from benchmarks.peers.contestants import kill
 
 _LEAVE_SECONDS = 30.0
 _LOOK_SECONDS = 0.05
@@ -25,10 +26,11 @@ class Failed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What a run used: processor seconds of the engine, and how long it took."""
+    """What a run used: processor seconds of the engine, how long it took, and since when (monotonic clock)."""
 
     cpu_seconds: float
     seconds: float
+    began: float = 0.0
 
 
 async def drained(url: str, scorers: Mapping[int, Process], records: int, longest_seconds: float) -> Used:
@@ -45,26 +47,33 @@ async def drained(url: str, scorers: Mapping[int, Process], records: int, longes
             began = _look(scorers.values()) if starting else began
             if handled >= records and not await connection.fetchval(_UNPUBLISHED):
                 ended = _look(scorers.values())
-                return Used(ended[0] - began[0], ended[1] - began[1])
+                return Used(ended[0] - began[0], ended[1] - began[1], began[1])
             if any(process.poll() is not None for process in scorers.values()):
                 raise Failed("ended")
             if time.monotonic() > deadline:
-                raise Failed(f"{handled} of {records} records after {longest_seconds:g} s")
+                raise Failed(f"did not finish in {longest_seconds:g} s: {handled} of {records} records")
             await asyncio.sleep(_LOOK_SECONDS)
     finally:
         await connection.close()
 
 
-async def ended(process: Process, *, ask: bool = False) -> None:
+async def handled(url: str) -> int:
+    """How many records leadflow has handled so far."""
+    connection = await asyncpg.connect(url)
+    try:
+        return int(await connection.fetchval(_HANDLED))
+    finally:
+        await connection.close()
+
+
+async def ended(process: Process, *, ask: bool = False, patience_seconds: float = _LEAVE_SECONDS) -> None:
     """Gone for certain; an adapter ends by itself, leadflow when it is asked to."""
     if ask and process.poll() is None:
         process.terminate()
-    deadline = time.monotonic() + _LEAVE_SECONDS
+    deadline = time.monotonic() + patience_seconds
     while process.poll() is None and time.monotonic() < deadline:  # noqa: ASYNC110 - another process's doing
         await asyncio.sleep(_LOOK_SECONDS)
-    if process.poll() is None:
-        process.kill()
-        process.wait()
+    kill(process)
 
 
 def free_port() -> int:
@@ -75,7 +84,7 @@ def free_port() -> int:
 
 
 def _look(processes: Iterable[Process]) -> tuple[float, float]:
-    return sum(processor_seconds(process.pid) for process in processes), time.perf_counter()
+    return sum(processor_seconds(process.pid) for process in processes), time.monotonic()
 
 
 def _listens(port: int) -> bool:

@@ -28,10 +28,14 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """All that an engine left behind. `crossings` is every message of a crossing, by lead, in any order."""
+    """All that an engine left behind. `crossings` is every message of a crossing, by lead, in any order.
+
+    `repeated` says how often a message came again under its own id: whoever reads those has nothing to decide.
+    """
 
     leads: Mapping[int, Left]
     crossings: Sequence[int]
+    repeated: int = 0
 
     @property
     def doubled(self) -> int:
@@ -49,7 +53,26 @@ def faults(expected: Expected, found: Found, *, as_of_us: int) -> list[str]:
     strangers = len(found.leads.keys() - expected.leads.keys())
     said = _some(wrong, "lead")
     said += [f"{strangers} leads that nothing valid happened to"] if strangers else []
-    return said + _crossing_faults(expected, found)
+    missing, invented = crossing_faults(expected, found)
+    said += [f"{len(missing)} crossings missing"] if missing else []
+    return said + ([f"{len(invented)} crossings that were none"] if invented else [])
+
+
+def score_is_right(outcome: Outcome, left: Left) -> bool:
+    """Whether the score agrees, to what was promised of its precision."""
+    right = score_after(outcome, left.after_us)
+    return abs(left.score - right) <= right * RELATIVE + (_ROUNDED if left.rounded else 0.0)
+
+
+def crossing_faults(expected: Expected, found: Found) -> tuple[frozenset[int], frozenset[int]]:
+    """Leads whose crossing is missing, and leads that were told to cross and do not.
+
+    A score that decays below the threshold between the run's moment and its end may be seen on either side.
+    """
+    latest = max((left.after_us for left in found.leads.values()), default=0.0)
+    either = {lead for lead in expected.crossed if score_after(expected.leads[lead], latest) < THRESHOLD}
+    told = frozenset(found.crossings)
+    return expected.crossed - told - either, told - expected.crossed
 
 
 def _fault(outcome: Outcome, left: Left | None, as_of_us: int) -> str | None:
@@ -59,19 +82,9 @@ def _fault(outcome: Outcome, left: Left | None, as_of_us: int) -> str | None:
         return f"count {left.count} instead of {outcome.count}"
     if left.last_us != as_of_us - outcome.last_ago_us:
         return f"last time off by {left.last_us - as_of_us + outcome.last_ago_us} us"
-    right = score_after(outcome, left.after_us)
-    allowed = right * RELATIVE + (_ROUNDED if left.rounded else 0.0)
-    return None if abs(left.score - right) <= allowed else f"score {left.score!r} instead of {right!r}"
-
-
-def _crossing_faults(expected: Expected, found: Found) -> list[str]:
-    """A score that decays below the threshold between the run's moment and its end may be seen on either side."""
-    latest = max((left.after_us for left in found.leads.values()), default=0.0)
-    either = {lead for lead in expected.crossed if score_after(expected.leads[lead], latest) < THRESHOLD}
-    told = set(found.crossings)
-    missing, extra = expected.crossed - told - either, told - expected.crossed
-    said = [f"{len(missing)} crossings missing"] if missing else []
-    return said + ([f"{len(extra)} crossings that were none"] if extra else [])
+    if score_is_right(outcome, left):
+        return None
+    return f"score {left.score!r} instead of {score_after(outcome, left.after_us)!r}"
 
 
 def _some(wrong: Sequence[str], thing: str) -> list[str]:

@@ -6,24 +6,51 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from benchmarks.peers.contestants import CONTESTANTS, Class
+from benchmarks.peers.killing import Aftermath
 from benchmarks.peers.runs import Figures
 
 _TITLES: Mapping[Class, str] = {
     "A": "Class A, native state: scores stay where the engine keeps them",
     "B": "Class B, same sink: scores are in PostgreSQL",
 }
-_HEAD = ("engine", "promise when killed", "engine s/M", "PostgreSQL s/M", "broker s/M", "records/s")
+_COLUMNS: Mapping[str, str] = {
+    "engine s/M": "engine",
+    "PostgreSQL s/M": "postgres",
+    "broker s/M": "broker",
+    "records/s": "rate",
+    "memory MB": "memory",
+    "state bytes/record": "disk",
+}
+_HARM: Mapping[str, str] = {
+    "wrong scores": "wrong_scores",
+    "events lost": "lost",
+    "events doubled": "doubled",
+    "crossings missing": "crossings_missing",
+    "crossings doubled": "crossings_doubled",
+    "crossings invented": "crossings_invented",
+    "same message again": "repeated",
+}
+_OURS = frozenset(one.name for one in CONTESTANTS if one.module == "leadflow")
 
 
 def line(figures: Figures) -> str:
     """One run, while others are still to come."""
-    head = f"{figures.contestant:42s} {figures.state} {figures.mix:8s}"
     if figures.refused:
-        return f"{head} no figure: {figures.refused}"
+        return f"no figure: {figures.refused}"
     return (
-        f"{head} engine {figures.engine:7.1f} s/M  postgres {figures.postgres:7.1f}  broker {figures.broker:6.1f}"
-        f"  {figures.rate:9,.0f}/s" + (f"  {figures.doubled} crossings twice" if figures.doubled else "")
+        f"engine {figures.engine:,.1f} s/M, postgres {figures.postgres:,.1f}, broker {figures.broker:,.1f},"
+        f" {figures.rate:,.0f}/s, {figures.memory:,.0f} MB, {figures.disk:,.0f} bytes/record"
+        + (f", {figures.doubled} crossings twice" if figures.doubled else "")
     )
+
+
+def kill_line(aftermath: Aftermath) -> str:
+    """One kill, while others are still to come."""
+    if aftermath.harm is None:
+        return f"not known: {aftermath.refused}"
+    did = asdict(aftermath.harm)
+    told = [f"{did[field]} {name}" for name, field in _HARM.items() if did[field]]
+    return f"{', '.join(told) or 'nothing lost, nothing doubled'}; all done after {aftermath.seconds:.1f} s"
 
 
 def table(found: Sequence[Figures], *, events: int, rounds: int) -> str:
@@ -40,19 +67,38 @@ def table(found: Sequence[Figures], *, events: int, rounds: int) -> str:
     return "\n\n".join(parts)
 
 
-def is_wrong(figures: Figures) -> bool:
-    """Whether a contestant ran, and gave a wrong answer or none."""
-    return figures.ran and figures.refused is not None
+def kill_table(found: Sequence[Aftermath], *, events: int) -> str:
+    """Markdown: what each lost and doubled, beside its promise."""
+    parts = [f"{events:,} records, killed half-way by kill -9, started again; crossings are messages of them."]
+    states: tuple[Class, ...] = ("A", "B")
+    for state in states:
+        for mix in dict.fromkeys(one.mix for one in found):
+            rows = [_kill_row(one) for one in found if one.state == state and one.mix == mix]
+            if rows:
+                head = ["engine", "promise", "kept", *_HARM, "done after s"]
+                rule = ["---"] * 3 + ["---:"] * (len(_HARM) + 1)
+                parts += [f"**{_TITLES[state]}, {mix} leads**", "\n".join([_cells(head), _cells(rule), *rows])]
+    return "\n\n".join(parts)
 
 
-def as_json(card: Mapping[str, str], found: Sequence[Figures], *, events: int, rounds: int) -> str:
-    """Every run."""
-    told = {"machine": card, "records": events, "rounds": rounds, "runs": [asdict(one) for one in found]}
+def is_wrong(one: Figures | Aftermath) -> bool:
+    """Whether a contestant ran and gave a wrong answer or none; or leadflow, killed, did not keep its promise."""
+    broken = isinstance(one, Aftermath) and one.contestant in _OURS and not one.kept
+    return one.ran and (one.refused is not None or broken)
+
+
+def as_json(
+    card: Mapping[str, str], found: Sequence[Figures], kills: Sequence[Aftermath], *, events: int, rounds: int
+) -> str:
+    """Every run and every kill."""
+    told = {
+        "machine": card,
+        "records": events,
+        "rounds": rounds,
+        "runs": [asdict(one) for one in found],
+        "kills": [asdict(one) for one in kills],
+    }
     return json.dumps(told, indent=2)
-
-
-_OURS = frozenset(one.name for one in CONTESTANTS if one.module == "leadflow")
-_PROMISES = {one.name: one.safety for one in CONTESTANTS}
 
 
 def _table(found: Iterable[Figures], state: Class) -> list[str]:
@@ -60,7 +106,7 @@ def _table(found: Iterable[Figures], state: Class) -> list[str]:
     for one in found:
         runs.setdefault(one.contestant, []).append(one)
     rows = sorted((_cost(of), _row(name, of, state)) for name, of in runs.items())
-    return [f"| {' | '.join(_HEAD)} |", "| --- | --- | ---: | ---: | ---: | ---: |", *(row for _, row in rows)]
+    return [_cells(["engine", *_COLUMNS]), _cells(["---", *["---:"] * len(_COLUMNS)]), *(row for _, row in rows)]
 
 
 def _cost(runs: Sequence[Figures]) -> float:
@@ -72,10 +118,22 @@ def _row(name: str, runs: Sequence[Figures], state: Class) -> str:
     shown = f"**{name}** (in PostgreSQL)" if name in _OURS and state == "A" else name
     refused = next((run.refused for run in runs if run.refused is not None), None)
     if refused is not None:
-        return f"| {shown} | {_PROMISES[name]} | no figure: {refused.replace('|', '/')} | | | |"
-    columns = ("engine", "postgres", "broker", "rate")
-    cells = [_spread([getattr(run, column) for run in runs]) for column in columns]
-    return f"| {' | '.join([shown, _PROMISES[name], *cells])} |"
+        return _cells([shown, f"no figure: {refused}", *[""] * (len(_COLUMNS) - 1)])
+    return _cells([shown, *(_spread([getattr(run, column) for run in runs]) for column in _COLUMNS.values())])
+
+
+def _kill_row(one: Aftermath) -> str:
+    if one.harm is None:
+        return _cells([one.contestant, one.promise, f"not known: {one.refused}", *[""] * (len(_HARM) + 1)])
+    did = asdict(one.harm)
+    kept = "yes" if one.kept else "**no**"
+    return _cells(
+        [one.contestant, one.promise, kept, *(f"{did[field]:,}" for field in _HARM.values()), f"{one.seconds:.1f}"]
+    )
+
+
+def _cells(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
 def _spread(values: Sequence[float]) -> str:

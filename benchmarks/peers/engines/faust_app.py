@@ -7,7 +7,6 @@ changed only while the event of the change is the current one.
 # What is not in leadflow's environment, mypy cannot see.
 # mypy: disable-error-code="import-not-found, untyped-decorator"
 
-import asyncio
 import sys
 
 import faust
@@ -36,6 +35,7 @@ app = faust.App(
     topic_disable_leader=True,
     consumer_auto_offset_reset="earliest",
     web_enabled=False,
+    **({} if job.session_seconds is None else {"broker_session_timeout": job.session_seconds}),
     **(_TUNED if job.tuned else {}),
 )
 source = app.topic(job.source, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
@@ -49,10 +49,11 @@ async def count(key: str, body: bytes) -> None:
     event = read(body)
     if event is None or event.id in seen:
         return
-    seen[event.id] = True
     before = Lead(*(leads.get(key) or NOBODY))
     after = fold(before, event, job.as_of_us)
     leads[key] = list(after)
+    # After the lead: of two tables one can be lost by a kill, and what promises at least once had better count twice.
+    seen[event.id] = True
     if job.postgres:
         changed[key] = after
     if crosses(before, after):
@@ -80,7 +81,6 @@ async def finish(connection: object) -> None:
     await app.producer.flush()
     await app.topics.commit({job.source})
     marks.end()
-    asyncio.get_running_loop().call_later(0.1, asyncio.ensure_future, app.stop())
 
 
 @app.agent(source)

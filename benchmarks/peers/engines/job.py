@@ -30,7 +30,11 @@ UPSERT = """
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run. `postgres` is given in class B alone; `events` is how many records there are, of any kind."""
+    """One run. `postgres` is given in class B alone; `events` is how many records there are, of any kind.
+
+    Where the engine is to be killed, `progress` is the directory in which it marks how far it is; `session_seconds`
+    is how long its group waits for it when it is dead; with `follow` there are more records to come than are there.
+    """
 
     bootstrap: str
     source: str
@@ -43,6 +47,14 @@ class Job:
     result: str
     postgres: str | None
     batch: int
+    progress: str | None
+    session_seconds: float | None
+    follow: bool
+
+    @property
+    def session_ms(self) -> dict[str, int]:
+        """The session timeout as librdkafka has it, if it is not to be the engine's."""
+        return {} if self.session_seconds is None else {"session.timeout.ms": int(self.session_seconds * 1000)}
 
     @classmethod
     def read(cls) -> "Job":
@@ -57,6 +69,7 @@ class Marks:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._began: tuple[float, float] | None = None
+        self._half = job.events // 2 if job.progress else sys.maxsize
         self.seen = 0
 
     def one(self) -> bool:
@@ -66,14 +79,23 @@ class Marks:
     def some(self, count: int) -> bool:
         """Count records; whether the last is among them."""
         if self._began is None:
-            self._began = time.process_time(), time.perf_counter()
+            self._began = time.process_time(), time.monotonic()
+            self._mark("first")
         self.seen += count
+        if self.seen >= self._half:
+            self._half = sys.maxsize
+            self._mark("half")
         return self.seen >= self._job.events
+
+    def _mark(self, name: str) -> None:
+        if self._job.progress:
+            Path(self._job.progress, name).touch()
 
     def end(self, leads: dict[str, Lead] | None = None) -> None:
         """Write what was used; and the state, where it can be had only from inside (not counted)."""
         began_cpu, began = self._began or (0.0, 0.0)
-        told = {"cpu_seconds": time.process_time() - began_cpu, "seconds": time.perf_counter() - began}
+        seconds = time.monotonic() - began
+        told = {"cpu_seconds": time.process_time() - began_cpu, "began": began, "seconds": seconds}
         if leads is not None:
             told["leads"] = leads  # type: ignore[assignment]
         partial = Path(self._job.result + ".partial")

@@ -14,8 +14,8 @@ from benchmarks.peers.engines.job import Job, Marks
 from benchmarks.peers.rules import CROSSED_AT, NOBODY, Event, Lead, crosses, fold, read
 
 _SCHEMA = """
-    CREATE TABLE peers.seen (id text PRIMARY KEY);
-    CREATE TABLE peers.position (partition int PRIMARY KEY, next bigint NOT NULL)
+    CREATE TABLE IF NOT EXISTS peers.seen (id text PRIMARY KEY);
+    CREATE TABLE IF NOT EXISTS peers.position (partition int PRIMARY KEY, next bigint NOT NULL)
 """
 # The sums of one batch are added to those of the table: class B needs no state in the process.
 _ADD = """
@@ -41,6 +41,7 @@ def main() -> None:
             "group.id": job.group,
             "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
+            **job.session_ms,
         }
     )
     consumer.subscribe([job.source])

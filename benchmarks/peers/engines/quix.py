@@ -40,13 +40,15 @@ class PostgresSink(BatchingSink):  # type: ignore[misc]
 def main() -> None:
     job = Job.read()
     marks = Marks(job)
+    settings = _TUNED if job.tuned else {}
+    settings["consumer_extra_config"] = {**settings.get("consumer_extra_config", {}), **job.session_ms}
     application = Application(
         broker_address=job.bootstrap,
         consumer_group=job.group,
         auto_offset_reset="earliest",
         state_dir=job.state_dir,
         loglevel="WARNING",
-        **(_TUNED if job.tuned else {}),
+        **settings,
     )
     source = application.topic(job.source, key_deserializer="str", value_deserializer="bytes")
     crossings = application.topic(job.crossings, key_serializer="str", value_serializer="json")
