@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from msgspec import Struct
 from pydantic_core import to_json
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -31,9 +32,11 @@ class EventKey(NamedTuple):
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """An accepted event as the scorer keeps it; `digest` tells a repetition from a contradiction."""
+class StoredEvent(Struct, frozen=True, gc=False):
+    """An accepted event as the scorer keeps it; `digest` tells a repetition from a contradiction.
+
+    `trace_id`: 32 hexadecimal digits.
+    """
 
     key: EventKey
     lead_id: UUID
@@ -42,7 +45,7 @@ class StoredEvent:
     received_at: datetime
     body: bytes
     digest: bytes
-    trace_id: UUID | None = None
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

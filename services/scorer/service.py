@@ -3,6 +3,7 @@
 Each is one transaction: what was stored, what the state became, and what is to be told stand or fall together.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -365,14 +366,13 @@ class Scorer:
         if done.written is not None:
             self._remembered.remember(done.written)
         self._outbox.wake()
-        for item in done.told:
-            match item.message:
-                case LeadScoreChanged(data=change):
-                    metrics.SCORE_CHANGES.labels(change.cause).inc()
-                    if change.cause == "time":
-                        metrics.DUE_DELAY.observe(max(0.0, (self._clock.now() - change.at).total_seconds()))
-                case LeadMerged():
-                    metrics.MERGES.inc()
+        changes = [item.message.data for item in done.told if isinstance(item.message, LeadScoreChanged)]
+        for cause, count in Counter(change.cause for change in changes).items():
+            metrics.SCORE_CHANGES.labels(cause).inc(count)
+        for change in changes:
+            if change.cause == "time":
+                metrics.DUE_DELAY.observe(max(0.0, (self._clock.now() - change.at).total_seconds()))
+        metrics.MERGES.inc(sum(isinstance(item.message, LeadMerged) for item in done.told))
 
     def _observe(self, fresh: Sequence[Accepted], repetitions: Sequence[str]) -> None:
         now = self._clock.now()
@@ -436,7 +436,7 @@ def _stored(message: Accepted, owner: UUID, trace: TraceContext | None) -> Store
         received_at=event.received_at,
         body=message.body,
         digest=digest_of(message.body),
-        trace_id=UUID(trace.trace_id) if trace else None,
+        trace_id=trace.trace_id if trace else None,
     )
 
 

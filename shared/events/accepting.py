@@ -4,6 +4,7 @@ The models of `engagement` are the contract. Each takes some twenty times as lon
 ingest has just checked. What is not exactly as leadflow writes it is read by the models; tests hold the two together.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
@@ -19,6 +20,7 @@ from shared.events.json import LARGEST_INTEGER, STORABLE, Json
 _LEVELS: Final = 6
 # From here on the models write a float otherwise than msgspec does.
 _LARGEST_FLOAT: Final = 1e16
+_is_type: Final = re.compile("[a-z][a-z0-9_]{0,63}").fullmatch
 # A NUL is written in no other way.
 _NUL: Final = rb"\u0000"
 _DATA: Final = b',"data":{'
@@ -26,7 +28,6 @@ _RECEIVED_AT: Final = b',"received_at":"'
 
 _Text = Annotated[str, Meta(max_length=STORABLE.string_length)]
 _Moment = Annotated[datetime, Meta(tz=True)]
-_Type = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,63}\Z")]
 if TYPE_CHECKING:
     _Values = dict[str, Json]
     _Ids = dict[str, str]
@@ -63,12 +64,12 @@ class AcceptedNames(Struct, frozen=True, gc=False):
 class AcceptedEvent(Struct, frozen=True, gc=False):
     """As EngagementEvent; whoever builds one has checked its values, and has both times in UTC.
 
-    The types have what is looked at when one is read: all that the model demands, and that it can be stored.
+    The types have what is looked at when one is read: what the model demands (but of `type`), and what can be stored.
     """
 
     id: Annotated[str, Meta(min_length=1, max_length=512)]
     source: Annotated[str, Meta(min_length=1, max_length=128)]
-    type: _Type
+    type: str
     native_type: _Text | None
     occurred_at: _Moment
     received_at: _Moment
@@ -132,7 +133,7 @@ def decode_accepted(value: bytes) -> Accepted | None:
         message = _DECODE(value)
     except (DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if _ENCODE(message) != value:
+    if not _is_type(message.data.type) or _ENCODE(message) != value:
         return None
     # Within a text no quote is without its backslash, so this is the field.
     return Accepted(message.workspace, message.data, value[value.index(_DATA) + len(_DATA) - 1 : -1])

@@ -70,8 +70,10 @@ def named_by(
 ) -> tuple[tuple[str, str], ...]:
     """(kind, value) pairs, strongest first: e-mail, then external ids, then the anonymous id."""
     strongest = (("email", email),) if email else ()
-    external = tuple((f"external:{system}", value) for system, value in sorted(external_ids.items()))
     anonymous = (("anonymous", anonymous_id),) if anonymous_id else ()
+    if not external_ids:
+        return strongest + anonymous
+    external = tuple((f"external:{system}", value) for system, value in sorted(external_ids.items()))
     return strongest + external + anonymous
 
 

@@ -6,11 +6,12 @@ strongest name.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final, NamedTuple
 from uuid import UUID
+
+from msgspec import Struct
 
 _NOBODY: Final[frozenset[UUID]] = frozenset()
 
@@ -23,8 +24,7 @@ class IdentityKey(NamedTuple):
     value: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class KnownLead:
+class KnownLead(Struct, frozen=True, order=True, gc=False):
     """A lead that exists; the oldest of several survives a merge, the smaller id on a tie.
 
     `partings` is how often names were taken from it: names looked up before that are to be looked up again.
@@ -35,8 +35,7 @@ class KnownLead:
     partings: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(Struct, frozen=True, gc=False):
     """Everything that turned out to be one lead.
 
     `mentions` are indexes into the mentions that were resolved, ascending; `leads` what was known before,
@@ -84,10 +83,11 @@ def _person(
 ) -> Person:
     root = groups.root(mentions[indexes[0]][0])
     names = frozenset(name for index in indexes for name in mentions[index] if groups.root(name) == root)
+    leads = {lead.id: lead for name in names if (lead := known.get(name)) is not None}
     return Person(
         mentions=tuple(indexes),
         names=names,
-        leads=tuple(sorted({known[name] for name in names if name in known})),
+        leads=tuple(sorted(leads.values())),
         unknown=frozenset(name for name in names if name not in known),
     )
 

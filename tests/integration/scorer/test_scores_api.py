@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from msgspec import to_builtins
 
 from shared.access import Scope
 from shared.events.curve import published
@@ -62,7 +63,7 @@ def a_visit(name: str, at: datetime, **more: Any) -> Any:
 
 
 def on_the_wire(message: Any) -> dict[str, Any]:
-    event: dict[str, Any] = message.data.model_dump(mode="json")
+    event: dict[str, Any] = to_builtins(message.data)
     return event
 
 
