@@ -7,7 +7,6 @@ It is computed by the scorer, travels in `lead.score_changed`, and is read by wh
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
-from functools import lru_cache
 from math import exp2, fsum
 from typing import Annotated, Protocol
 
@@ -152,10 +151,10 @@ def published(value: float) -> float:
     Noise in the last binary digits, which depends on the order of summing, is taken off first, so that
     0.075 is a tie however it was added up.
     """
-    exact = round(value, 9)
-    if abs(exact) < _LARGE and abs(exact * 100 % 1 - 0.5) > _NEAR_A_TIE:
-        return round(exact, 2) + 0.0
-    rounded = Decimal(repr(exact)).quantize(_HUNDREDTH, rounding=ROUND_HALF_EVEN)
+    hundredths = value * 100
+    if abs(value) < _LARGE and abs(hundredths % 1 - 0.5) > _NEAR_A_TIE:
+        return round(hundredths) / 100
+    rounded = Decimal(repr(round(value, 9))).quantize(_HUNDREDTH, rounding=ROUND_HALF_EVEN)
     return float(rounded) + 0.0
 
 
@@ -166,10 +165,9 @@ def microseconds(at: datetime) -> int:
     return (at - EPOCH) // _MICROSECOND
 
 
-@lru_cache(maxsize=4096)
 def moment(at_us: int) -> datetime:
-    """The aware UTC time of `at_us`. What is told of a lead names the same few moments many times."""
-    return EPOCH + timedelta(0, 0, at_us)
+    """The aware UTC time of `at_us`."""
+    return EPOCH + at_us * _MICROSECOND
 
 
 def merged(terms: Iterable[Ageing], *, at_us: int) -> tuple[Term, ...]:

@@ -83,15 +83,22 @@ def compact(model: Model, state: LeadState) -> LeadState:
     The horizon follows from the entries alone: the usual late event, by less than `GRACE_US`, stays exact, unless
     more than `MOST_ENTRIES` come within that time.
     """
-    moments = sorted(entry.at_us for entry in _passing(state))
-    if len(moments) <= KEPT_ENTRIES:
+    if _number_passing(state) <= KEPT_ENTRIES:
         return state
+    moments = sorted([entry.at_us for entry in _passing(state)])
     horizon = max(moments[-1] - GRACE_US, settled_until(state))
     if len(moments) > MOST_ENTRIES:
         horizon = max(horizon, moments[-MOST_ENTRIES // 2])
     # Folding reads the whole state: it waits until there is something to gain.
     gain = bisect_right(moments, horizon)
     return fold(model, state, horizon) if 2 * gain >= KEPT_ENTRIES else state
+
+
+def _number_passing(state: LeadState) -> int:
+    """How many `_passing` gives, without a look at any."""
+    occurrences = sum(map(len, state.occurrences.values()))
+    writings = sum(map(len, state.facts.values())) - len(state.facts)
+    return occurrences + writings + len(state.adjustments[:-KEPT_ADJUSTMENTS]) + len(state.resets)
 
 
 def _passing(state: LeadState) -> Iterator[Origin]:

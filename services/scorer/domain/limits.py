@@ -66,8 +66,9 @@ def split(
     numbers: dict[int, int] = {}
     for occurrence in occurrences:
         period = period_of(limit.per, occurrence.at_us)
-        number = numbers.get(period, already.get(PeriodKey(key, period), 0)) + 1
-        numbers[period] = number
+        if period not in numbers:
+            numbers[period] = already.get(PeriodKey(key, period), 0) if already else 0
+        numbers[period] = number = numbers[period] + 1
         (counted if number <= limit.count else withheld).append(occurrence)
     return Split(tuple(counted), tuple(withheld))
 

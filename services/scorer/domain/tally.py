@@ -6,9 +6,11 @@ A tally is everything that gives a lead points, line by line; the curve, the led
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from math import fsum
 from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from services.scorer.domain.forgotten import NOTHING, may_be_forgotten
@@ -50,12 +52,15 @@ BEGINNING_US: Final = -(2**62)
 
 _UNBOUNDED: Final = Bounds(None, None)
 
+# Portion(*fields) at half the cost: what a named tuple does behind a function of its own.
+_new_portion: Final = partial(tuple.__new__, Portion)
+
 
 class HistoryNeeded(LeadflowError):
     """The folded state cannot answer this exactly: recompute the lead from its stored events."""
 
 
-class Line(NamedTuple):
+class Line(Struct, frozen=True, gc=False):
     """One reason for points: a rule or an adjustment, with the terms that count and those withheld.
 
     Where `is_folded`, some terms stand for more than one occurrence, and begin later than those happened.
@@ -105,17 +110,19 @@ def retaken(model: Model, state: LeadState, tally: Tally, *, changed_by: LeadSta
     """
     if changed_by.resets or changed_by.voided or changed_by.settled:
         return tally_of(model, state)
-    if needs_history(model, state):
+    touched = {key: state.occurrences.get(key, ()) for key in changed_by.occurrences}
+    # What was read before asked for no history: only what has come can.
+    if any(_is_beyond(model, replace(state, occurrences=touched), settled) for settled in state.settled):
         raise HistoryNeeded("events reach back into folded history")
     live = without_voided(state)
     adjusted = {given.score for given in changed_by.adjustments}
-    touched = _by_rule({key: live.occurrences.get(key, ()) for key in changed_by.occurrences})
+    by_score = _by_rule({key: live.occurrences.get(key, ()) for key in touched})
     anew = dict(tally)
     for name, score in model.scores.items():
-        if isinstance(score, AttributeScore) and (changed_by.facts or name in adjusted):
+        if isinstance(score, EventScore) and (name in by_score or name in adjusted):
+            anew[name] = _with_rules_retaken(score, live, tally[name], by_score.get(name, {}))
+        elif isinstance(score, AttributeScore) and (changed_by.facts or name in adjusted):
             anew[name] = (*_attribute_lines(score, live), *_adjustment_lines(name, live))
-        elif isinstance(score, EventScore) and (name in touched or name in adjusted):
-            anew[name] = _with_rules_retaken(score, live, tally[name], touched.get(name, {}))
     return anew
 
 
@@ -156,8 +163,9 @@ def _group_values(score: EventScore | AttributeScore, lines: tuple[Line, ...], a
 def attributes_at(state: LeadState, at: datetime) -> dict[str, Json]:
     """Every attribute as it stands at `at`: of its writings up to then, the last one not retracted."""
     at_us = microseconds(at)
-    found = {name: _last(facts, at_us) for name, facts in without_voided(state).facts.items()}
-    return {name: fact.value for name, fact in sorted(found.items()) if fact is not None}
+    facts = without_voided(state).facts
+    found = {name: _last(facts[name], at_us) for name in sorted(facts)}
+    return {name: fact.value for name, fact in found.items() if fact is not None}
 
 
 def needs_history(model: Model, state: LeadState) -> bool:
@@ -167,12 +175,12 @@ def needs_history(model: Model, state: LeadState) -> bool:
     if len(state.settled) > 1:
         return True
     settled = state.settled[0]
-    return (
-        _retracts_folded(state, settled)
-        or _resets_folded(state, settled)
-        or _disturbs_a_limit(model, state, settled)
-        or _is_under_a_forgotten_limit(model, state, settled)
-    )
+    return _retracts_folded(state, settled) or _resets_folded(state, settled) or _is_beyond(model, state, settled)
+
+
+def _is_beyond(model: Model, state: LeadState, settled: Settled) -> bool:
+    """Whether occurrences came too late for what is kept of limits."""
+    return _disturbs_a_limit(model, state, settled) or _is_under_a_forgotten_limit(model, state, settled)
 
 
 def settled_until(state: LeadState) -> int:
@@ -260,12 +268,12 @@ def _lines(
         return _attribute_lines(score, live)
     settled = live.settled[0] if live.settled else None
     resets = reset_times(score.name, live)
-    lines = (
+    lines = [
         _rule_line(score.name, rule, occurrences.get(id_, {}), settled=settled, resets=resets)
         for id_, rule in score.rules.items()
         if id_ in occurrences or settled
-    )
-    return (line for line in lines if line is not None)
+    ]
+    return [line for line in lines if line is not None]
 
 
 def _with_rules_retaken(
@@ -273,13 +281,17 @@ def _with_rules_retaken(
 ) -> tuple[Line, ...]:
     settled = live.settled[0] if live.settled else None
     resets = reset_times(score.name, live)
-    found = {line.name: line for line in lines if line.kind == "rule" and line.name not in touched}
+    found = {line.name: line for line in lines if line.kind == "rule"}
+    known = len(found)
     for id_, occurrences in touched.items():
         under_all = occurrences if score.rules[id_].limit is None else _of_rule(score.name, id_, live)
         line = _rule_line(score.name, score.rules[id_], under_all, settled=settled, resets=resets)
         if line is not None:
             found[id_] = line
-    return (*(found[id_] for id_ in score.rules if id_ in found), *_adjustment_lines(score.name, live))
+        else:
+            found.pop(id_, None)
+    in_order = found.values() if len(found) <= known else [found[id_] for id_ in score.rules if id_ in found]
+    return (*in_order, *_adjustment_lines(score.name, live))
 
 
 def _of_rule(score: str, rule: str, live: LeadState) -> _Limited:
@@ -324,7 +336,8 @@ def _portions(
     if resets or rule.expires_after_days is not None:
         return (*past, *(portion_of(rule, each, resets) for part in recent for each in part))
     points, half_life_us = rule.points, rule.half_life_us
-    return (*past, *[Portion(points, each.at_us, half_life_us, None, 1) for part in recent for each in part])
+    found = [_new_portion((points, each.at_us, half_life_us, None, 1)) for part in recent for each in part]
+    return (*past, *found)
 
 
 def portion_of(rule: EventRule, occurrence: Occurrence, resets: Sequence[int]) -> Portion:
@@ -484,7 +497,7 @@ def _attribute_line(rule: AttributeRule, spans: Sequence[tuple[_Moment, int | No
 
 
 def _last(facts: Sequence[Fact], at_us: int) -> Fact | None:
-    return max((fact for fact in facts if fact.at_us <= at_us), key=lambda fact: fact.order, default=None)
+    return next((fact for fact in reversed(facts) if fact.at_us <= at_us), None)
 
 
 def _score_curve(score: Score, tally: Tally, at_us: int) -> ScoreCurve:
