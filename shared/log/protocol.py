@@ -9,7 +9,8 @@ The promises, each held by a test in tests/contract/test_log.py:
   says otherwise the records may still appear, so they carry ids by which consumers drop duplicates.
 - Records with the same key land in the same partition of a topic and keep the order of publishing.
 - Every group sees every record at least once. A group that never committed starts at the oldest one.
-- A committed offset survives restarts. What was polled but not committed is delivered again.
+- A committed offset survives restarts; a server that crashes may take the last ones back. What was polled but not
+  committed is delivered again.
 - The members of a group share the partitions; when one leaves, or stops answering for the session
   timeout, the others take over. A commit by a member that lost the partition raises CommitRejected.
 - Keys, values and headers come out byte for byte as they went in. A record larger than MAX_RECORD_BYTES

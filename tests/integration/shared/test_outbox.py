@@ -50,6 +50,18 @@ class LogThatFailsOnce(EmbeddedLog):
             raise LogUnavailable("nobody knows", outcome_unknown=True)
 
 
+class LogThatTakesLong(EmbeddedLog):
+    """While it takes the first records, another process writes a message and tells nobody here."""
+
+    meanwhile: Outgoing | None = None
+
+    async def publish(self, topic: str, records: Sequence[Record]) -> None:
+        await super().publish(topic, records)
+        if self.meanwhile:
+            await write(self._database, Outbox("scorer"), self.meanwhile)
+            self.meanwhile = None
+
+
 @pytest.fixture
 async def log(database: Database) -> AsyncIterator[EmbeddedLog]:
     log = EmbeddedLog(database)
@@ -157,3 +169,20 @@ async def test_the_relay_task_waits_out_trouble_and_ends_when_told(database: Dat
     outbox.wake()
     await asyncio.wait_for(relay, 5)
     await doubtful.stop()
+
+
+async def test_what_another_process_wrote_during_a_turn_waits_for_no_poll(
+    database: Database, log: EmbeddedLog
+) -> None:
+    outbox, stop, busy = Outbox("scorer"), asyncio.Event(), LogThatTakesLong(database)
+    busy.meanwhile = outgoing("bea", 1)
+    await write(database, outbox, outgoing("ann", 1))
+
+    relay = asyncio.create_task(outbox.relay_task(database, busy, poll_seconds=3600)(stop))
+
+    told = await asyncio.wait_for(published(log, 2), 60)
+    assert set(told) == {encode(outgoing(lead, 1).message) for lead in ("ann", "bea")}
+    stop.set()
+    outbox.wake()
+    await asyncio.wait_for(relay, 5)
+    await busy.stop()
