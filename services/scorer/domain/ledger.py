@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from math import fsum
-from typing import Literal
+from math import exp2, fsum
+from typing import Final, Literal
+
+from msgspec import Struct
 
 from services.scorer.domain.limits import Limit
 from services.scorer.domain.model import Bounds, CombinedScore, Model
 from services.scorer.domain.state import LeadState, Origin, Portion
 from services.scorer.domain.tally import HistoryNeeded, Line, Tally, settled_until, tally_of
-from shared.events.curve import clamp, microseconds, moment, worth_at
+from shared.events.curve import clamp, microseconds, moment
 from shared.events.scores import EventReference, LedgerEntry
 
 _SECOND_US = 1_000_000
@@ -27,70 +29,81 @@ def ledger_from(model: Model, tally: Tally, at_us: int) -> dict[str, tuple[Ledge
     ledger: dict[str, tuple[LedgerEntry, ...]] = {}
     values: dict[str, float] = {}
     for name, score in model.scores.items():
+        clamps: list[LedgerEntry] = []
         if isinstance(score, CombinedScore):
             reasons = [_component(part, weight, values[part]) for part, weight in score.weights.items()]
         else:
-            reasons = _reasons(tally[name], score.groups, at_us)
-        total = fsum([entry.worth for entry in reasons])
+            reasons, worths = _reasons(tally[name], at_us)
+            clamps.extend(_group_clamps(score.groups, worths))
+        total = fsum([entry.worth for entry in (*reasons, *clamps)])
         values[name] = clamp(total, score.bounds.min, score.bounds.max)
-        ledger[name] = (*sorted(reasons, key=_weight), *_score_clamp(name, values[name] - total, score.bounds))
+        reasons.sort(key=_weight)
+        clamps.sort(key=_weight)
+        ledger[name] = (*reasons, *clamps, *_score_clamp(name, values[name] - total, score.bounds))
     return ledger
 
 
-def _weight(entry: LedgerEntry) -> tuple[bool, float]:
-    return entry.kind == "group_clamp", -abs(entry.worth)
+def _weight(entry: LedgerEntry) -> float:
+    return -abs(entry.worth)
 
 
-def _reasons(lines: Iterable[Line], groups: Mapping[str, Bounds], at_us: int) -> list[LedgerEntry]:
+def _reasons(lines: Iterable[Line], at_us: int) -> tuple[list[LedgerEntry], dict[str | None, list[float]]]:
+    """What the lines say, and what they are worth by group."""
     reasons: list[LedgerEntry] = []
-    by_group: dict[str | None, list[float]] = {}
+    worths: dict[str | None, list[float]] = {}
     for line in lines:
         live = _live(line.counted, at_us)
-        if live:
-            worths = [worth_at(portion, at_us) for portion in live]
-            by_group.setdefault(line.group, []).append(fsum(worths))
-            reasons.append(_reason(line, live, by_group[line.group][-1], at_us))
-    return [*reasons, *_group_clamps(groups, by_group)]
+        if live is not None:
+            reasons.append(_reason(line, live, at_us))
+            worths.setdefault(line.group, []).append(live.worth)
+    return reasons, worths
 
 
-def _reason(line: Line, live: Sequence[Portion], worth: float, at_us: int) -> LedgerEntry:
-    withheld = _live(line.withheld, at_us) if line.withheld else ()
-    counted = sum([portion.occurrences for portion in live])
-    extra = sum([portion.occurrences for portion in withheld])
+class _Live(Struct, frozen=True, gc=False):
+    """What of some portions is worth something at a moment: the first of it began, and the next ends, then."""
+
+    occurrences: int
+    worth: float
+    from_us: int
+    ends_us: int | None
+
+
+_NOTHING: Final = _Live(0, 0.0, 0, None)
+
+
+def _live(portions: Sequence[Portion], at_us: int) -> _Live | None:
+    worths: list[float] = []
+    occurrences, first_us, next_us = 0, at_us, None
+    for worth, from_us, half_life_us, ends_us, number in portions:
+        if from_us > at_us or (ends_us is not None and ends_us <= at_us):
+            continue
+        # As worth_at says, which costs as much again to call.
+        worths.append(worth if half_life_us is None else worth * exp2((from_us - at_us) / half_life_us))
+        occurrences += number
+        first_us = min(first_us, from_us)
+        if ends_us is not None and (next_us is None or ends_us < next_us):
+            next_us = ends_us
+    return _Live(occurrences, fsum(worths), first_us, next_us) if worths else None
+
+
+def _reason(line: Line, live: _Live, at_us: int) -> LedgerEntry:
+    withheld = (_live(line.withheld, at_us) if line.withheld else None) or _NOTHING
+    is_attribute = line.kind == "attribute"
     return LedgerEntry(
         kind=line.kind,
         name=line.name,
-        worth=worth,
+        worth=live.worth,
         points=line.points,
-        counted=counted,
-        undecayed=line.points * counted,
+        counted=live.occurrences,
+        undecayed=line.points * live.occurrences,
         half_life_seconds=None if line.half_life_us is None else line.half_life_us / _SECOND_US,
-        expires_at=_expires_at(line, live),
+        expires_at=None if live.ends_us is None or is_attribute else moment(live.ends_us),
         latest=_reference(line.latest, at_us),
-        reason=_words(line, counted, extra),
-        withheld=extra,
-        withheld_worth=fsum([worth_at(portion, at_us) for portion in withheld]),
-        earliest_at=_earliest(line, live),
+        reason=_words(line, live.occurrences, withheld.occurrences),
+        withheld=withheld.occurrences,
+        withheld_worth=withheld.worth,
+        earliest_at=None if is_attribute or line.is_folded else moment(live.from_us),
     )
-
-
-def _expires_at(line: Line, live: Sequence[Portion]) -> datetime | None:
-    ends = [portion.ends_us for portion in live if portion.ends_us is not None]
-    return moment(min(ends)) if ends and line.kind != "attribute" else None
-
-
-def _earliest(line: Line, live: Sequence[Portion]) -> datetime | None:
-    if line.kind == "attribute" or line.is_folded:
-        return None
-    return moment(min([portion.from_us for portion in live]))
-
-
-def _live(portions: Iterable[Portion], at_us: int) -> list[Portion]:
-    return [
-        portion
-        for portion in portions
-        if portion.from_us <= at_us and (portion.ends_us is None or at_us < portion.ends_us)
-    ]
 
 
 def _reference(origin: Origin | None, at_us: int) -> EventReference | None:
