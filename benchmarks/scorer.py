@@ -18,12 +18,10 @@ from datetime import timedelta
 from random import Random
 from typing import Any, TypeAlias
 
-from pydantic import TypeAdapter
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from benchmarks import workload
-from services.scorer.domain.assessment import Told
-from services.scorer.domain.codec import decode_state, encode_state
+from services.scorer.domain.codec import decode_state, decode_told, encode_state, encode_told
 from services.scorer.domain.document import parse_model
 from services.scorer.domain.lead import ActiveModel, Happening, Lead, happen
 from services.scorer.domain.state import EMPTY
@@ -32,7 +30,6 @@ from shared.events.envelope import LeadReference
 
 Batch: TypeAlias = Mapping[int, Sequence[EngagementEvent]]
 
-_TOLD: TypeAdapter[Told] = TypeAdapter(Told)
 _MODELS = {"rich": workload.MODEL, "plain": workload.PLAIN_MODEL}
 _STAGES = ("decode", "happen", "encode", "messages")
 # Leads have a past before anything is measured.
@@ -70,11 +67,11 @@ class Core:
         return replace(
             lead,
             state=decode_state(state),
-            told=None if told is None else _TOLD.validate_python(from_json(told)),
+            told=None if told is None else decode_told(told),
         )
 
     def store(self, number: int, lead: Lead) -> None:
-        told = None if lead.told is None else to_json(_TOLD.dump_python(lead.told, mode="json"))
+        told = None if lead.told is None else encode_told(lead.told)
         self.stored[number] = replace(lead, state=EMPTY, told=None), encode_state(lead.state), told
 
     def count(self, *moments: float) -> None:

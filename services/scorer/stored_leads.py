@@ -4,12 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer import repository
-from services.scorer.domain.assessment import Told
-from services.scorer.domain.codec import decode_state, encode_state
+from services.scorer.domain.codec import decode_state, decode_told, encode_state, encode_told
 from services.scorer.domain.lead import Lead, Outcome
 from services.scorer.domain.state import EMPTY, LeadState
 from services.scorer.remembered_leads import RememberedLeads
@@ -18,7 +16,6 @@ from shared.errors import InvalidInput, TransientError
 from shared.events.accepting import AcceptedEvent, decode_event
 from shared.events.envelope import LeadReference
 
-_TOLD: TypeAdapter[Told] = TypeAdapter(Told)
 # No model has this version: a state in a form of an earlier release counts as outdated, and is recomputed.
 _UNREADABLE_VERSION = -1
 
@@ -95,7 +92,7 @@ def _lead(row: LeadRow, names: Sequence[tuple[str, str]]) -> Lead:
         workspace=row.workspace,
         version=version,
         state=state,
-        told=None if row.published is None else _TOLD.validate_json(row.published),
+        told=None if row.published is None else decode_told(row.published),
         sequence=row.sequence,
         due_at=row.due_at,
     )
@@ -127,7 +124,7 @@ def _row(lead_id: UUID, lead: Lead) -> LeadRow:
         merged_into=None,
         model_version=lead.version,
         state=encode_state(lead.state),
-        published=None if lead.told is None else _TOLD.dump_json(lead.told),
+        published=None if lead.told is None else encode_told(lead.told),
         sequence=lead.sequence,
         due_at=lead.due_at,
     )

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import Struct
+
 from services.scorer.domain.forecast import forecast_of, next_change
 from services.scorer.domain.ledger import ledger_from
 from services.scorer.domain.model import Model
@@ -44,8 +46,7 @@ class Assessment:
         return forecast_of(self.model, self.curve, self.changes_at)
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True, gc=False):
     """What the world was last told of a lead; `positions` are those to the thresholds."""
 
     at: datetime

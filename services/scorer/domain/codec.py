@@ -1,4 +1,4 @@
-"""A state as JSON and back: compact, because it is written with every batch that touches its lead.
+"""A state as JSON and back, and what was told: compact, because it is written with every batch that touches its lead.
 
 Entries are arrays in the order of their fields. A state belongs to a model version and can be recomputed, so
 a change of form needs no migration: it gets another number, and what is stored under an older one is recomputed.
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 from msgspec import DecodeError
 from msgspec.json import Decoder, Encoder
 
+from services.scorer.domain.assessment import Told
 from services.scorer.domain.state import (
     AdjustedSum,
     Adjustment,
@@ -86,6 +87,7 @@ class _State(NamedTuple):
 
 _ENCODE: Final = Encoder().encode
 _DECODE: Final = Decoder(_State).decode
+_DECODE_TOLD: Final = Decoder(Told).decode
 
 
 def encode_state(state: LeadState) -> bytes:
@@ -118,6 +120,16 @@ def decode_state(body: str | bytes) -> LeadState:
         voided=found.voided.union(*(part.voided for part in settled)),
         settled=settled,
     )
+
+
+def encode_told(told: Told) -> bytes:
+    """What was told last, as JSON."""
+    return _ENCODE(told)
+
+
+def decode_told(body: str | bytes) -> Told:
+    """What was told last, from its JSON."""
+    return _DECODE_TOLD(body)
 
 
 def _origin(entry: Origin) -> _Encodable:

@@ -1,12 +1,13 @@
 """A stored state comes back as it was."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 
-from services.scorer.domain.codec import decode_state, encode_state
+from services.scorer.domain.assessment import Told
+from services.scorer.domain.codec import decode_state, decode_told, encode_state, encode_told
 from services.scorer.domain.folding import fold
 from services.scorer.domain.state import (
     AdjustedSum,
@@ -25,6 +26,7 @@ from services.scorer.domain.state import (
 )
 from shared.errors import InvalidInput
 from shared.events.curve import microseconds
+from shared.events.scores import Standing
 from tests.support.builders import a_state, an_event_on_the_wire
 from tests.support.jsonb import as_postgresql
 from tests.unit.scorer.histories import MODEL, histories, moments
@@ -87,6 +89,17 @@ ITS_BYTES = (
 ).encode()
 
 
+TOLD = Told(
+    at=datetime(2026, 1, 23, 23, 56, 39, 287895, UTC),
+    standing=Standing(scores={"engagement": 0.5, "total": -1.0}, bands={"total": "cold", "fit": None}, grade="C3"),
+    positions={"hot": "below"},
+)
+ITS_TEXT = (
+    b'{"at":"2026-01-23T23:56:39.287895Z","standing":{"scores":{"engagement":0.5,"total":-1.0},'
+    b'"bands":{"total":"cold","fit":null},"grade":"C3"},"positions":{"hot":"below"}}'
+)
+
+
 @given(histories(), moments())
 def test_a_state_survives_being_stored(history: list[dict[str, Any]], horizon: datetime) -> None:
     state = a_state(MODEL, *(an_event_on_the_wire(event) for event in history))
@@ -101,6 +114,8 @@ def test_releases_read_what_others_wrote() -> None:
     assert encode_state(SOMETHING_OF_EVERYTHING) == ITS_BYTES
     assert decode_state(ITS_BYTES) == SOMETHING_OF_EVERYTHING
     assert decode_state(as_postgresql(ITS_BYTES)) == SOMETHING_OF_EVERYTHING
+    assert encode_told(TOLD) == ITS_TEXT
+    assert decode_told(ITS_TEXT) == decode_told(as_postgresql(ITS_TEXT)) == TOLD
 
 
 @pytest.mark.parametrize(

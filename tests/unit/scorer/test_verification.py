@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
+from msgspec import structs
 
 from services.scorer.domain.assessment import Told
 from services.scorer.domain.folding import fold
@@ -87,7 +88,7 @@ assert RIGHT.told is not None
             {"scores.engagement", "scores.total", "bands.engagement", "bands.total", "grade"},
         ),
         (
-            replace(RIGHT, told=replace(RIGHT.told, positions={"hot": "reached", "top": "below"})),
+            replace(RIGHT, told=structs.replace(RIGHT.told, positions={"hot": "reached", "top": "below"})),
             {"published.thresholds.hot"},
         ),
         (replace(RIGHT, told=None), {"published"}),
