@@ -3,7 +3,7 @@
     make bench-peers                                   three rounds of 40,000 in both classes and mixes; kills
     make bench-peers ARGS=--quick                      one round of 8,000 without kills, a few minutes
     make bench-peers ARGS=--kill                       kills alone: what each engine loses and doubles by kill -9
-    make bench-peers ARGS="--only Quix --only leadflow --mix zipf --rounds 5"
+    make bench-peers ARGS="--figures --only Quix --only leadflow --mix zipf --rounds 5"
 
 Exits with 1 when a contestant that could be run gave a wrong answer or none in its time, or when leadflow did not
 keep its promise; what could not be run is told with the reason. Interrupted, it leaves what there is in its JSON.
@@ -82,8 +82,10 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one round of 8,000 records, no kills")
-    parser.add_argument("--kill", action="store_true", help="kills alone, of 8,000 records")
+    parser.add_argument("--quick", action="store_true", help="one round of 8,000 records; no kills without --kill")
+    parts = parser.add_mutually_exclusive_group()
+    parts.add_argument("--figures", action="store_true", help="figures alone, no kills")
+    parts.add_argument("--kill", action="store_true", help="kills alone, of 8,000 records")
     parser.add_argument("--events", type=int, help=f"records of a run ({_MANY:,}; {_FEW:,} where it is killed)")
     parser.add_argument("--rounds", type=int, help="rounds (3)")
     parser.add_argument("--mix", choices=MIXES, action="append", help="how busy leads are; may be given again")
@@ -92,6 +94,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--limit", type=float, help="seconds that one run may take (300; 120 if quick)")
     parser.add_argument("--json", type=Path, default=_JSON, help=f"where every figure is written ({_JSON})")
     options = parser.parse_args()
+    options.figures = options.figures or (options.quick and not options.kill)
     options.figures_of = options.events or (_FEW if options.quick else _MANY)
     options.kills_of = options.events or _FEW
     options.rounds = options.rounds or (1 if options.quick else 3)
@@ -112,7 +115,7 @@ def _turns(options: argparse.Namespace) -> Iterator[Turn]:
             for state in states:
                 for one in _of_class(_rotated(chosen, turn), state, states):
                     yield Turn(one, state, mix, options.figures_of, kill=False)
-    for mix in () if options.quick else options.mix or (_KILLED,):
+    for mix in () if options.figures else options.mix or (_KILLED,):
         for state in states:
             for one in _of_class(chosen, state, "AB"):
                 yield Turn(one, state, mix, options.kills_of, kill=True)

@@ -60,6 +60,13 @@ async def count(key: str, body: bytes) -> None:
         await crossings.send(key=key.encode(), value=event.id.encode())
 
 
+@leads.on_recover
+async def write_again() -> None:
+    """Class B: Faust commits offsets when it likes, so after a crash any lead may be new to the sink."""
+    if job.postgres:
+        changed.update((key, Lead(*lead)) for key, lead in leads.items())
+
+
 async def write(connection: object) -> None:
     """Class B: what has changed since the last time, in one statement."""
     if changed:
