@@ -230,7 +230,12 @@ def follow(
     links: Iterable[TraceContext] = (),
     attributes: Attributes | None = None,
 ) -> TraceContext:
-    """A span in the trace of `parent`, or in a new one, that ends with the current span, to which it links."""
+    """A span in the trace of `parent`, or in a new one, that ends with the current span, to which it links.
+
+    Where nobody keeps spans, only its place.
+    """
+    if _recorder is None and not logger.isEnabledFor(logging.DEBUG):
+        return _child_of(parent)
     around = _current.get()
     if around is None:
         begun = _begin(name, kind, parent, links, attributes)

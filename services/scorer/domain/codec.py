@@ -95,7 +95,7 @@ def encode_state(state: LeadState) -> bytes:
     return _ENCODE(
         (
             _FORM,
-            [(*key, found) for key, found in sorted(state.occurrences.items())],
+            [(score, rule, by, found) for (score, rule, by), found in sorted(state.occurrences.items())],
             [_adjustment(given) for given in state.adjustments],
             [(name, [(_origin(fact), fact.value) for fact in facts]) for name, facts in sorted(state.facts.items())],
             [(_origin(reset), reset.score) for reset in state.resets],
