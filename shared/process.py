@@ -21,6 +21,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp
 
 from shared.errors import Misconfigured
+from shared.freed_memory import keep_freed_memory
 from shared.garbage import collect_seldom
 from shared.http import install_problem_handlers
 from shared.http.direct import Direct
@@ -67,6 +68,7 @@ async def run(services: Sequence[Service], settings: Settings, *, companion: Com
     Raises Misconfigured when the port is taken.
     """
     collect_seldom()
+    keep_freed_memory()
     listener = _listen(settings)
     health = Health(services)
     server = _Server(served(services, health), settings)
