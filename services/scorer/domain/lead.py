@@ -154,7 +154,8 @@ def happen(
     before = {} if is_rebuilt else _tally_of(active.model, lead)
     told = lead.told
     if told is not None and _is_due(lead, now) and not is_rebuilt and not happening.absorbed:
-        told = _tell_what_time_did(active, lead.state, before, teller, told=told, until=now)
+        last = _tell_what_time_did(active, lead.state, before, teller, told=told, until=now)
+        told = told_by(last) if last else told
     added = added_by(active.model, happening)
     state = _state_after(lead, happening, added, is_rebuilt=is_rebuilt)
     if is_rebuilt or happening.absorbed:
@@ -177,8 +178,9 @@ def happen(
         )
         told = told_by(assessment)
     kept = compact(active.model, state)
-    after = replace(
-        lead,
+    after = Lead(
+        reference=lead.reference,
+        workspace=lead.workspace,
         version=active.version,
         state=kept,
         told=told,
@@ -213,12 +215,20 @@ def pass_time(active: ActiveModel, lead: Lead, now: datetime) -> Outcome:
         return Outcome(replace(lead, due_at=None), ())
     teller = Teller(lead.reference, lead.workspace, lead.sequence)
     tally = _tally_of(active.model, lead)
-    told = _tell_what_time_did(active, lead.state, tally, teller, told=lead.told, until=now)
-    due_us = next_change(active.model, curve_from(active.model, tally, microseconds(told.at)))
-    due_at = None if due_us is None else moment(due_us)
-    reading = Reading(active.model, lead.state, tally)
-    after = replace(lead, told=told, sequence=teller.sequence, due_at=due_at, reading=reading)
+    last = _tell_what_time_did(active, lead.state, tally, teller, told=lead.told, until=now)
+    after = replace(
+        lead,
+        told=told_by(last) if last else lead.told,
+        sequence=teller.sequence,
+        due_at=last.changes_at if last else _due_from(active.model, tally, lead.told.at),
+        reading=Reading(active.model, lead.state, tally),
+    )
     return Outcome(after, tuple(teller.messages))
+
+
+def _due_from(model: Model, tally: Tally, at: datetime) -> datetime | None:
+    due_us = next_change(model, curve_from(model, tally, microseconds(at)))
+    return None if due_us is None else moment(due_us)
 
 
 def _tally_of(model: Model, lead: Lead) -> Tally:
@@ -235,11 +245,13 @@ def _is_due(lead: Lead, now: datetime) -> bool:
 
 def _tell_what_time_did(
     active: ActiveModel, state: LeadState, tally: Tally, teller: Teller, *, told: Told, until: datetime
-) -> Told:
+) -> Assessment | None:
+    """Tell what changed by itself up to `until`; returns the last of it."""
+    last: Assessment | None = None
     for assessment in changes_by_itself(active.model, state, tally, told=told, until=until):
         _tell(active, teller, assessment, told=told, cause="time")
-        told = told_by(assessment)
-    return told
+        told, last = told_by(assessment), assessment
+    return last
 
 
 def _tell(
