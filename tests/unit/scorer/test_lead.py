@@ -2,18 +2,23 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from services.scorer.domain.codec import decode_state, encode_state
 from services.scorer.domain.document import parse_model
-from services.scorer.domain.lead import ActiveModel, Happening, Lead, happen, is_outdated, pass_time, rebuilt
+from services.scorer.domain.lead import ActiveModel, Happening, Lead, Reading, happen, is_outdated, pass_time, rebuilt
 from services.scorer.domain.standing import standing_of
 from services.scorer.domain.state import EMPTY
-from services.scorer.domain.tally import HistoryNeeded
+from services.scorer.domain.tally import HistoryNeeded, tally_of
 from shared.events.accepting import AcceptedEvent
 from shared.events.envelope import LeadReference, Message
 from shared.events.scores import LeadScoreChanged, ScoreChange
 from tests.support.messages import NOON, an_event
+from tests.unit.scorer.histories import MODEL, START, histories
 
 ACTIVE = ActiveModel(
     version=3,
@@ -38,6 +43,17 @@ NOBODY = Lead(
 
 def a_page_view(name: str = "e1", *, at: datetime = NOON) -> AcceptedEvent:
     return an_event(name, at=at, received=at).data
+
+
+def an_accepted_event(document: dict[str, Any]) -> AcceptedEvent:
+    return an_event(
+        document["id"],
+        document["type"],
+        at=datetime.fromisoformat(document["occurred_at"]),
+        source=document["source"],
+        properties=document["properties"],
+        attributes=document.get("attributes"),
+    ).data
 
 
 def something_unscored(at: datetime) -> AcceptedEvent:
@@ -163,3 +179,40 @@ def test_a_state_of_another_model_version_is_outdated() -> None:
 
     assert is_outdated(ACTIVE, lead)
     assert not is_outdated(ACTIVE, NOBODY)
+
+
+@given(histories(max_size=40), st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(0, 60 * 24 * 30))
+def test_a_lead_that_is_remembered_becomes_what_one_that_is_read_again_does(
+    history: list[dict[str, Any]], sizes: list[int], minutes: int
+) -> None:
+    active = ActiveModel(version=3, model=MODEL)
+    now = START + timedelta(minutes=minutes)
+    events = [an_accepted_event(event) for event in history]
+    lead = NOBODY
+    for size in sizes:
+        batch, events = events[:size], events[size:]
+        happening = Happening(tuple(batch))
+        read_again = replace(lead, state=decode_state(encode_state(lead.state)))
+        try:
+            outcome = happen(active, lead, happening, now)
+        except HistoryNeeded:
+            with pytest.raises(HistoryNeeded):
+                happen(active, read_again, happening, now)
+            return
+        assert happen(active, read_again, happening, now) == outcome
+        lead, now = outcome.lead, now + timedelta(days=1)
+        assert pass_time(active, lead, now) == pass_time(active, replace(lead, reading=None), now)
+        assert lead.reading is None or lead.reading.tally == tally_of(MODEL, lead.state)
+
+
+def test_what_was_read_of_another_state_or_with_another_model_is_not_believed() -> None:
+    lead = happen(ACTIVE, NOBODY, Happening(events=(a_page_view(),)), NOON).lead
+    assert lead.reading is not None
+    nothing = Reading(lead.reading.model, EMPTY, tally_of(ACTIVE.model, EMPTY))
+    of_others = Reading(replace(ACTIVE.model), lead.state, nothing.tally)
+
+    expected = happen(ACTIVE, lead, Happening(events=(a_page_view("e2"),)), NOON)
+
+    for reading in (nothing, of_others):
+        found = happen(ACTIVE, replace(lead, reading=reading), Happening(events=(a_page_view("e2"),)), NOON)
+        assert found == expected

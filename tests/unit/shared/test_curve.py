@@ -1,6 +1,7 @@
 """Curves: decay, limits, rounding, and the bound that orders candidates."""
 
 from datetime import datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
 
 import pytest
 from hypothesis import given
@@ -109,6 +110,13 @@ def test_no_later_score_is_above_the_ceiling(
 def test_published_numbers_have_two_decimals_half_to_even(value: float, expected: float) -> None:
     assert published(value) == expected
     assert str(published(value)) == str(expected)
+
+
+@given(st.one_of(st.floats(-1e8, 1e8), st.integers(-(10**7), 10**7).map(lambda thousandths: thousandths / 1000)))
+def test_a_published_number_is_what_decimals_make_of_its_nine_first_places(value: float) -> None:
+    hundredths = Decimal(repr(round(value, 9))).quantize(Decimal("0.01"), rounding=ROUND_HALF_EVEN)
+
+    assert str(published(value)) == str(float(hundredths) + 0.0)
 
 
 @given(st.integers(-(10**7), 10**7), st.floats(-1e-11, 1e-11))
