@@ -4,17 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from shared.clock import ManualClock
+from shared.db.embedded_postgres import EmbeddedPostgres
 from shared.db.engine import Database
+from shared.db.migrations import migrate
 from shared.db.reach import ALL_WORKSPACES
-from shared.errors import Misconfigured
+from shared.errors import LogUnavailable, Misconfigured
 from shared.events.topics import TopicSpec
 from shared.log.embedded import EmbeddedLog
-from shared.log.protocol import Consumer, Record
+from shared.log.protocol import Consumer, Partition, Record
 from tests.support.log_engines import a_topic
 from tests.support.postgres import PostgresServer, as_owner
 from tests.support.waiting import wait_until
@@ -186,6 +189,115 @@ async def test_a_lost_listener_comes_back(log: EmbeddedLog, topic: TopicSpec, da
             )
 
         await wait_until(lambda: listens_beside(database, lost), "listening again")
+
+
+async def values_of(log: EmbeddedLog, topic: TopicSpec) -> list[bytes]:
+    found = await log.browse(Partition(topic.name, 0), offset=0, max_records=100)
+    assert [record.offset for record in found] == list(range(len(found)))
+    return [record.value for record in found]
+
+
+async def published(log: EmbeddedLog, topic: TopicSpec, value: bytes) -> bool:
+    """Whether it is; when not, it must be certain that nothing was."""
+    try:
+        await log.publish(topic.name, [Record(b"key", value)])
+    except LogUnavailable as error:
+        if error.outcome_unknown:
+            raise
+        return False
+    return True
+
+
+async def end_all_sessions(database: Database) -> None:
+    async with as_owner(database) as connection:
+        await connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+
+
+async def test_sessions_that_the_server_ends_between_two_writes_are_made_anew(
+    log: EmbeddedLog, topic: TopicSpec, database: Database
+) -> None:
+    await log.publish(topic.name, [Record(b"key", b"before")])
+
+    await end_all_sessions(database)
+
+    await wait_until(lambda: published(log, topic, b"after"), "published again")
+    await wait_until(lambda: readable(log, topic), "read again")
+    assert await values_of(log, topic) == [b"before", b"after"]
+
+
+async def readable(log: EmbeddedLog, topic: TopicSpec) -> bool:
+    try:
+        return bool(await values_of(log, topic))
+    except LogUnavailable:
+        return False
+
+
+async def test_a_session_that_the_server_ends_in_the_middle_of_a_write_leaves_nothing(
+    log: EmbeddedLog, topic: TopicSpec, database: Database
+) -> None:
+    await log.publish(topic.name, [Record(b"key", b"before")])
+    async with as_owner(database) as holding:
+        await holding.execute(text("SELECT head FROM log.partitions FOR UPDATE"))
+        publishing = asyncio.create_task(log.publish(topic.name, [Record(b"key", b"lost")]))
+        blocked = "SELECT pid FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"
+        await wait_until(lambda: some(database, blocked), "it waits for the lock")
+        await holding.execute(text(f"SELECT pg_terminate_backend(pid) FROM ({blocked}) AS those"))
+
+        with pytest.raises(LogUnavailable) as refusal:
+            await publishing
+
+    assert not refusal.value.outcome_unknown
+    await wait_until(lambda: published(log, topic, b"after"), "published again")
+    assert await values_of(log, topic) == [b"before", b"after"]
+
+
+async def some(database: Database, query: str) -> bool:
+    async with as_owner(database) as connection:
+        return (await connection.execute(text(query))).first() is not None
+
+
+async def test_a_server_that_is_stopped_between_two_writes_is_waited_for(tmp_path: Path, topic: TopicSpec) -> None:
+    server = EmbeddedPostgres(tmp_path)
+    async with server.running() as url:
+        database = Database(url)
+        await migrate(database)
+        log = EmbeddedLog(database, publish_timeout_seconds=2.0)
+        await log.start()
+        await log.ensure_topics([topic])
+        await log.publish(topic.name, [Record(b"key", b"before")])
+
+    assert not await published(log, topic, b"lost")
+
+    async with server.running():
+        await wait_until(lambda: published(log, topic, b"after"), "published again")
+        await wait_until(lambda: readable(log, topic), "read again")
+        assert await values_of(log, topic) == [b"before", b"after"]
+        await log.stop()
+        await database.close()
+
+
+async def test_records_and_headers_of_all_lengths_come_out_as_they_went_in(
+    log: EmbeddedLog, topic: TopicSpec
+) -> None:
+    shared = {"one": b"\x00\xff", "two": b""}
+    sent = [
+        Record(b"", b"", {}),
+        Record(b"k" * 70_000, b"v" * 300_000, shared),
+        Record(b"\x00", b"{}", shared),
+        Record(b"key", b"\\x41", {"three": bytes(range(256))}),
+    ]
+
+    await log.publish(topic.name, sent)
+
+    found = await log.browse(Partition(topic.name, 0), offset=0, max_records=10)
+    assert [(record.key, record.value, record.headers) for record in found] == [
+        (record.key, record.value, record.headers) for record in sent
+    ]
 
 
 async def listens_beside(database: Database, others: set[int]) -> bool:
