@@ -322,9 +322,9 @@ def _array_text(values: Sequence[str]) -> str:
     return "{" + ",".join(f'"{value}"' for value in quoted) + "}"
 
 
-def _key_columns(keys: Iterable[LeadKey]) -> dict[str, list[str] | list[UUID]]:
+def _key_columns(keys: Iterable[LeadKey]) -> dict[str, list[str]]:
     listed = list(keys)
     return {
         "workspaces": [workspace for workspace, _ in listed],
-        "ids": [UUID(lead_id) for _, lead_id in listed],
+        "ids": [lead_id for _, lead_id in listed],
     }

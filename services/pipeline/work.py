@@ -71,7 +71,9 @@ class Work:
         """The lead is now `lead`, because `facts` came to pass."""
         if lead.next_moment != row.lead.next_moment:
             self._due.add(row.key)
-        lead = replace(lead, past=after_facts(lead.past, facts))
+        past = after_facts(lead.past, facts)
+        if past is not lead.past:
+            lead = replace(lead, past=past)
         row.lead = lead
         told = tell(lead, facts, self.pipeline_of(row), row.sequences, now=self.fan_out.now)
         self._touched.add(row.key)

@@ -223,11 +223,13 @@ def _at_moment(lead: Lead, pipeline: Pipeline | None, moment: datetime) -> Outco
 
 def _with_events(lead: Lead, events: tuple[RecordedEvent, ...], pipeline: Pipeline | None) -> Outcome:
     told: list[Fact] = []
-    lead = replace(lead, recent_events=frozenset(event.type for event in events if sets_off_rules(event)))
+    lead = replace(
+        lead,
+        recent_events=frozenset(event.type for event in events if sets_off_rules(event)),
+        first_touch=first_of(lead.first_touch, *(touch_of(event) for event in events if event.source != OWN_SOURCE)),
+    )
     for event in events:
         told.append(Happened(event.occurred_at, event))
-        if event.source != OWN_SOURCE:
-            lead = replace(lead, first_touch=first_of(lead.first_touch, touch_of(event)))
         lead, facts = _with_event(lead, event, pipeline)
         told += facts
     return lead, tuple(told)
@@ -243,7 +245,8 @@ def _with_event(lead: Lead, event: RecordedEvent, pipeline: Pipeline | None) -> 
 
 def _acted(lead: Lead, event: RecordedEvent, pipeline: Pipeline | None) -> Outcome:
     """What people and CRMs say by events."""
-    lead = replace(lead, deal=later_facts(lead.deal, deal_facts(event)))
+    if said := deal_facts(event):
+        lead = replace(lead, deal=later_facts(lead.deal, said))
     word = word_on(event)
     if word is not None:
         lead = replace(lead, words=qualification.with_word(lead.words, word))

@@ -33,13 +33,13 @@ NO_PAST = Past()
 
 
 def after_facts(past: Past, facts: Iterable[Fact]) -> Past:
-    """The past once `facts` belong to it."""
+    """The past once `facts` belong to it: the same one, as most events leave it."""
     for fact in facts:
         match fact:
             case Happened(_, event):
-                past = replace(past, last_touch=last_of(past.last_touch, named_touch_of(event)))
+                past = _touched(past, named_touch_of(event))
             case Scored(_, change, None):
-                past = replace(past, model=f"{change.model} {change.model_version}")
+                past = _scored(past, f"{change.model} {change.model_version}")
             case Judged(at, verdict) if verdict.state == "qualified":
                 past = replace(past, qualified_at=_earlier(past.qualified_at, at))
             case Moved():
@@ -47,6 +47,14 @@ def after_facts(past: Past, facts: Iterable[Fact]) -> Past:
             case _:
                 pass
     return past
+
+
+def _touched(past: Past, touch: Touch | None) -> Past:
+    return past if touch is None else replace(past, last_touch=last_of(past.last_touch, touch))
+
+
+def _scored(past: Past, model: str) -> Past:
+    return past if past.model == model else replace(past, model=model)
 
 
 def united(survivor: Past, absorbed: Past) -> Past:

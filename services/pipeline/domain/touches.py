@@ -20,6 +20,7 @@ _NAMES: Final = {
     "medium": ("utm_medium",),
     "campaign": ("utm_campaign", "campaign", "campaign_name", "campaign_id"),
 }
+_KEYS: Final = frozenset(key for keys in _NAMES.values() for key in keys)
 _URLS: Final = ("url", "page_url", "landing_page", "referring_url")
 _OURS: Final = frozenset(
     {"email_sent", "email_delivered", "email_deferred", "email_dropped", "email_drafted", "bounced"}
@@ -73,17 +74,18 @@ def last_of(*touches: Touch | None) -> Touch | None:
 
 def _named(properties: Mapping[str, Json]) -> dict[str, str]:
     stated = {**_from_addresses(properties), **dict(_stated(properties))}
+    if not stated:
+        return {}
     return {
         name: text for name, keys in _NAMES.items() if (text := next((stated[k] for k in keys if k in stated), None))
     }
 
 
 def _stated(properties: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
-    for keys in _NAMES.values():
-        for key in keys:
-            text = _text(properties.get(key))
-            if text:
-                yield key, text
+    for key in _KEYS.intersection(properties):
+        text = _text(properties[key])
+        if text:
+            yield key, text
 
 
 def _from_addresses(properties: Mapping[str, Json]) -> dict[str, str]:
