@@ -379,11 +379,14 @@ def _encoded(several: Sequence[Mapping[str, bytes]]) -> list[bytes]:
     """JSON with each byte as one character, because a jsonb column would refuse NUL. Records that were published
     together share their headers, which are written once.
     """
-    written: dict[int, bytes] = {}
+    written = []
+    last: Mapping[str, bytes] | None = None
+    as_json = b""
     for headers in several:
-        if id(headers) not in written:
-            written[id(headers)] = _as_json(headers)
-    return [written[id(headers)] for headers in several]
+        if headers is not last:
+            last, as_json = headers, _as_json(headers)
+        written.append(as_json)
+    return written
 
 
 def _as_json(headers: Mapping[str, bytes]) -> bytes:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from struct import Struct
+from struct import unpack
 from typing import Final
 
 _SEED = 0x9747B28C
@@ -54,20 +54,22 @@ def _together(keys: Sequence[bytes]) -> Sequence[int]:
     """
     count, length = len(keys), len(keys[0])
     each = length // _WORD_BYTES
-    lanes = Struct(f"<{count}Q")
     every = int.from_bytes(b"\x01\0\0\0\0\0\0\0" * count, "little")
     mask = every * _MASK
-    words = Struct(f"<{count * each}I").unpack(b"".join(keys))
+    words = memoryview(b"".join(keys)).cast("I")
+    lanes = bytearray(8 * count)
+    lower_halves = memoryview(lanes).cast("I")[::2]
     state = every * (_SEED ^ length)
     for place in range(each):
-        word = int.from_bytes(lanes.pack(*words[place::each]), "little")
+        lower_halves[:] = words[place::each]
+        word = int.from_bytes(lanes, "little")
         word = (word * _MULTIPLIER) & mask
         word ^= (word >> 24) & (every * (_MASK >> 24))
         state = ((state * _MULTIPLIER) & mask) ^ ((word * _MULTIPLIER) & mask)
     state ^= (state >> 13) & (every * (_MASK >> 13))
     state = (state * _MULTIPLIER) & mask
     state ^= (state >> 15) & (every * (_MASK >> 15))
-    return lanes.unpack(state.to_bytes(8 * count, "little"))
+    return unpack(f"<{count}Q", state.to_bytes(8 * count, "little"))
 
 
 def _mixed(word: int) -> int:
