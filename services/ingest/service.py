@@ -172,12 +172,18 @@ class Ingest:
         try:
             if isinstance(element, PlainItem):
                 # Its values have been held to the limits already.
-                event = self._event(element, element.source or DEFAULT_SOURCE, received_at, None)
+                event = accept(
+                    element,
+                    source=element.source or DEFAULT_SOURCE,
+                    received_at=received_at,
+                    limits=None,
+                    shared_mailboxes=self.shared_mailboxes,
+                )
             elif isinstance(element, InvalidInput):
                 return refused(element, index=index)
             else:
                 draft, source = draft_of(element)
-                event = self._event(draft, source, received_at, self.limits)
+                event = self._event(draft, source, received_at)
         except InvalidInput as error:
             return refused(error, id_of(element), index=index)
         return Outcome(Status.ACCEPTED, event.id, event, None, index)
@@ -214,19 +220,19 @@ class Ingest:
 
     def _draft(self, draft: Draft, status: Status, delivery: Delivery, source: Source) -> Outcome:
         try:
-            event = self._event(draft, source.id, delivery.received_at, self.limits)
+            event = self._event(draft, source.id, delivery.received_at)
         except InvalidInput as error:
             if error.code == _NO_IDENTITY:
                 return parked(error.code, "the element does not say whose it is", element_id=draft.id)
             return refused(error, draft.id)
         return Outcome(status, event.id, event)
 
-    def _event(self, draft: Draft, source: str, received_at: datetime, limits: JsonLimits | None) -> AcceptedEvent:
+    def _event(self, draft: Draft, source: str, received_at: datetime) -> AcceptedEvent:
         return accept(
             draft,
             source=source,
             received_at=received_at,
-            limits=limits,
+            limits=self.limits,
             shared_mailboxes=self.shared_mailboxes,
         )
 
@@ -246,15 +252,12 @@ class Ingest:
         self, outcomes: Sequence[Outcome], workspace: str, records: list[Record], *, trace: TraceContext
     ) -> list[Outcome]:
         """The outcomes, with events that the log cannot take refused; what it can take is added to `records`."""
-        published = _records([one.event for one in outcomes if one.event is not None], workspace, trace)
-        if all(len(record.value) <= self.max_event_bytes for record in published):
-            records += published
-            return list(outcomes)
-        final, each = list(outcomes), iter(published)
+        final = list(outcomes)
+        headers = _headers(workspace, trace)
         for place, outcome in enumerate(outcomes):
             if outcome.event is None:
                 continue
-            record = next(each)
+            record = _record(outcome.event, workspace, headers)
             if len(record.value) > self.max_event_bytes:
                 final[place] = refused(self._too_large(), outcome.id, index=outcome.index)
             else:
@@ -332,14 +335,9 @@ def _drafts_by(names_of: NamesOf) -> DraftOf:
     return draft_of
 
 
-def _records(events: Sequence[AcceptedEvent], workspace: str, trace: TraceContext) -> list[Record]:
-    headers = _headers(workspace, trace)
-    records = []
-    for event in events:
-        digest = identity_digest(workspace, event.lead)
-        value = encode_accepted(event, workspace=workspace, digest=digest)
-        records.append(Record(digest.encode(), value, headers))
-    return records
+def _record(event: AcceptedEvent, workspace: str, headers: Mapping[str, bytes]) -> Record:
+    digest = identity_digest(workspace, event.lead)
+    return Record(digest.encode(), encode_accepted(event, workspace=workspace, digest=digest), headers)
 
 
 # Looking a series up costs more than counting in it.
