@@ -18,7 +18,7 @@ from services.scorer.repository import Mark
 # Measured: what a lead weighs in memory beside its state, and how much more its state takes there than encoded.
 _LEAD_BYTES: Final = 3_000
 _GROWTH: Final = 4
-_MOST_BYTES: Final = 48_000_000
+_MOST_BYTES: Final = 40_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from msgspec import Struct
@@ -21,7 +21,9 @@ STATE = b"state"
 PUBLISHED = b"published"
 SURVIVOR_NAMES = b"survivor names"
 
-_SERVER = "(SELECT CAST(1e6 * extract(epoch FROM pg_postmaster_start_time()) AS bigint))"
+# A column of nulls: of arrays of different lengths, `unnest` fills up the shorter ones.
+_NOTHING: Final[Sequence[bytes | None]] = ()
+_SERVER: Final = "(SELECT CAST(1e6 * extract(epoch FROM pg_postmaster_start_time()) AS bigint))"
 
 
 class EventKey(NamedTuple):
@@ -232,7 +234,6 @@ async def store_events(connection: AsyncConnection, events: Sequence[StoredEvent
     sealing = sealing_of(connection)
     items = [Item(event.lead_id, event.key.workspace, event.body) for event in events]
     contents = await sealing.seal(connection, items, EVENT)
-    nothing: list[bytes | None] = [None] * len(events)
     result = await connection.execute(
         text("""
             INSERT INTO scorer.event
@@ -254,8 +255,8 @@ async def store_events(connection: AsyncConnection, events: Sequence[StoredEvent
             "types": [event.type for event in events],
             "occurred": [event.occurred_at for event in events],
             "received": [event.received_at for event in events],
-            "bodies": nothing if sealing.on else contents,
-            "sealed": contents if sealing.on else nothing,
+            "bodies": _NOTHING if sealing.on else contents,
+            "sealed": contents if sealing.on else _NOTHING,
             "digests": [event.digest for event in events],
             "traces": [event.trace_id for event in events],
         },
@@ -443,14 +444,13 @@ def _lead(row: Row[tuple[object, ...]], state: str | bytes | None, published: st
 
 async def _stored(
     connection: AsyncConnection, contents: Sequence[tuple[LeadRow, str | bytes | None]], about: bytes
-) -> tuple[list[bytes | None], list[bytes | None]]:
+) -> tuple[Sequence[bytes | None], Sequence[bytes | None]]:
     """How these JSON texts of leads are stored, null for None: plain, and sealed."""
     sealing = sealing_of(connection)
     items = [Item(lead.id, lead.workspace, _bytes(value)) for lead, value in contents if value is not None]
     written = iter(await sealing.seal(connection, items, about))
     stored = [None if value is None else next(written) for _, value in contents]
-    nothing: list[bytes | None] = [None] * len(stored)
-    return (nothing, stored) if sealing.on else (stored, nothing)
+    return (_NOTHING, stored) if sealing.on else (stored, _NOTHING)
 
 
 def _bytes(text_: str | bytes) -> bytes:
