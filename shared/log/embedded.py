@@ -180,12 +180,12 @@ class EmbeddedLog:
         size = total_size(records)
         if not records:
             return
-        started = asyncio.get_running_loop().time()
-        await self._ids_of(topic)
-        spent = asyncio.get_running_loop().time() - started
-        await self._flusher_of(topic).submit(
-            [records], size=size, timeout_seconds=max(0.0, self._publish_timeout_seconds - spent)
-        )
+        timeout_seconds = self._publish_timeout_seconds
+        if topic not in self._partition_ids:
+            started = asyncio.get_running_loop().time()
+            await self._ids_of(topic)
+            timeout_seconds = max(0.0, timeout_seconds - (asyncio.get_running_loop().time() - started))
+        await self._flusher_of(topic).submit([records], size=size, timeout_seconds=timeout_seconds)
 
     @asynccontextmanager
     async def consume(self, topics: Sequence[str], *, group: str, member: str) -> AsyncIterator[Consumer]:
