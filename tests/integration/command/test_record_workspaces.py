@@ -7,6 +7,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from msgspec import structs
 from sqlalchemy import text
 
 from services.ingest import handlers as ingest
@@ -152,7 +153,7 @@ async def test_what_a_service_tells_another_says_whose_it_is(database: Database,
         await outbox.relay_once(database, log)
 
         found = [record for topic in topics for record in await records_of(log, topic.name, 2)]
-    forged = [replace(record, headers={**record.headers, "workspace": b"cat"}) for record in found]
+    forged = [structs.replace(record, headers={**record.headers, "workspace": b"cat"}) for record in found]
     assert [record.headers["workspace"].decode() for record in found] == [
         message_of(record).workspace for record in found
     ]
