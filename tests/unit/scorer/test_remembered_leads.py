@@ -89,7 +89,7 @@ def test_what_was_written_before_leads_were_forgotten_is_not_remembered_after_it
 
 
 def test_beyond_the_bound_those_go_that_were_not_asked_for_longest() -> None:
-    remembered = RememberedLeads(most_bytes=12_000)
+    remembered = RememberedLeads(most_bytes=7_000)
     remembered.remember(written(ANN, BO))
     assert remembered.find(ANN, MARK) is not None
 
@@ -100,24 +100,24 @@ def test_beyond_the_bound_those_go_that_were_not_asked_for_longest() -> None:
 
 
 def test_a_lead_with_a_large_state_takes_the_place_of_several() -> None:
-    remembered = RememberedLeads(most_bytes=10_000)
+    remembered = RememberedLeads(most_bytes=6_000)
     remembered.remember(written(ANN, BO))
 
-    remembered.remember(written(CY, state_bytes=1_500))
+    remembered.remember(written(CY, state_bytes=700))
 
     assert known(remembered, ANN, BO, CY) == {CY}
 
 
 def test_one_that_is_larger_than_the_bound_is_not_remembered() -> None:
-    remembered = RememberedLeads(most_bytes=10_000)
+    remembered = RememberedLeads(most_bytes=6_000)
 
-    remembered.remember(written(ANN, state_bytes=3_000))
+    remembered.remember(written(ANN, state_bytes=1_000))
 
     assert known(remembered, ANN) == set()
 
 
 def test_a_lead_that_is_written_again_and_again_weighs_once() -> None:
-    remembered = RememberedLeads(most_bytes=10_000)
+    remembered = RememberedLeads(most_bytes=6_000)
     remembered.remember(written(BO))
 
     for _ in range(10):
