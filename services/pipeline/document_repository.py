@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic_core import from_json, to_json
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.db.statements import text
 from shared.events.json import Json
 
 

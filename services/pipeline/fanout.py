@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline import feed, message_bodies
@@ -13,6 +12,7 @@ from services.pipeline.delivery.operational import DISABLED, OperationalMessage
 from services.pipeline.domain.subscription import passes
 from services.pipeline.feed import Told
 from services.pipeline.subscription_repository import Subscription, enabled_of
+from shared.db.statements import text
 from shared.events.envelope import Message
 from shared.events.json import Json
 from shared.events.scores import LeadErased

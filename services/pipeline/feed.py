@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import NamedTuple
 
 from pydantic_core import from_json
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline import message_bodies
 from services.pipeline.domain.subscription import Filter, passes
+from shared.db.statements import text
 
 _SCAN = 500
 _LOCK_CLASS = "leadflow feed"

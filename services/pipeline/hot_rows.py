@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline.domain.lead import Lead
 from services.pipeline.lead_repository import owner_of
+from shared.db.statements import text
 from shared.events.curve import ceiling
 from shared.events.scores import ScoreChange
 

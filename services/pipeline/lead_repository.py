@@ -8,12 +8,13 @@ from uuid import UUID
 from msgspec.json import encode
 from pydantic import TypeAdapter
 from pydantic_core import from_json
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline import history_data, message_bodies, sealed_leads
 from services.pipeline.domain.lead import Lead
 from services.pipeline.telling import Line, Sequences, StayLine
+from shared.db.statements import text
 from shared.events.json import Json
 from shared.events.scores import ScoreChange
 from shared.observability.tracing import TraceContext

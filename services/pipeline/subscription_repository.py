@@ -8,12 +8,13 @@ from uuid import UUID
 
 from pydantic import Field, TypeAdapter
 from pydantic_core import from_json, to_json
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline import answers
 from services.pipeline.delivery.endpoint import Failing
 from services.pipeline.domain.subscription import Filter
+from shared.db.statements import text
 from shared.http.inputs import Moment
 
 

@@ -8,11 +8,12 @@ from uuid import UUID
 
 from msgspec import Struct
 from pydantic_core import to_json
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer import sealed_names
 from services.scorer.domain.identity import IdentityKey, KnownLead
+from shared.db.statements import text
 from shared.sealing.data_keys import Item, sealing_of
 
 # What events, folded states, what was last told, and names at a merge are sealed as.

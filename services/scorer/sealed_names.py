@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer.domain.identity import IdentityKey
+from shared.db.statements import text
 from shared.sealing.data_keys import Item, name_mark, sealing_of
 
 _NAME: Final = b"name"

@@ -6,12 +6,12 @@ from datetime import datetime
 from uuid import UUID
 
 from pydantic_core import from_json, to_json
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer.domain.identity import IdentityKey
 from services.scorer.domain.separation import Merged, Names, names_of
 from services.scorer.repository import EVENT, SURVIVOR_NAMES, opened_bodies
+from shared.db.statements import text
 from shared.events.engagement import Identities
 from shared.sealing.data_keys import Item, sealing_of
 

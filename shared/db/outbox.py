@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid5
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.db.engine import Database
 from shared.db.reach import ALL_WORKSPACES
+from shared.db.statements import text
 from shared.errors import TransientError
 from shared.events.codec import encode
 from shared.events.envelope import Message, rfc3339

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline import answers, message_bodies
 from services.pipeline.delivery.sender import Answer
 from services.pipeline.subscription_repository import Secret
+from shared.db.statements import text
 from shared.observability import tracing
 from shared.observability.tracing import TraceContext
 from shared.sealing.envelope import is_sealed, key_id_of

@@ -5,11 +5,11 @@ from dataclasses import fields
 from uuid import UUID
 
 from pydantic_core import to_json
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline.domain.reports.row import ReportRow
 from services.pipeline.reports.marks import marks
+from shared.db.statements import text
 from shared.sealing.data_keys import sealing_of
 
 LeadKey = tuple[str, str]
