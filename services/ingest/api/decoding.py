@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from services.ingest.domain.cloud_events import from_headers, is_json_content
 from services.ingest.domain.json_text import offset_of, path_at, split_array
-from services.ingest.domain.plain import PlainReader
+from services.ingest.domain.plain import PlainReader, apart
 from services.ingest.service import Element
 from shared.errors import InvalidInput
 from shared.events.json import Json, parse_json
@@ -86,11 +86,17 @@ def parse_elements(text: bytes, *, limit: int) -> list[Element]:
 def _items(body: bytes, limit: int, plain: PlainReader | None) -> Batch:
     if not body.lstrip(b" \t\r\n").startswith(b"["):
         return Batch([_item(body, plain)], cloud_events=False, single=True)
-    read = None if plain is None else plain.many(body)
-    if read is None:
+    if plain is None:
         return _array(body, limit, cloud_events=False)
-    _check_count(len(read), limit)
-    return Batch(read, cloud_events=False, single=False)
+    read = plain.many(body)
+    if read is not None:
+        _check_count(len(read), limit)
+        return Batch(read, cloud_events=False, single=False)
+    parts = apart(body, most=limit)
+    if parts is None:
+        return _array(body, limit, cloud_events=False)
+    _check_count(len(parts), limit)
+    return Batch([_parsed(part, plain) for part in parts], cloud_events=False, single=False)
 
 
 def _item(text: bytes, plain: PlainReader | None) -> Element:

@@ -7,7 +7,7 @@ much, and never take what `items` would not, or otherwise than it would: tests h
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
-from msgspec import DecodeError, Meta, Struct, ValidationError, defstruct, field
+from msgspec import DecodeError, Meta, Raw, Struct, ValidationError, defstruct, field
 from msgspec.json import Decoder
 from msgspec.structs import fields
 
@@ -25,6 +25,9 @@ _NEVER = Annotated[str, Meta(min_length=1, max_length=0)]
 # looked for at a fraction of the cost.
 _NUL = rb"\u0000"
 _ESCAPE = b"\\"
+_APART = Decoder(list[Raw]).decode
+# What an item has seldom.
+_COMMAS_EACH = 64
 _Read = TypeVar("_Read")
 _Plain = TypeVar("_Plain", bound=Struct)
 # Types made at run time, which no checker can follow.
@@ -66,6 +69,19 @@ class PlainReader:
             return decode(body)
         except (DecodeError, ValidationError, UnicodeDecodeError, RecursionError):
             return None
+
+
+def apart(body: bytes, *, most: int) -> Sequence[bytes] | None:
+    """The texts of the items of the array that `body` is, whatever they say.
+
+    None when it is no array, and when there may be many times `most` of them: each takes memory before it is counted.
+    """
+    if body.count(b",") > _COMMAS_EACH * most:
+        return None
+    try:
+        return [bytes(part) for part in _APART(body)]
+    except (DecodeError, RecursionError):
+        return None
 
 
 def _item_type(limits: JsonLimits) -> type[PlainItem]:
