@@ -26,7 +26,8 @@ _SESSION_SECONDS = 6
 _PACED_SECONDS = 12.0
 _PACED, _BURST = 0.4, 0.7
 _FIRST = 50
-_LOOK_SECONDS = 0.005
+# A file is looked for; PostgreSQL is asked.
+_LOOK_SECONDS, _LEADFLOW_LOOK_SECONDS = 0.005, 0.05
 _SETTINGS = {"LEADFLOW_LOG_SESSION_TIMEOUT_SECONDS": str(_SESSION_SECONDS)}
 
 
@@ -103,7 +104,7 @@ async def _reached(held: Held, started: Started, mark: Path, count: int) -> None
     while not (await handled(held.url) >= count if held.ours else _is_there(mark)):
         if started.process.poll() is not None:
             raise Failed("ended before it was killed")
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_LEADFLOW_LOOK_SECONDS if held.ours else _LOOK_SECONDS)
 
 
 def _is_there(mark: Path) -> bool:

@@ -1,6 +1,9 @@
+import java.time.Duration;
+import org.apache.kafka.streams.processor.PunctuationType;
 import org.apache.kafka.streams.processor.api.Processor;
 import org.apache.kafka.streams.processor.api.ProcessorContext;
 import org.apache.kafka.streams.processor.api.Record;
+import org.apache.kafka.streams.state.KeyValueIterator;
 import org.apache.kafka.streams.state.KeyValueStore;
 
 /** The work: validate, drop what is known, rules, decayed sum, and a record downstream when a lead crosses. */
@@ -21,6 +24,17 @@ final class Counting implements Processor<String, byte[], String, String> {
         seen = given.getStateStore("seen");
         leads = given.getStateStore("leads");
         sink = peer.postgres == null ? null : given.getStateStore("sink");
+        if (sink != null) {
+            writeAgain();
+            given.schedule(Duration.ofSeconds(1), PunctuationType.WALL_CLOCK_TIME, now -> sink.flush());
+        }
+    }
+
+    /** State is whole again here, whatever has happened; the table may lag behind it, by what was not yet written. */
+    private void writeAgain() {
+        try (KeyValueIterator<String, Lead> all = leads.all()) {
+            all.forEachRemaining(lead -> sink.put(lead.key, lead.value));
+        }
     }
 
     @Override
@@ -32,7 +46,7 @@ final class Counting implements Processor<String, byte[], String, String> {
 
     private void count(Record<String, byte[]> record) {
         Rules.Event event = Rules.read(record.value());
-        if (event == null || seen.putIfAbsent(event.id(), new byte[] {1}) != null) {
+        if (event == null || seen.get(event.id()) != null) {
             return;
         }
         Lead known = leads.get(record.key());
@@ -42,6 +56,9 @@ final class Counting implements Processor<String, byte[], String, String> {
                 before.count() + 1,
                 Math.max(before.lastUs(), event.occurredUs()));
         leads.put(record.key(), after);
+        // After the lead: of two changelogs one can be lost by a kill, and what promises at least once had better
+        // count twice than never.
+        seen.put(event.id(), new byte[] {1});
         if (sink != null) {
             sink.put(record.key(), after);
         }
