@@ -18,17 +18,16 @@ from datetime import timedelta
 from random import Random
 from typing import Any, TypeAlias
 
-from pydantic_core import to_json
-
 from benchmarks import workload
 from services.scorer.domain.codec import decode_state, decode_told, encode_state, encode_told
 from services.scorer.domain.document import parse_model
 from services.scorer.domain.lead import ActiveModel, Happening, Lead, happen
 from services.scorer.domain.state import EMPTY
-from shared.events.engagement import EngagementEvent
+from shared.events.accepting import AcceptedEvent, decode_event
+from shared.events.codec import encode
 from shared.events.envelope import LeadReference
 
-Batch: TypeAlias = Mapping[int, Sequence[EngagementEvent]]
+Batch: TypeAlias = Mapping[int, Sequence[AcceptedEvent]]
 
 _MODELS = {"rich": workload.MODEL, "plain": workload.PLAIN_MODEL}
 _STAGES = ("decode", "happen", "encode", "messages")
@@ -56,7 +55,7 @@ class Core:
             self.store(number, outcome.lead)
             encoded = time.process_time()
             for message in outcome.messages:
-                to_json(message)
+                encode(message)
             self.count(began, decoded, happened, encoded, time.process_time())
 
     def lead(self, number: int) -> Lead:
@@ -117,12 +116,12 @@ def batches(leads: int, count: int, size: int, *, skewed: bool) -> list[Batch]:
     weights = [1 / (number + 1) for number in range(leads)] if skewed else None
     made: list[Batch] = []
     for day in range(count):
-        batch: dict[int, list[EngagementEvent]] = {}
+        batch: dict[int, list[AcceptedEvent]] = {}
         for number in random.choices(range(leads), weights, k=size):
             event = workload.an_accepted_event(random, number, spread=timedelta(days=1))
             later = timedelta(days=day)
             moved = {"occurred_at": event.occurred_at + later, "received_at": event.received_at + later}
-            batch.setdefault(number, []).append(event.model_copy(update=moved))
+            batch.setdefault(number, []).append(decode_event(event.model_copy(update=moved).model_dump_json()))
         made.append(batch)
     return made
 
