@@ -51,8 +51,8 @@ class Turn:
 
 
 def main() -> None:
-    options = _options()
-    turns = list(_turns(options))
+    options = options_of()
+    turns = list(turns_of(options))
     card = machine_card()
     options.json.parent.mkdir(exist_ok=True)
     # Broker, PostgreSQL and engines end with this program, however it is ended.
@@ -80,7 +80,8 @@ def main() -> None:
     sys.exit(1 if any(map(report.is_wrong, found)) or any(map(report.is_wrong, kills)) else 0)
 
 
-def _options() -> argparse.Namespace:
+def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the command line wants, its own unless others are given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one round of 8,000 records; no kills without --kill")
     parts = parser.add_mutually_exclusive_group()
@@ -93,7 +94,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--class", choices=("A", "B"), action="append", dest="classes", help="A or B alone")
     parser.add_argument("--limit", type=float, help="seconds that one run may take (300; 120 if quick)")
     parser.add_argument("--json", type=Path, default=_JSON, help=f"where every figure is written ({_JSON})")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     options.figures = options.figures or (options.quick and not options.kill)
     options.figures_of = options.events or (_FEW if options.quick else _MANY)
     options.kills_of = options.events or _FEW
@@ -102,7 +103,7 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _turns(options: argparse.Namespace) -> Iterator[Turn]:
+def turns_of(options: argparse.Namespace) -> Iterator[Turn]:
     """All runs, interleaved: each round has every contestant once a class and mix, in an order that rotates.
 
     Kills come last, by Zipf's law if not told otherwise: of uniform leads hardly any crosses before the kill.

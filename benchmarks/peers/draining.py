@@ -73,7 +73,8 @@ async def ended(process: Process, *, ask: bool = False, patience_seconds: float 
     deadline = time.monotonic() + patience_seconds
     while process.poll() is None and time.monotonic() < deadline:  # noqa: ASYNC110 - another process's doing
         await asyncio.sleep(_LOOK_SECONDS)
-    kill(process)
+    if process.poll() is None:
+        kill(process)
 
 
 def free_port() -> int:

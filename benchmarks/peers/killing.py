@@ -20,7 +20,7 @@ from benchmarks.peers.contestants import Class, Contestant, kill
 from benchmarks.peers.data import Mix
 from benchmarks.peers.draining import Failed, handled
 from benchmarks.peers.judging import Harm, harm, lost_and_doubled
-from benchmarks.peers.runs import Held, Started, Task, holding
+from benchmarks.peers.runs import UNKNOWN, Held, Started, Task, holding
 
 _SESSION_SECONDS = 6
 _PACED_SECONDS = 12.0
@@ -63,8 +63,8 @@ async def killed(
             again = time.monotonic()
             used = await held.end(await _start_again(held))
             did = await _harm(held)
-    except (Failed, environment.Absent) as error:
-        return replace(result, refused=str(error), ran=isinstance(error, Failed))
+    except UNKNOWN as error:
+        return replace(result, refused=str(error), ran=not isinstance(error, environment.Absent))
     seconds = used.began + used.seconds - again
     return replace(result, harm=did, kept=did.keeps(promise), seconds=seconds)
 

@@ -38,6 +38,8 @@ from shared.events.topics import ENGAGEMENT_EVENTS, LEAD_SCORES
 # Whoever has told its result has everything where it must be: it may leave, but nobody waits for it.
 _LEAVE_SECONDS = 1.0
 _LOOK_SECONDS = 0.05
+# Why there may be no answer: it was not done, cannot be run here, or what it left behind cannot be read.
+UNKNOWN = (Failed, environment.Absent, TimeoutError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +89,10 @@ async def run(
             disk = await held.state_bytes()
             found = await held.found()
             wrong = faults(task.expected, found, as_of_us=held.as_of_us)
-    except (Failed, environment.Absent) as error:
-        ran = isinstance(error, Failed)
-        return Figures(contestant.name, state, task.mix, refused=str(error), ran=ran)
+    except UNKNOWN as error:
+        return Figures(
+            contestant.name, state, task.mix, refused=str(error), ran=not isinstance(error, environment.Absent)
+        )
     if wrong:
         return Figures(contestant.name, state, task.mix, refused="; ".join(wrong))
     millions = len(task.records) / 1e6

@@ -7,7 +7,10 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.peers import report
+from benchmarks.peers.__main__ import options_of, turns_of
 from benchmarks.peers.answers import key_of_lead, once_each, published_by_leadflow
+from benchmarks.peers.contestants import CONTESTANTS
+from benchmarks.peers.data import MIXES
 from benchmarks.peers.gate import Found, Left
 from benchmarks.peers.judging import Harm, Promise, harm, lost_and_doubled
 from benchmarks.peers.killing import Aftermath
@@ -140,6 +143,30 @@ def test_the_table_of_kills_says_promise_and_harm_or_why_it_is_not_known() -> No
     assert lines[-2] == "| Quix Streams, default | at least once | **no** | 0 | 1,834 | 0 | 0 | 0 | 0 | 0 | 9.0 |"
     assert lines[-1].startswith("| Bytewax, default | at least once | not known: did not finish in 9 s: a / b |")
     assert {line.count("|") for line in lines if line.startswith("|")} == {12}
+
+
+def test_a_quick_run_has_every_contestant_in_both_classes_and_mixes_and_kills_nobody() -> None:
+    turns = list(turns_of(options_of(["--quick"])))
+
+    assert {(turn.contestant.name, turn.mix) for turn in turns} == {
+        (one.name, mix) for one in CONTESTANTS for mix in MIXES
+    }
+    assert not any(turn.kill for turn in turns)
+    assert len(turns) == len({str(turn) for turn in turns}) == 2 * (12 + 14)
+
+
+def test_kills_are_once_a_class_and_of_leadflow_where_its_state_is() -> None:
+    turns = list(turns_of(options_of(["--kill"])))
+
+    assert all(turn.kill for turn in turns)
+    assert [turn.state for turn in turns if turn.contestant.module == "leadflow"] == ["B", "B"]
+    assert len(turns) == 12 + 14
+
+
+def test_a_table_of_class_a_alone_has_leadflow_beside_it() -> None:
+    turns = list(turns_of(options_of(["--figures", "--class", "A", "--mix", "zipf", "--rounds", "1"])))
+
+    assert len(turns) == len(CONTESTANTS)
 
 
 def _recorded(name: str, lead: int) -> tuple[bytes, bytes]:
