@@ -41,7 +41,8 @@ def is_transient(error: BaseException) -> bool:
     """Whether the same work may succeed later. asyncpg lets bare OSErrors through, so they count too."""
     if isinstance(error, OSError | TimeoutError | PoolTimeoutError | DatabaseUnavailable):
         return True
-    if isinstance(error, InterfaceError | asyncpg.InterfaceError):
+    # The driver loses its place, too, when a connection goes in the middle of a statement's preparation.
+    if isinstance(error, InterfaceError | asyncpg.InterfaceError | asyncpg.InternalClientError):
         return True
     state = sqlstate(error)
     if isinstance(error, DBAPIError) and error.connection_invalidated:

@@ -54,7 +54,9 @@ def error_class(error: BaseException) -> str | None:
     """A class of SQLSTATE, or why there is none; None when it was not PostgreSQL."""
     if isinstance(error, PoolTimeoutError):
         return "pool"
-    if isinstance(error, OSError | TimeoutError | InterfaceError | asyncpg.InterfaceError):
+    if isinstance(
+        error, OSError | TimeoutError | InterfaceError | asyncpg.InterfaceError | asyncpg.InternalClientError
+    ):
         return "connection"
     if not isinstance(error, DBAPIError | asyncpg.PostgresError):
         return None
