@@ -28,6 +28,8 @@ _SERVER = text("""
         (SELECT coalesce(max(pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn)), 0)
          FROM pg_replication_slots) AS wal_bytes
 """)
+# Of the driver itself: a connection that is gone, or that went in the middle of something.
+_LOST = asyncpg.InterfaceError | asyncpg.InternalClientError
 
 
 @dataclass(frozen=True, slots=True)
