@@ -31,6 +31,9 @@ _LONGEST_REBALANCE_SECONDS = 60.0
 # Joining a group waits for the other members, and aiokafka counts that as one request.
 _REQUEST_MARGIN_SECONDS = 10.0
 _LONGEST_WORK_SECONDS = 300.0
+# Who divides the partitions of a group while the broker is coming back may know of none, and gives none out. A later
+# look at the topics has them given out anew; aiokafka's own would come after five minutes.
+_TOPICS_EVERY_SECONDS = 10.0
 _STOP_SECONDS = 3.0
 _ABANDON_SECONDS = 1.0
 
@@ -85,6 +88,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             "rebalance_timeout_ms": int(rebalance_seconds * 1000),
             "request_timeout_ms": int((rebalance_seconds + _REQUEST_MARGIN_SECONDS) * 1000),
             "max_poll_interval_ms": int(_LONGEST_WORK_SECONDS * 1000),
+            "metadata_max_age_ms": int(_TOPICS_EVERY_SECONDS * 1000),
         }
         self._consumer: AIOKafkaConsumer | None = None
         self._places: dict[TopicPartition, _Place] = {}

@@ -8,7 +8,12 @@ ROOT = Path(__file__).resolve().parents[2]
 ROUTES = sorted(ROOT.glob("services/*/api/*.py"))
 # `shared/db/direct.py` begins its transactions as the engine does; `shared/log/embedded.py` listens, which no
 # transaction can.
-PAST_TRANSACTIONS = {"shared/db/direct.py", "shared/db/engine.py", "shared/db/migrations.py", "shared/log/embedded.py"}
+PAST_TRANSACTIONS = {
+    "shared/db/direct.py",
+    "shared/db/engine.py",
+    "shared/db/migrations.py",
+    "shared/log/embedded.py",
+}
 
 
 def test_no_route_reaches_all_workspaces() -> None:
