@@ -71,14 +71,6 @@ def identities(
     return AcceptedNames(email, external_ids, anonymous_id), domain, None
 
 
-def is_shared_mailbox(email: str, shared: Collection[str]) -> bool:
-    """Whether several people read a normalised address: `shared` has its local part, or all of it.
-
-    What follows a `+` sorts mail within a mailbox and makes no other one.
-    """
-    return _is_shared(email, email.rpartition("@")[0], shared)
-
-
 def normalise_email(text: str) -> str | None:
     """The address in lower case, without display name, its domain in ASCII; None for an empty one.
 
@@ -98,6 +90,10 @@ def looks_like_email(text: str) -> bool:
 
 
 def _is_shared(email: str, local: str, shared: Collection[str]) -> bool:
+    """Whether several people read a normalised address: `shared` has its local part, or all of it.
+
+    What follows a `+` sorts mail within a mailbox and makes no other one.
+    """
     if "+" in local:
         mailbox = local.partition("+")[0]
         return mailbox in shared or mailbox + email[len(local) :] in shared

@@ -113,14 +113,14 @@ def _passings(
 
     points = [(time, value(time)) for time in (start, *turns, end)]
     return [
-        passing(value, level, left, right)
+        _passing(value, level, left, right)
         for left, right in pairwise(points)
         for level in levels
         if (left[1] > level) is not (right[1] > level)
     ]
 
 
-def passing(
+def _passing(
     value: Callable[[float], float], level: float, start: tuple[float, float], end: tuple[float, float]
 ) -> float:
     """Where a monotonic `value` passes `level` between two points (time, value) on either side of it.

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.domain.draft import Draft, accept
-from services.ingest.domain.identity import SHARED_MAILBOXES, LeadNames, is_shared_mailbox, normalise_email
+from services.ingest.domain.identity import SHARED_MAILBOXES, LeadNames, identities, normalise_email
 from services.ingest.settings import IngestSettings
 from shared.events.accepting import AcceptedEvent
 from shared.events.json import JsonLimits
@@ -62,7 +62,9 @@ def test_an_address_of_one_person_names_them_beside_other_names() -> None:
 def test_it_is_told_by_its_local_part_or_by_all_of_it(address: str, is_shared: bool) -> None:
     settings = IngestSettings(shared_mailboxes=["Tablet@example.com", " kiosk"])
 
-    assert is_shared_mailbox(address, settings.all_shared_mailboxes()) is is_shared
+    _, _, shared_mailbox = identities(LeadNames(address), settings.all_shared_mailboxes())
+
+    assert shared_mailbox == (address if is_shared else None)
 
 
 NAMES = st.builds(
