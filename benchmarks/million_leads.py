@@ -24,8 +24,8 @@ from uuid import UUID
 import httpx
 from sqlalchemy import text
 
-from services.pipeline import documents
 from services.pipeline.app import build
+from services.pipeline.documents import versions
 from services.pipeline.service import PipelineService, Received
 from services.pipeline.settings import PipelineSettings
 from shared.access import KeyRepository, KeyRing, Scope
@@ -148,7 +148,7 @@ async def fill(database: Database, leads: int) -> None:
     clock = ManualClock(NOW)
     patterns = min(PATTERNS, leads)
     document = read_yaml(EXAMPLE.read_text(encoding="utf-8"))
-    await documents.publish(database, clock, "default", document, by="benchmark", reason="benchmark")
+    await versions.publish(database, clock, "default", document, by="benchmark", reason="benchmark")
     service = PipelineService(database, clock, Outbox("pipeline"), on_told=lambda: None)
     dice = random.Random(20261101)  # noqa: S311 the same data in every run
     messages = [message for number in range(patterns) for message in a_life(number, dice)]

@@ -27,7 +27,7 @@ from benchmarks.peers.arena import Arena, arena, load
 from benchmarks.peers.contestants import start_leadflow
 from benchmarks.peers.data import pinned, record
 from benchmarks.peers.draining import drained, ended, free_port
-from services.scorer import models
+from services.scorer.models import versions
 from shared.clock import SystemClock
 from shared.db.engine import Database
 from shared.documents.yaml_text import read_yaml
@@ -128,7 +128,7 @@ async def one(held: Arena, log: str, scorers: int, prefix: str, *, events: int, 
 async def prepare(url: str) -> None:
     """The model that counts."""
     database = Database(url)
-    await models.publish(
+    await versions.publish(
         database, SystemClock(), "default", read_yaml(_MODEL.read_text()), by="benchmark", reason="benchmark"
     )
     await database.close()

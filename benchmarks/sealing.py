@@ -24,7 +24,7 @@ import asyncpg
 from sqlalchemy.engine import make_url
 
 from services.ingest.parked_repository import ParkedRepository
-from services.scorer import models
+from services.scorer.models import versions
 from services.scorer.service import Scorer
 from shared.clock import SystemClock
 from shared.db.embedded_postgres import EmbeddedPostgres
@@ -117,7 +117,7 @@ async def prepared(url: str, name: str, sealing: Sealing) -> Database:
     database = Database(parsed.set(database=f"bench_{name}").render_as_string(False), sealing=sealing)
     await migrate(database)
     document = read_yaml(_MODEL.read_text())
-    await models.publish(database, SystemClock(), "default", document, by="bench", reason="bench")
+    await versions.publish(database, SystemClock(), "default", document, by="bench", reason="bench")
     return database
 
 

@@ -24,8 +24,8 @@ from sqlalchemy import text
 from benchmarks import workload
 from benchmarks.bench.figures import Figure, Measured, Rounds
 from benchmarks.bench.processes import Installation, Process, service
-from services.scorer import models
 from services.scorer.handlers import Handlers
+from services.scorer.models import versions
 from services.scorer.service import Scorer
 from shared.clock import SystemClock
 from shared.db.engine import Database
@@ -98,7 +98,7 @@ class Bench:
 
     async def prepare(self) -> None:
         """The model, the probe's table, and some events of each lead."""
-        await models.publish(
+        await versions.publish(
             self._database, self._clock, self._workspace, self._model, by="benchmark", reason="benchmark"
         )
         for first in range(0, self._leads, self._batch):

@@ -29,7 +29,7 @@ from benchmarks.peers.draining import Failed, Process, Used, drained, ended, fre
 from benchmarks.peers.gate import Found, Left, faults
 from benchmarks.peers.oracle import MODEL_FILE, Expected
 from benchmarks.peers.watching import Watch, on_disk, watching
-from services.scorer import models
+from services.scorer.models import versions
 from shared.clock import SystemClock
 from shared.db.engine import Database
 from shared.documents.yaml_text import read_yaml
@@ -315,7 +315,7 @@ class Held:
 async def _publish_model(url: str) -> None:
     database = Database(url)
     document = read_yaml(MODEL_FILE.read_text())
-    await models.publish(database, SystemClock(), "default", document, by="peers", reason="peers")
+    await versions.publish(database, SystemClock(), "default", document, by="peers", reason="peers")
     await database.close()
 
 

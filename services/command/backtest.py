@@ -15,12 +15,12 @@ from services.command.failure import fail
 from services.command.model_source import HELP, documents_of, is_stored
 from services.command.runtime import database, run_async
 from services.command.workers import Processes, number_of, progress_bar
-from services.scorer.backtesting import Entry, backtest, scorer
 from services.scorer.domain.backtest.drawing import draw
 from services.scorer.domain.backtest.observing import HANDOVER, LOST, WON, EventMatch, Question, read_match
 from services.scorer.domain.backtest.report import Report, Wish
 from services.scorer.domain.backtest.variants import with_half_life
-from services.scorer.history import Tuning
+from services.scorer.leads.history import Tuning
+from services.scorer.what_if.backtesting import Entry, backtest, scorer
 from shared.db.migrations import check_migrated
 from shared.documents.durations import HOUR_US, duration_us
 from shared.errors import InvalidInput, LeadflowError

@@ -10,9 +10,10 @@ from rich.table import Table
 
 from services.command.model_source import read_document
 from services.command.runtime import database, run_async
-from services.scorer import model_repository, models
 from services.scorer.domain.document import parse_model
-from services.scorer.model_repository import Draft, PublishedModel
+from services.scorer.models import repository as model_repository
+from services.scorer.models import versions
+from services.scorer.models.repository import Draft, PublishedModel
 from services.scorer.settings import ScorerSettings
 from shared.clock import SystemClock
 from shared.documents.reading import NAME
@@ -39,7 +40,7 @@ def save(name: Name, file: File, workspace: Workspace = "default") -> None:
             raise InvalidInput(f"{name} is no name: up to 64 letters, digits, `_`, `-`, `.`, the first no sign")
         async with database(Settings()) as opened:
             most = ScorerSettings().most_drafts
-            return await models.save_draft(
+            return await versions.save_draft(
                 opened, SystemClock(), workspace, name, document, by=getpass.getuser(), most=most
             )
 
@@ -70,7 +71,7 @@ def show(name: Name, workspace: Workspace = "default") -> None:
 
     async def work() -> Draft:
         async with database(Settings()) as opened:
-            return await models.draft(opened, workspace, name)
+            return await versions.draft(opened, workspace, name)
 
     print(write_yaml(run_async(work()).document), end="")
 
@@ -86,7 +87,7 @@ def publish(
 
     async def work() -> PublishedModel:
         async with database(Settings()) as opened:
-            return await models.publish_draft(
+            return await versions.publish_draft(
                 opened,
                 SystemClock(),
                 workspace,
@@ -107,7 +108,7 @@ def delete(name: Name, workspace: Workspace = "default") -> None:
 
     async def work() -> None:
         async with database(Settings()) as opened:
-            await models.delete_draft(opened, workspace, name)
+            await versions.delete_draft(opened, workspace, name)
 
     run_async(work())
     print(f"draft {name} is no more")

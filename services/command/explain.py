@@ -14,7 +14,7 @@ from services.command.runtime import database, run_async
 from services.scorer.domain.event_text import read_moment
 from services.scorer.domain.words import points
 from services.scorer.explaining import Advice, Explainer, Explanation, Outlook
-from services.scorer.record_repository import RecordedEvent
+from services.scorer.leads.records import RecordedEvent
 from shared.clock import Clock, SystemClock
 from shared.errors import InvalidInput
 from shared.settings import Settings

@@ -14,14 +14,14 @@ from services.command.runtime import database, database_and_log, run_async
 from services.ingest import erasure_part as ingest
 from services.ingest.parked_repository import ParkedElement, ParkedRepository
 from services.pipeline import erasure_part as pipeline
-from services.pipeline import exporting as pipeline_exporting
-from services.pipeline.sealing_stored import seal_stored as seal_stored_leads
+from services.pipeline.erasure import exporting as pipeline_exporting
+from services.pipeline.erasure.sealing_stored import seal_stored as seal_stored_leads
 from services.pipeline.service import PipelineService
 from services.scorer import erasure_part as scorer
-from services.scorer import exporting as scorer_exporting
 from services.scorer.api.erasure_schemas import erasure_view, scorer_export
+from services.scorer.erasure import exporting as scorer_exporting
+from services.scorer.erasure.sealing_stored import Sealed, seal_stored
 from services.scorer.explaining import Explainer
-from services.scorer.sealing_stored import Sealed, seal_stored
 from services.scorer.service import Scorer
 from shared.clock import Clock, SystemClock
 from shared.db.engine import Database

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Final
 
 from services.command.runtime import database
-from services.scorer import model_repository, models
 from services.scorer.domain.document import parse_model
+from services.scorer.models import repository as model_repository
+from services.scorer.models import versions
 from shared.db.engine import Database
 from shared.documents.yaml_text import read_yaml
 from shared.errors import InvalidInput
@@ -51,8 +52,8 @@ def is_stored(source: str) -> bool:
 
 async def _stored(opened: Database, workspace: str, source: str) -> Json:
     if source.startswith(DRAFT):
-        return (await models.draft(opened, workspace, source.removeprefix(DRAFT))).document
-    return (await models.published(opened, workspace, await version_of(opened, workspace, source))).document
+        return (await versions.draft(opened, workspace, source.removeprefix(DRAFT))).document
+    return (await versions.published(opened, workspace, await version_of(opened, workspace, source))).document
 
 
 async def version_of(opened: Database, workspace: str, source: str) -> int:

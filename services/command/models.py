@@ -20,11 +20,12 @@ from services.command.model_tests import default_golden, model_tests, run_tests
 from services.command.runtime import database, run_async
 from services.command.shadow import shadow, shadow_report
 from services.command.simulate import simulate_
-from services.scorer import model_repository, models
 from services.scorer.domain.document import parse_model
 from services.scorer.domain.model_diff import differences
 from services.scorer.domain.model_schema import model_schema
-from services.scorer.model_repository import Activation, Choice, PublishedModel
+from services.scorer.models import repository as model_repository
+from services.scorer.models import versions
+from services.scorer.models.repository import Activation, Choice, PublishedModel
 from services.scorer.settings import ScorerSettings
 from shared.clock import SystemClock
 from shared.documents.yaml_text import write_yaml
@@ -77,7 +78,7 @@ def publish(
 
     async def work() -> PublishedModel:
         async with database(Settings()) as opened:
-            return await models.publish(
+            return await versions.publish(
                 opened,
                 SystemClock(),
                 workspace,
@@ -102,7 +103,7 @@ def activate(
 
     async def work() -> None:
         async with database(Settings()) as opened:
-            await models.activate(opened, SystemClock(), workspace, version, by=getpass.getuser(), reason=reason)
+            await versions.activate(opened, SystemClock(), workspace, version, by=getpass.getuser(), reason=reason)
 
     run_async(work())
     print(f"version {version} counts in {workspace}")
@@ -120,7 +121,7 @@ def rollback(
 
     async def work() -> int:
         async with database(Settings()) as opened:
-            return await models.rollback(
+            return await versions.rollback(
                 opened, SystemClock(), workspace, by=getpass.getuser(), reason=reason, version=from_version
             )
 
@@ -175,7 +176,7 @@ def show(
     async def work() -> Json:
         async with database(Settings()) as opened:
             number = await version_of(opened, workspace, version)
-            return (await models.published(opened, workspace, number)).document
+            return (await versions.published(opened, workspace, number)).document
 
     document = run_async(work())
     if as_yaml:

@@ -12,14 +12,14 @@ from rich.table import Table
 
 from services.command.failure import fail
 from services.command.runtime import database, run_async
-from services.pipeline import documents
-from services.pipeline.document_repository import Activation, PublishedDocument
+from services.pipeline.documents import versions
+from services.pipeline.documents.repository import Activation, PublishedDocument
 from services.pipeline.domain.changes import changes
 from services.pipeline.domain.document import Pipeline, parse_pipeline
 from services.pipeline.domain.impact import Impact, Summary
 from services.pipeline.domain.mermaid import mermaid
 from services.pipeline.domain.svg import svg
-from services.pipeline.impacts import impact_page
+from services.pipeline.leads.impacts import impact_page
 from services.pipeline.settings import PipelineSettings
 from shared.clock import SystemClock
 from shared.db.engine import Database
@@ -63,7 +63,7 @@ def publish(
 
     async def work() -> PublishedDocument:
         async with database(Settings()) as opened:
-            return await documents.publish(
+            return await versions.publish(
                 opened,
                 SystemClock(),
                 workspace,
@@ -89,7 +89,7 @@ def activate(
 
     async def work() -> PublishedDocument:
         async with database(Settings()) as opened:
-            return await documents.activate(
+            return await versions.activate(
                 opened, SystemClock(), workspace, version, by=getpass.getuser(), reason=reason
             )
 
@@ -102,7 +102,7 @@ def rollback(reason: Why, workspace: Workspace = "default") -> None:
 
     async def work() -> PublishedDocument:
         async with database(Settings()) as opened:
-            return await documents.roll_back(opened, SystemClock(), workspace, by=getpass.getuser(), reason=reason)
+            return await versions.roll_back(opened, SystemClock(), workspace, by=getpass.getuser(), reason=reason)
 
     print(f"version {run_async(work()).version} of the pipeline of {workspace} counts again")
 
@@ -113,7 +113,7 @@ def list_pipelines(workspace: Workspace = "default") -> None:
 
     async def work() -> list[PublishedDocument]:
         async with database(Settings()) as opened:
-            return await documents.versions(opened, workspace)
+            return await versions.versions(opened, workspace)
 
     table = Table("version", "name", "active", "published", "by", "reason")
     for found in run_async(work()):
@@ -129,7 +129,7 @@ def history(workspace: Workspace = "default") -> None:
 
     async def work() -> list[Activation]:
         async with database(Settings()) as opened:
-            return await documents.history(opened, workspace)
+            return await versions.history(opened, workspace)
 
     table = Table("since", "version", "by", "reason")
     for item in run_async(work()):
@@ -146,7 +146,7 @@ def show(
 
     async def work() -> PublishedDocument:
         async with database(Settings()) as opened:
-            return await documents.version_of(opened, workspace, version)
+            return await versions.version_of(opened, workspace, version)
 
     Console(file=sys.stdout).print_json(data=run_async(work()).document)
 
@@ -161,7 +161,7 @@ def diff(
 
     async def work() -> list[str]:
         async with database(Settings()) as opened:
-            old = parse_pipeline((await documents.version_of(opened, workspace, against)).document)
+            old = parse_pipeline((await versions.version_of(opened, workspace, against)).document)
             return changes(old, await _pipeline(what, opened, workspace))
 
     for change in run_async(work()) or ["nothing changes"]:
@@ -236,7 +236,7 @@ async def _pipeline(what: str, opened: Database, workspace: str) -> Pipeline:
     """What the argument names: a version where it is a number, else a file."""
     if what.isdecimal():
         version = int(what) if len(what) < 10 else 0
-        return parse_pipeline((await documents.version_of(opened, workspace, version)).document)
+        return parse_pipeline((await versions.version_of(opened, workspace, version)).document)
     return parse_pipeline(_document(_existing(what)))
 
 

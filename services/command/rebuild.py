@@ -12,10 +12,10 @@ from services.command.failure import fail
 from services.command.runtime import database, run_async
 from services.command.workers import Processes, number_of, progress_bar
 from services.scorer.domain.event_text import read_moment
-from services.scorer.history import Progress, Tuning
-from services.scorer.rebuilding import LISTED_LEADS, Rebuilt, Verification
-from services.scorer.rebuilding import rebuild as rebuild_leads
-from services.scorer.rebuilding import verify as verify_leads
+from services.scorer.leads.history import Progress, Tuning
+from services.scorer.rebuild.rebuilding import LISTED_LEADS, Rebuilt, Verification
+from services.scorer.rebuild.rebuilding import rebuild as rebuild_leads
+from services.scorer.rebuild.rebuilding import verify as verify_leads
 from shared.clock import SystemClock
 from shared.db.migrations import check_migrated
 from shared.errors import InvalidInput, LeadflowError

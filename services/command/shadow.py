@@ -10,11 +10,11 @@ from rich.table import Table
 
 from services.command.failure import fail
 from services.command.runtime import database, run_async
-from services.scorer import models
 from services.scorer.domain.shadow import Reason
-from services.scorer.models import ModelBook
-from services.scorer.shadow_report import Mover, Report, report
-from services.scorer.shadow_repository import ShadowRun
+from services.scorer.models import versions
+from services.scorer.models.shadow_runs import ShadowRun
+from services.scorer.models.versions import ModelBook
+from services.scorer.shadows.report import Mover, Report, report
 from shared.clock import SystemClock
 from shared.errors import InvalidInput
 from shared.settings import Settings
@@ -63,14 +63,14 @@ def shadow_report(
 
 async def _start(version: int, reason: str, workspace: str) -> ShadowRun:
     async with database(Settings()) as opened:
-        return await models.start_shadow(
+        return await versions.start_shadow(
             opened, SystemClock(), workspace, version, by=getpass.getuser(), reason=reason
         )
 
 
 async def _stop(version: int, workspace: str) -> None:
     async with database(Settings()) as opened:
-        await models.stop_shadow(opened, SystemClock(), workspace, version, by=getpass.getuser())
+        await versions.stop_shadow(opened, SystemClock(), workspace, version, by=getpass.getuser())
 
 
 def _print(found: Report) -> None:

@@ -14,7 +14,6 @@ from services.command.failure import fail
 from services.command.model_source import ACTIVE, DRAFT, HELP, is_stored, read_document, version_of
 from services.command.runtime import database, run_async
 from services.command.workers import Processes, number_of, progress_bar
-from services.scorer import models
 from services.scorer.domain.event_text import read_moment
 from services.scorer.domain.simulation import (
     MOST_LISTED,
@@ -26,8 +25,10 @@ from services.scorer.domain.simulation import (
     Simulation,
     Transition,
 )
-from services.scorer.history import Progress, Tuning
-from services.scorer.simulating import (
+from services.scorer.leads.history import Progress, Tuning
+from services.scorer.models import versions
+from services.scorer.what_if.jobs import SIMULATED
+from services.scorer.what_if.simulating import (
     DEFAULT_MOVERS,
     DEFAULT_WEEKS,
     MOST_WEEKS,
@@ -39,7 +40,6 @@ from services.scorer.simulating import (
     published_side,
     simulate,
 )
-from services.scorer.simulating_jobs import SIMULATED
 from shared.clock import SystemClock
 from shared.db.engine import Database
 from shared.db.migrations import check_migrated
@@ -109,7 +109,7 @@ def simulate_(  # noqa: PLR0917 - typer reads options from parameters
 async def _stored(opened: Database, workspace: str, source: str) -> Side:
     """A draft or a published version."""
     if source.startswith(DRAFT):
-        return Side((await models.draft(opened, workspace, source.removeprefix(DRAFT))).document, None)
+        return Side((await versions.draft(opened, workspace, source.removeprefix(DRAFT))).document, None)
     return await published_side(opened, workspace, await version_of(opened, workspace, source))
 
 

@@ -10,13 +10,13 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from services.command.runtime import database, run_async
-from services.pipeline import subscriptions
 from services.pipeline.delivery.address import AddressGuard
 from services.pipeline.delivery.schedule import outcome_of
 from services.pipeline.delivery.sender import Sender
 from services.pipeline.settings import PipelineSettings
-from services.pipeline.subscription_repository import AttemptView, Subscription
-from services.pipeline.subscriptions import PartialWish, Tested, Wish
+from services.pipeline.subscriptions import managing
+from services.pipeline.subscriptions.managing import PartialWish, Tested, Wish
+from services.pipeline.subscriptions.repository import AttemptView, Subscription
 from shared.clock import SystemClock
 from shared.errors import InvalidInput
 from shared.events.json import Json
@@ -51,7 +51,7 @@ def create(
         wish = Wish(url, event_type or (), _filter(where or []), description)
         async with database(Settings()) as opened:
             most = PipelineSettings().most_subscriptions
-            return await subscriptions.create(opened, SystemClock(), _guard(), workspace, wish, most=most)
+            return await managing.create(opened, SystemClock(), _guard(), workspace, wish, most=most)
 
     created = run_async(work())
     print(f"{created.id}\n{created.secrets[0].text}")
@@ -78,7 +78,7 @@ def change(  # noqa: PLR0917 - typer reads options from parameters
 
     async def work() -> Subscription:
         async with database(Settings()) as opened:
-            return await subscriptions.change(opened, _guard(), workspace, subscription_id, wish)
+            return await managing.change(opened, _guard(), workspace, subscription_id, wish)
 
     _print(run_async(work()))
 
@@ -89,7 +89,7 @@ def show(subscription_id: SubscriptionId, workspace: Workspace = "default") -> N
 
     async def work() -> Subscription:
         async with database(Settings()) as opened:
-            return await subscriptions.get(opened, workspace, subscription_id)
+            return await managing.get(opened, workspace, subscription_id)
 
     _print(run_async(work()))
 
@@ -100,7 +100,7 @@ def enable(subscription_id: SubscriptionId, workspace: Workspace = "default") ->
 
     async def work() -> Subscription:
         async with database(Settings()) as opened:
-            return await subscriptions.enable(opened, workspace, subscription_id)
+            return await managing.enable(opened, workspace, subscription_id)
 
     _print(run_async(work()))
 
@@ -111,7 +111,7 @@ def disable(subscription_id: SubscriptionId, workspace: Workspace = "default") -
 
     async def work() -> Subscription:
         async with database(Settings()) as opened:
-            return await subscriptions.disable(opened, SystemClock(), workspace, subscription_id)
+            return await managing.disable(opened, SystemClock(), workspace, subscription_id)
 
     _print(run_async(work()))
 
@@ -126,7 +126,7 @@ def rotate(
 
     async def work() -> Subscription:
         async with database(Settings()) as opened:
-            return await subscriptions.rotate_secret(
+            return await managing.rotate_secret(
                 opened, SystemClock(), workspace, subscription_id, keep_old=timedelta(hours=keep_old_hours)
             )
 
@@ -141,7 +141,7 @@ def send_test(subscription_id: SubscriptionId, workspace: Workspace = "default")
         sender = Sender(_guard(), timeout_seconds=PipelineSettings().webhook_timeout_seconds, connections=1)
         async with database(Settings()) as opened:
             try:
-                return await subscriptions.send_test(opened, SystemClock(), sender, workspace, subscription_id)
+                return await managing.send_test(opened, SystemClock(), sender, workspace, subscription_id)
             finally:
                 await sender.close()
 
@@ -164,7 +164,7 @@ def attempts(
 
     async def work() -> list[AttemptView]:
         async with database(Settings()) as opened:
-            return await subscriptions.attempts_of(opened, workspace, subscription_id, before=None, limit=limit)
+            return await managing.attempts_of(opened, workspace, subscription_id, before=None, limit=limit)
 
     table = Table(Column("at", no_wrap=True), "message", "type", "no.", "answer", "seconds", "what it said")
     for one in run_async(work()):
@@ -196,17 +196,17 @@ def replay(
         clock = SystemClock()
         async with database(Settings()) as opened:
             if since is None:
-                done = await subscriptions.replay_messages(
+                done = await managing.replay_messages(
                     opened, clock, workspace, subscription_id, message_ids=message or []
                 )
                 return done.queued
             end = until.replace(tzinfo=UTC) if until else None
-            done = await subscriptions.replay_since(
+            done = await managing.replay_since(
                 opened, clock, workspace, subscription_id, since=since.replace(tzinfo=UTC), until=end
             )
             queued = done.queued
             while done.next is not None:
-                done = await subscriptions.replay_on(opened, clock, workspace, subscription_id, place=done.next)
+                done = await managing.replay_on(opened, clock, workspace, subscription_id, place=done.next)
                 queued += done.queued
             return queued
 
@@ -219,7 +219,7 @@ def list_subscriptions(workspace: Workspace = "default") -> None:
 
     async def work() -> list[Subscription]:
         async with database(Settings()) as opened:
-            return await subscriptions.all_of(opened, workspace)
+            return await managing.all_of(opened, workspace)
 
     table = Table(Column("id", no_wrap=True, min_width=36), "url", "event types", "state", "created")
     for found in run_async(work()):
@@ -242,7 +242,7 @@ def delete(
 
     async def work() -> None:
         async with database(Settings()) as opened:
-            await subscriptions.delete(opened, SystemClock(), workspace, subscription_id)
+            await managing.delete(opened, SystemClock(), workspace, subscription_id)
 
     run_async(work())
     print(f"{subscription_id} is no more")

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from services.scorer.history import Progress
+from services.scorer.leads.history import Progress
 
 Processes = Annotated[
     int | None,

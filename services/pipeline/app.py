@@ -5,24 +5,26 @@ from datetime import timedelta
 from random import SystemRandom
 from uuid import uuid4
 
-from services.pipeline import feed, metrics, subscription_repository
+from services.pipeline import metrics
 from services.pipeline.api.feed import feed_router
 from services.pipeline.api.leads import leads_router
 from services.pipeline.api.pipelines import pipelines_router
 from services.pipeline.api.reports import reports_router
 from services.pipeline.api.subscriptions import subscriptions_router
 from services.pipeline.business import census_task
-from services.pipeline.delivery import repository
 from services.pipeline.delivery.address import AddressGuard
-from services.pipeline.delivery.dispatcher import Dispatcher
 from services.pipeline.delivery.endpoint import EndpointPolicy
 from services.pipeline.delivery.schedule import STANDARD
 from services.pipeline.delivery.sender import Sender
 from services.pipeline.erasure_part import erasure_part
-from services.pipeline.feed_watch import FeedWatch
+from services.pipeline.feed import entries as feed
+from services.pipeline.feed.watch import FeedWatch
 from services.pipeline.handlers import Handlers
 from services.pipeline.service import PipelineService
 from services.pipeline.settings import PipelineSettings
+from services.pipeline.subscriptions import deliveries
+from services.pipeline.subscriptions import repository as subscription_repository
+from services.pipeline.subscriptions.dispatcher import Dispatcher
 from shared.access.keyring import KeyRing
 from shared.consumer import ConsumerTask
 from shared.db.due import due_backlog_task
@@ -77,7 +79,7 @@ def build(context: Context, settings: PipelineSettings, keys: KeyRing) -> Servic
         before = context.clock.now() - timedelta(seconds=settings.feed_retention_seconds)
         async with context.database.transaction(ALL_WORKSPACES) as connection:
             gone = await feed.forget(connection, before, _FORGET_BATCH)
-            return gone + await repository.forget(connection, before, _FORGET_BATCH)
+            return gone + await deliveries.forget(connection, before, _FORGET_BATCH)
 
     return Service(
         name="pipeline",
@@ -131,7 +133,7 @@ def _dispatcher(context: Context, settings: PipelineSettings, sender: Sender) ->
 async def _observe(context: Context) -> int:
     now = context.clock.now()
     async with context.database.transaction(ALL_WORKSPACES) as connection:
-        waiting = await repository.waiting(connection, now)
+        waiting = await deliveries.waiting(connection, now)
         states = await subscription_repository.count_by_state(connection, now)
     metrics.WEBHOOK_QUEUE.set(waiting.number)
     metrics.WEBHOOK_OLDEST.set(waiting.oldest_age.total_seconds())

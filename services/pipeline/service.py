@@ -6,14 +6,16 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.pipeline import erasing, lead_repository, metrics
-from services.pipeline.documents import PipelineBook
+from services.pipeline import metrics
+from services.pipeline.documents.versions import PipelineBook
 from services.pipeline.domain import lead as domain
 from services.pipeline.domain.facts import Moved, MoveRefused
 from services.pipeline.domain.lead import Lead
 from services.pipeline.domain.stages import Move
-from services.pipeline.fanout import fan_out_for
-from services.pipeline.lead_repository import LeadKey, LeadRow
+from services.pipeline.erasure import erasing
+from services.pipeline.leads import repository as lead_repository
+from services.pipeline.leads.repository import LeadKey, LeadRow
+from services.pipeline.subscriptions.fanout import fan_out_for
 from services.pipeline.work import Work, begin
 from shared.clock import Clock
 from shared.db.engine import Database

@@ -6,16 +6,20 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.pipeline import erasing, erasing_repository, hot_rows, lead_repository, metrics
-from services.pipeline.documents import ActivePipeline, PipelineBook
+from services.pipeline import metrics
+from services.pipeline.documents.versions import ActivePipeline, PipelineBook
 from services.pipeline.domain.facts import Crossed, Fact, Moved, MoveRefused
 from services.pipeline.domain.lead import Lead
 from services.pipeline.domain.past import after_facts
 from services.pipeline.domain.reports.row import report_row
-from services.pipeline.fanout import FanOut
-from services.pipeline.lead_repository import LeadKey, LeadRow, Standing
+from services.pipeline.erasure import erasing
+from services.pipeline.erasure import repository as erasure_repository
+from services.pipeline.leads import hot_rows
+from services.pipeline.leads import repository as lead_repository
+from services.pipeline.leads.repository import LeadKey, LeadRow, Standing
+from services.pipeline.leads.telling import Line, StayLine, tell
 from services.pipeline.reports import rows as report_rows
-from services.pipeline.telling import Line, StayLine, tell
+from services.pipeline.subscriptions.fanout import FanOut
 from shared.db.outbox import Outbox, Outgoing
 from shared.events.codec import encode
 from shared.events.scores import LeadScoreChanged
@@ -114,7 +118,7 @@ class Work:
         """Put everything down, in few statements however many leads there are."""
         for row, parts in self._erased:
             await erasing.erase(self.connection, (row, *parts), self.fan_out.now)
-            await erasing_repository.note_seen(self.connection, row)
+            await erasure_repository.note_seen(self.connection, row)
         rows = [self.rows[key] for key in sorted(self._touched)]
         if rows:
             await lead_repository.write_leads(self.connection, rows)

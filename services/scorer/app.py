@@ -1,18 +1,18 @@
 """The composition root of the scorer: the only place that wires it."""
 
-from services.scorer import erasing_repository
 from services.scorer.api.drafts import drafts_router
 from services.scorer.api.erasures import erasures_router
 from services.scorer.api.leads import scores_router
 from services.scorer.api.models import models_router
 from services.scorer.api.shadows import shadows_router
 from services.scorer.api.simulations import simulations_router
+from services.scorer.erasure import repository as erasure_repository
 from services.scorer.erasure_part import erasure_part
 from services.scorer.handlers import GROUP, Handlers
 from services.scorer.observing import observing_tasks
 from services.scorer.service import Scorer
 from services.scorer.settings import ScorerSettings
-from services.scorer.simulating_jobs import Simulations
+from services.scorer.what_if.jobs import Simulations
 from shared.access.keyring import KeyRing
 from shared.consumer import ConsumerTask
 from shared.db.due import due_backlog_task
@@ -60,7 +60,7 @@ def build(context: Context, settings: ScorerSettings, keys: KeyRing) -> Service:
         return await do_parts(context.database, context.clock, "scorer", erasing)
 
     async def forget() -> int:
-        return await erasing_repository.let_go(context.database, context.clock.now())
+        return await erasure_repository.let_go(context.database, context.clock.now())
 
     return Service(
         name="scorer",

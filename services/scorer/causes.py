@@ -5,7 +5,7 @@ from datetime import datetime
 from types import MappingProxyType
 from uuid import UUID
 
-from services.scorer.repository import EventKey
+from services.scorer.leads.repository import EventKey
 from shared.events.accepting import Accepted
 from shared.events.topics import LEAD_SCORES
 from shared.observability import tracing

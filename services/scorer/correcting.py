@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid4
 
-from services.scorer import record_repository, repository
 from services.scorer.domain.corrections import Correction, Retraction, check, event_type, properties
 from services.scorer.domain.state import EventKey
 from services.scorer.explaining import Explainer, Explanation
-from services.scorer.record_repository import RecordedEvent
+from services.scorer.leads import records
+from services.scorer.leads import repository as lead_repository
+from services.scorer.leads.records import RecordedEvent
+from services.scorer.leads.stored_leads import Contended
 from services.scorer.service import Scorer
-from services.scorer.stored_leads import Contended
 from shared.clock import Clock
 from shared.db.engine import Database
 from shared.errors import InvalidInput, Refused
@@ -75,7 +76,7 @@ class Corrector:
 
     async def _stored(self, workspace: str, name: EventKey) -> RecordedEvent | None:
         async with self._database.transaction(workspace) as connection:
-            return await record_repository.event_of(connection, workspace, name.source, name.id)
+            return await records.event_of(connection, workspace, name.source, name.id)
 
     async def _count(
         self,
@@ -129,7 +130,7 @@ class Corrector:
     async def _names(self, workspace: str, lead: UUID) -> Identities:
         """The lead's strongest name: one is enough to find it, and can never make it one with another."""
         async with self._database.transaction(workspace) as connection:
-            names = (await repository.names_of(connection, [lead])).get(lead, [])
+            names = (await lead_repository.names_of(connection, [lead])).get(lead, [])
         if not names:
             raise Refused("the lead has no name that an event could carry", code="no_names")
         return _identities(names)

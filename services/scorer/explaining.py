@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scorer import metrics, record_repository, stored_leads
+from services.scorer import metrics
 from services.scorer.domain import lift as domain
 from services.scorer.domain.course import course
 from services.scorer.domain.forecast import forecast_from
@@ -25,8 +25,9 @@ from services.scorer.domain.state import EventKey
 from services.scorer.domain.tally import attributes_at, curve_from, needs_history, settled_until, tally_of
 from services.scorer.domain.verdicts import Verdict, verdicts
 from services.scorer.domain.words import sentences
-from services.scorer.models import ModelBook
-from services.scorer.record_repository import EventPlace, RecordedEvent
+from services.scorer.leads import records, stored_leads
+from services.scorer.leads.records import EventPlace, RecordedEvent
+from services.scorer.models.versions import ModelBook
 from shared.clock import Clock
 from shared.db.engine import Database
 from shared.errors import InvalidInput
@@ -105,7 +106,7 @@ class Explainer:
     async def named(self, workspace: str, kind: str, value: str) -> UUID:
         """The id of the lead that goes by a name."""
         async with self._database.transaction(workspace) as connection:
-            found = await record_repository.lead_named(connection, IdentityKey(workspace, kind, value))
+            found = await records.lead_named(connection, IdentityKey(workspace, kind, value))
         if found is None:
             raise InvalidInput("no lead goes by this name", code="not_found", field="name")
         return found
@@ -147,10 +148,8 @@ class Explainer:
         """What is recorded for the lead, the newest first, and what each event is worth now."""
         async with self._database.transaction(workspace) as connection:
             subject = await self._find(connection, workspace, lead_id)
-            leads = [subject.id, *await record_repository.absorbed_by(connection, subject.id)]
-            found = await record_repository.events_of(
-                connection, leads, before=before, event_type=event_type, limit=limit
-            )
+            leads = [subject.id, *await records.absorbed_by(connection, subject.id)]
+            found = await records.events_of(connection, leads, before=before, event_type=event_type, limit=limit)
             if subject.lead.state.settled or is_outdated(subject.active, subject.lead):
                 subject = await self._from_history(connection, subject)
         return subject, await asyncio.to_thread(_judged, subject, found, self._clock.now())
@@ -159,8 +158,8 @@ class Explainer:
         """What the lead did last, as recorded."""
         async with self._database.transaction(workspace) as connection:
             subject = await self._find(connection, workspace, lead_id)
-            leads = [subject.id, *await record_repository.absorbed_by(connection, subject.id)]
-            found = await record_repository.events_of(connection, leads, before=None, event_type=None, limit=1)
+            leads = [subject.id, *await records.absorbed_by(connection, subject.id)]
+            found = await records.events_of(connection, leads, before=None, event_type=None, limit=1)
         return found[0] if found else None
 
     async def _subject(self, workspace: str, lead_id: UUID, *, since: datetime) -> Subject:
@@ -171,7 +170,7 @@ class Explainer:
             return await self._from_history(connection, subject)
 
     async def _find(self, connection: AsyncConnection, workspace: str, lead_id: UUID) -> Subject:
-        survivor = await record_repository.survivor_of(connection, workspace, lead_id)
+        survivor = await records.survivor_of(connection, workspace, lead_id)
         if survivor is None:
             raise InvalidInput("there is no such lead", code="not_found", field="lead_id")
         lead = (await stored_leads.read(connection, [survivor]))[survivor]

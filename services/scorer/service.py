@@ -11,15 +11,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scorer import (
-    erasing,
-    metrics,
-    repository,
-    sealed_names,
-    separating,
-    separation_repository,
-    stored_leads,
-)
+from services.scorer import metrics
 from services.scorer.causes import UNTRACED, Causes, Traces, event_key
 from services.scorer.domain.identity import IdentityKey, KnownLead, Person, resolve
 from services.scorer.domain.lead import (
@@ -35,14 +27,19 @@ from services.scorer.domain.lead import (
 )
 from services.scorer.domain.separation import partners
 from services.scorer.domain.tally import HistoryNeeded
-from services.scorer.erasing import Asked
-from services.scorer.models import ModelBook
-from services.scorer.remembered_leads import RememberedLeads, Written
-from services.scorer.repository import EventKey, StoredEvent
-from services.scorer.separating import Parted
-from services.scorer.separation_repository import Decision
-from services.scorer.shadows import Changed, Shadows
-from services.scorer.stored_leads import Contended
+from services.scorer.erasure import erasing
+from services.scorer.erasure.erasing import Asked
+from services.scorer.leads import repository as lead_repository
+from services.scorer.leads import sealed_names, stored_leads
+from services.scorer.leads.remembered_leads import RememberedLeads, Written
+from services.scorer.leads.repository import EventKey, StoredEvent
+from services.scorer.leads.stored_leads import Contended
+from services.scorer.merges import repository as merge_repository
+from services.scorer.merges import separating
+from services.scorer.merges.repository import Decision
+from services.scorer.merges.separating import Parted
+from services.scorer.models.versions import ModelBook
+from services.scorer.shadows.following import Changed, Shadows
 from shared.clock import Clock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox, Outgoing
@@ -118,7 +115,7 @@ class Scorer:
         """Tell the changes whose moment has come, of up to `limit` leads; returns how many leads those were."""
         now = self._clock.now()
         async with self._database.transaction(ALL_WORKSPACES) as connection:
-            due = await repository.leads_due(connection, now, limit)
+            due = await lead_repository.leads_due(connection, now, limit)
             leads = (await stored_leads.take(connection, due, self._remembered)).leads
 
             def update(active: ActiveModel, lead: Lead, id_: UUID, _is_rebuilt: bool) -> Outcome:
@@ -134,7 +131,7 @@ class Scorer:
     async def follow_active_models(self, limit: int) -> int:
         """Recompute up to `limit` leads whose scores are of a model that no longer counts; returns how many."""
         async with self._database.transaction(ALL_WORKSPACES) as connection:
-            behind = await repository.leads_behind(connection, limit)
+            behind = await lead_repository.leads_behind(connection, limit)
             leads = await stored_leads.lock(connection, behind)
             done = await self._let_happen(connection, leads, {})
         self._committed(done)
@@ -199,7 +196,7 @@ class Scorer:
         first: dict[EventKey, Accepted] = {}
         for message in messages:
             first.setdefault(event_key(message), message)
-        known = await repository.known_events(connection, list(first))
+        known = await lead_repository.known_events(connection, list(first))
         repetitions: list[str] = []
         for message in messages:
             key = event_key(message)
@@ -244,11 +241,13 @@ class Scorer:
         names = {name for mention in mentions for name in mention}
         locked: set[IdentityKey] = set()
         while True:
-            people = await self._resolve(connection, mentions, await repository.known_identities(connection, names))
+            people = await self._resolve(
+                connection, mentions, await lead_repository.known_identities(connection, names)
+            )
             contested = {name for person in people if not person.is_settled for name in person.names}
             if contested <= locked:
                 return people
-            await repository.lock_identities(connection, contested)
+            await lead_repository.lock_identities(connection, contested)
             locked |= contested
 
     async def _resolve(
@@ -260,7 +259,7 @@ class Scorer:
         """Who is who; leads that are set apart are looked for only where some would become one."""
         people = resolve(mentions, known)
         meeting = {lead.id for person in people if len(person.leads) > 1 for lead in person.leads}
-        apart = await separation_repository.separations(connection, meeting) if meeting else []
+        apart = await merge_repository.separations(connection, meeting) if meeting else []
         return resolve(mentions, known, partners(apart)) if apart else people
 
     async def _lock(self, connection: AsyncConnection, known: Sequence[KnownLead]) -> Mapping[UUID, Lead]:
@@ -279,11 +278,11 @@ class Scorer:
         survivors = [person.leads[0].id if person.leads else self._new_id() for person in people]
         together = list(zip(people, survivors, strict=True))
         created = [(id_, _workspace(person)) for person, id_ in together if not person.leads]
-        await repository.create_leads(connection, created, now)
+        await lead_repository.create_leads(connection, created, now)
         for person, survivor in together:
             if len(person.leads) > 1:
                 absorbed = [known.id for known in person.leads[1:]]
-                await repository.merge_leads(connection, _workspace(person), survivor, absorbed, now)
+                await lead_repository.merge_leads(connection, _workspace(person), survivor, absorbed, now)
         learnt = [(name, survivor) for person, survivor in together for name in sorted(person.unknown)]
         await sealed_names.learn(connection, learnt, now)
         return survivors
@@ -300,7 +299,7 @@ class Scorer:
             if message.data.type != EVENT_VOIDED or not isinstance(target, str):
                 continue
             key = EventKey(message.workspace, message.data.source, target)
-            for owner in await repository.void_events(connection, [key]):
+            for owner in await lead_repository.void_events(connection, [key]):
                 happenings[owner] = happenings.get(owner, Happening()).with_retraction(message.data)
                 causes.add(owner, message)
 
@@ -385,7 +384,7 @@ class Scorer:
 
 async def _store(connection: AsyncConnection, owned: Sequence[tuple[Accepted, UUID]], traces: Traces) -> None:
     stored = [_stored(message, owner, traces.get(event_key(message))) for message, owner in owned]
-    if await repository.store_events(connection, stored) != len(stored):
+    if await lead_repository.store_events(connection, stored) != len(stored):
         raise Contended("another scorer stored one of these events meanwhile")
 
 

@@ -12,7 +12,7 @@ from services.ingest.importing.position import Position, PositionFile
 from services.ingest.importing.runner import Importer
 from services.ingest.publisher import Publisher, PublisherLimits
 from services.ingest.service import Ingest
-from services.pipeline import documents
+from services.pipeline.documents import versions
 from services.pipeline.handlers import Handlers as PipelineHandlers
 from services.pipeline.reports.reading import Reports
 from services.pipeline.service import PipelineService
@@ -43,7 +43,7 @@ class Imported:
         return Reports(self.database, self.clock)
 
     async def publish(self, pipeline: Json) -> None:
-        await documents.publish(self.database, self.clock, "default", pipeline, by="test", reason="imported")
+        await versions.publish(self.database, self.clock, "default", pipeline, by="test", reason="imported")
 
     async def run(self, path: Path, mapping: Json) -> Position:
         """Import the file, and let everything follow from it."""

@@ -7,15 +7,15 @@ from datetime import timedelta
 from random import Random
 from uuid import uuid4
 
-from services.pipeline import subscriptions
 from services.pipeline.delivery.address import AddressGuard
-from services.pipeline.delivery.dispatcher import Dispatcher
 from services.pipeline.delivery.endpoint import EndpointPolicy
 from services.pipeline.delivery.schedule import STANDARD, RetrySchedule
 from services.pipeline.delivery.sender import Sender
 from services.pipeline.settings import PipelineSettings
-from services.pipeline.subscription_repository import DeliveryView, Subscription
-from services.pipeline.subscriptions import Wish
+from services.pipeline.subscriptions import managing
+from services.pipeline.subscriptions.dispatcher import Dispatcher
+from services.pipeline.subscriptions.managing import Wish
+from services.pipeline.subscriptions.repository import DeliveryView, Subscription
 from shared.events.json import Json
 from tests.integration.pipeline.conftest import PipelineHarness
 
@@ -33,7 +33,7 @@ async def subscribe(
     conditions: dict[str, Json] | None = None,
 ) -> Subscription:
     wish = Wish(url, event_types, conditions)
-    return await subscriptions.create(pipeline.database, pipeline.clock, OPEN, "default", wish)
+    return await managing.create(pipeline.database, pipeline.clock, OPEN, "default", wish)
 
 
 @asynccontextmanager
@@ -68,7 +68,7 @@ async def dispatching(
 
 async def deliveries(pipeline: PipelineHarness, subscription: Subscription) -> list[DeliveryView]:
     """The subscription's deliveries, the oldest first."""
-    found = await subscriptions.deliveries_of(pipeline.database, "default", subscription.id, before=None, limit=100)
+    found = await managing.deliveries_of(pipeline.database, "default", subscription.id, before=None, limit=100)
     return found[::-1]
 
 

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
+from services.scorer.leads.stored_leads import Contended
 from services.scorer.service import Scorer
-from services.scorer.stored_leads import Contended
 from shared.clock import ManualClock
 from shared.db.reach import ALL_WORKSPACES
 from shared.events.accepting import Accepted

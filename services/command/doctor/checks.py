@@ -18,12 +18,13 @@ from services.command.runtime import database_as_it_is, impatient
 from services.command.status.reading import GROUPS, SCHEMAS_THAT_TELL, reading_of
 from services.ingest.repository import SourceRepository
 from services.ingest.settings import IngestSettings
-from services.pipeline import document_repository, subscription_repository
+from services.pipeline.documents import repository as document_repository
 from services.pipeline.domain.document import Pipeline, parse_pipeline
 from services.pipeline.settings import PipelineSettings
-from services.scorer import model_repository
+from services.pipeline.subscriptions import repository as subscription_repository
 from services.scorer.domain.document import parse_model
 from services.scorer.domain.model import Model
+from services.scorer.models import repository as model_repository
 from services.scorer.settings import ScorerSettings
 from shared.access.repository import KeyRepository
 from shared.clock import Clock

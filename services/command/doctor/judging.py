@@ -11,8 +11,8 @@ from services.ingest.sources.registry import KINDS
 from services.pipeline.domain.document import Pipeline
 from services.pipeline.domain.triggers import thresholds_named
 from services.pipeline.settings import PipelineSettings
-from services.pipeline.subscription_repository import Subscription
-from services.pipeline.subscriptions import BY_OWNER
+from services.pipeline.subscriptions.managing import BY_OWNER
+from services.pipeline.subscriptions.repository import Subscription
 from services.scorer.domain.model import Model
 from shared.access.repository import StoredKey
 from shared.db.migrations import Revisions

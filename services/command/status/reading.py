@@ -12,8 +12,8 @@ from services.command.letters import newest
 from services.ingest import app as ingest
 from services.ingest.parked_repository import ParkedRepository
 from services.pipeline import app as pipeline
-from services.pipeline.delivery import repository as deliveries
-from services.pipeline.subscription_repository import count_by_state
+from services.pipeline.subscriptions import deliveries
+from services.pipeline.subscriptions.repository import count_by_state
 from services.scorer import app as scorer
 from shared.clock import Clock
 from shared.db.due import Overdue, overdue

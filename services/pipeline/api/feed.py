@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.pipeline import feed
 from services.pipeline.domain.subscription import Filter, parse_filter
-from services.pipeline.fanout import DELIVERED_TYPES
-from services.pipeline.feed import FeedEntry, FeedPage, Wanted
-from services.pipeline.feed_watch import FeedWatch
+from services.pipeline.feed import entries as feed
+from services.pipeline.feed.entries import FeedEntry, FeedPage, Wanted
+from services.pipeline.feed.watch import FeedWatch
+from services.pipeline.subscriptions.fanout import DELIVERED_TYPES
 from shared.access.guard import require
 from shared.access.keyring import KeyRing
 from shared.access.principal import Principal, Scope

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.pipeline import exporting, hot_list, lead_repository, views
 from services.pipeline.api.schemas import (
     ForecastView,
     History,
@@ -26,12 +25,15 @@ from services.pipeline.api.schemas import (
     threshold_views,
     top_reasons,
 )
-from services.pipeline.documents import PipelineBook
+from services.pipeline.documents.versions import PipelineBook
 from services.pipeline.domain.lead import Lead
 from services.pipeline.domain.stages import Move
-from services.pipeline.hot_list import After, HotFilter, Placed
+from services.pipeline.erasure import exporting
+from services.pipeline.leads import hot_list, views
+from services.pipeline.leads import repository as lead_repository
+from services.pipeline.leads.hot_list import After, HotFilter, Placed
+from services.pipeline.leads.views import HistoryPlace, LeadView
 from services.pipeline.service import PipelineService
-from services.pipeline.views import HistoryPlace, LeadView
 from shared.access.guard import require
 from shared.access.keyring import KeyRing
 from shared.access.principal import Principal, Scope

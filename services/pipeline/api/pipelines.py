@@ -9,14 +9,15 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from services.pipeline import documents, impacts
-from services.pipeline.document_repository import Activation as Activated
-from services.pipeline.document_repository import PublishedDocument
+from services.pipeline.documents import versions
+from services.pipeline.documents.repository import Activation as Activated
+from services.pipeline.documents.repository import PublishedDocument
 from services.pipeline.domain.changes import changes
 from services.pipeline.domain.document import Pipeline, parse_pipeline
 from services.pipeline.domain.mermaid import mermaid
 from services.pipeline.domain.svg import svg
-from services.pipeline.impacts import ImpactPage
+from services.pipeline.leads import impacts
+from services.pipeline.leads.impacts import ImpactPage
 from shared.access.guard import require
 from shared.access.keyring import KeyRing
 from shared.access.principal import Principal, Scope
@@ -233,7 +234,7 @@ def pipelines_router(context: Context, keys: KeyRing, *, most_versions: int | No
         responses=problem_responses(400, 409, 422),
     )
     async def publish(body: Publication, caller: writer) -> PipelineDetail:
-        published = await documents.publish(
+        published = await versions.publish(
             database,
             clock,
             caller.workspace,
@@ -284,26 +285,26 @@ def pipelines_router(context: Context, keys: KeyRing, *, most_versions: int | No
     )
     async def roll_back(body: Activation, caller: writer) -> PipelineDetail:
         return _detail(
-            await documents.roll_back(database, clock, caller.workspace, by=_name_of(caller), reason=body.reason)
+            await versions.roll_back(database, clock, caller.workspace, by=_name_of(caller), reason=body.reason)
         )
 
     @router.get("", summary="Versions, the newest first", responses=problem_responses(422))
     async def list_pipelines(caller: reader, query: Annotated[VersionsQuery, Query()]) -> list[PipelineSummary]:
-        found = await documents.versions(database, caller.workspace, before=query.before, limit=query.limit)
+        found = await versions.versions(database, caller.workspace, before=query.before, limit=query.limit)
         return [_summary(item) for item in found]
 
     @router.get("/activations", summary="Which version counted since when, and why", responses=problem_responses(422))
     async def get_activations(caller: reader, query: Annotated[ActivationsQuery, Query()]) -> ActivationHistory:
         place = place_of(query.cursor, ActivationPlace)
         before = place.before if place else None
-        found = await documents.history(database, caller.workspace, before=before, limit=query.limit + 1)
+        found = await versions.history(database, caller.workspace, before=before, limit=query.limit + 1)
         shown = found[: query.limit]
         more = cursor_of(ActivationPlace(shown[-1].id)) if len(found) > query.limit else None
         return ActivationHistory(activations=[_activation(item) for item in shown], next_cursor=more)
 
     @router.get("/{version:int}", summary="One version", responses=problem_responses(404, 422))
     async def get_pipeline(version: VersionNumber, caller: reader) -> PipelineDetail:
-        return _detail(await documents.version_of(database, caller.workspace, version))
+        return _detail(await versions.version_of(database, caller.workspace, version))
 
     @router.post(
         "/{version:int}/activate",
@@ -312,7 +313,7 @@ def pipelines_router(context: Context, keys: KeyRing, *, most_versions: int | No
     )
     async def activate(version: VersionNumber, body: Activation, caller: writer) -> PipelineDetail:
         return _detail(
-            await documents.activate(
+            await versions.activate(
                 database, clock, caller.workspace, version, by=_name_of(caller), reason=body.reason
             )
         )
@@ -353,7 +354,7 @@ def pipelines_router(context: Context, keys: KeyRing, *, most_versions: int | No
         return Response(svg(pipeline), media_type="image/svg+xml", headers=_SVG_HEADERS)
 
     async def _published(caller: Principal, version: int | None) -> Pipeline:
-        return parse_pipeline((await documents.version_of(database, caller.workspace, version)).document)
+        return parse_pipeline((await versions.version_of(database, caller.workspace, version)).document)
 
     return router
 

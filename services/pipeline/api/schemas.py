@@ -7,8 +7,8 @@ from msgspec.structs import asdict
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.pipeline.domain.lead import Lead
-from services.pipeline.exporting import Holding, Sent
-from services.pipeline.views import AgedEntry, HistoryLine, LeadView, ledger_at
+from services.pipeline.erasure.exporting import Holding, Sent
+from services.pipeline.leads.views import AgedEntry, HistoryLine, LeadView, ledger_at
 from shared.events.json import Json
 from shared.events.scores import EventReference, ScoreChange, Standing, ThresholdPosition
 from shared.events.stages import Evidence

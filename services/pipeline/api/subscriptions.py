@@ -7,14 +7,14 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from services.pipeline import subscriptions
 from services.pipeline.delivery.address import AddressGuard
 from services.pipeline.delivery.schedule import outcome_of
 from services.pipeline.delivery.sender import Sender
-from services.pipeline.fanout import DELIVERED_TYPES, OPERATIONAL_TYPES
-from services.pipeline.replays import ReplayPlace
-from services.pipeline.subscription_repository import AttemptPlace, AttemptView, Subscription
-from services.pipeline.subscriptions import PartialWish, Wish
+from services.pipeline.subscriptions import managing
+from services.pipeline.subscriptions.fanout import DELIVERED_TYPES, OPERATIONAL_TYPES
+from services.pipeline.subscriptions.managing import PartialWish, Wish
+from services.pipeline.subscriptions.replays import ReplayPlace
+from services.pipeline.subscriptions.repository import AttemptPlace, AttemptView, Subscription
 from shared.access.guard import require
 from shared.access.keyring import KeyRing
 from shared.access.principal import Principal, Scope
@@ -195,16 +195,16 @@ def subscriptions_router(
     @router.post("", status_code=201, summary="Subscribe a URL to messages", responses=problem_responses(400, 409))
     async def create(body: NewSubscription, caller: owner) -> CreatedSubscription:
         wish = Wish(body.url, body.event_types, body.filter, body.description)
-        created = await subscriptions.create(database, clock, guard, caller.workspace, wish, most=most)
+        created = await managing.create(database, clock, guard, caller.workspace, wish, most=most)
         return CreatedSubscription(**_view(created).model_dump(), secret=created.secrets[0].text)
 
     @router.get("", summary="All subscriptions, the oldest first")
     async def list_subscriptions(caller: owner) -> list[SubscriptionView]:
-        return [_view(item) for item in await subscriptions.all_of(database, caller.workspace)]
+        return [_view(item) for item in await managing.all_of(database, caller.workspace)]
 
     @router.get("/{subscription_id}", summary="One subscription", responses=problem_responses(404))
     async def get_subscription(subscription_id: UUID, caller: owner) -> SubscriptionView:
-        return _view(await subscriptions.get(database, caller.workspace, subscription_id))
+        return _view(await managing.get(database, caller.workspace, subscription_id))
 
     @router.patch(
         "/{subscription_id}",
@@ -214,21 +214,21 @@ def subscriptions_router(
     )
     async def change(subscription_id: UUID, body: SubscriptionChange, caller: owner) -> SubscriptionView:
         wish = PartialWish(body.url, body.event_types, body.filter, body.description)
-        return _view(await subscriptions.change(database, guard, caller.workspace, subscription_id, wish))
+        return _view(await managing.change(database, guard, caller.workspace, subscription_id, wish))
 
     @router.delete(
         "/{subscription_id}", status_code=204, summary="End a subscription", responses=problem_responses(404)
     )
     async def delete(subscription_id: UUID, caller: owner) -> None:
-        await subscriptions.delete(database, clock, caller.workspace, subscription_id)
+        await managing.delete(database, clock, caller.workspace, subscription_id)
 
     @router.post("/{subscription_id}/enable", summary="Send again", responses=problem_responses(404))
     async def enable(subscription_id: UUID, caller: owner) -> SubscriptionView:
-        return _view(await subscriptions.enable(database, caller.workspace, subscription_id))
+        return _view(await managing.enable(database, caller.workspace, subscription_id))
 
     @router.post("/{subscription_id}/disable", summary="Send nothing for now", responses=problem_responses(404))
     async def disable(subscription_id: UUID, caller: owner) -> SubscriptionView:
-        return _view(await subscriptions.disable(database, clock, caller.workspace, subscription_id))
+        return _view(await managing.disable(database, clock, caller.workspace, subscription_id))
 
     @router.post(
         "/{subscription_id}/secret/rotate",
@@ -238,9 +238,7 @@ def subscriptions_router(
     )
     async def rotate(subscription_id: UUID, body: Rotation, caller: owner) -> CreatedSubscription:
         keep_old = timedelta(hours=body.keep_old_hours)
-        changed = await subscriptions.rotate_secret(
-            database, clock, caller.workspace, subscription_id, keep_old=keep_old
-        )
+        changed = await managing.rotate_secret(database, clock, caller.workspace, subscription_id, keep_old=keep_old)
         return CreatedSubscription(**_view(changed).model_dump(), secret=changed.secrets[0].text)
 
     @router.get(
@@ -254,7 +252,7 @@ def subscriptions_router(
         limit: Annotated[int, Query(ge=1, le=100)] = 50,
         before: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
     ) -> Deliveries:
-        found = await subscriptions.deliveries_of(
+        found = await managing.deliveries_of(
             database, caller.workspace, subscription_id, before=before, limit=limit + 1
         )
         entries = [DeliveryEntry.model_validate(item, from_attributes=True) for item in found[:limit]]
@@ -268,9 +266,7 @@ def subscriptions_router(
         cursor: Annotated[str | None, Query(max_length=512, description="`next_cursor` of the page before.")] = None,
     ) -> AttemptLog:
         place = place_of(cursor, AttemptPlace)
-        found = await subscriptions.attempts_of(
-            database, caller.workspace, subscription_id, before=place, limit=limit + 1
-        )
+        found = await managing.attempts_of(database, caller.workspace, subscription_id, before=place, limit=limit + 1)
         shown = found[:limit]
         more = AttemptPlace(shown[-1].at, shown[-1].delivery_id, shown[-1].number) if len(found) > limit else None
         return AttemptLog(attempts=[_attempt(item) for item in shown], next_cursor=cursor_of(more) if more else None)
@@ -285,13 +281,13 @@ def subscriptions_router(
     async def replay(subscription_id: UUID, body: ReplayRequest, caller: replayer) -> Replay:
         place = place_of(body.cursor, ReplayPlace)
         if place is not None:
-            done = await subscriptions.replay_on(database, clock, caller.workspace, subscription_id, place=place)
+            done = await managing.replay_on(database, clock, caller.workspace, subscription_id, place=place)
         elif body.since is not None:
-            done = await subscriptions.replay_since(
+            done = await managing.replay_since(
                 database, clock, caller.workspace, subscription_id, since=body.since, until=body.until
             )
         else:
-            done = await subscriptions.replay_messages(
+            done = await managing.replay_messages(
                 database, clock, caller.workspace, subscription_id, message_ids=body.message_ids
             )
         return Replay(queued=done.queued, next_cursor=cursor_of(done.next) if done.next else None)
@@ -303,7 +299,7 @@ def subscriptions_router(
         responses=problem_responses(404),
     )
     async def send_test(subscription_id: UUID, caller: owner) -> TestResult:
-        tested = await subscriptions.send_test(database, clock, sender, caller.workspace, subscription_id)
+        tested = await managing.send_test(database, clock, sender, caller.workspace, subscription_id)
         answer = tested.answer
         return TestResult(
             message_id=tested.message_id,

@@ -1,1 +1,1 @@
-"""Outgoing webhooks: whom to connect to, how to sign, when to try again, and the task that does it."""
+"""How one webhook is delivered: whom to connect to, how to sign, when to try again. No table is known here."""

@@ -8,9 +8,9 @@ from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.pipeline import lead_repository
 from services.pipeline.domain.reports.row import Scalar, report_row
 from services.pipeline.domain.reports.selection import Selection
+from services.pipeline.leads import repository as lead_repository
 from shared.sealing.data_keys import mark
 
 # Half of a digest is enough to keep groups apart.

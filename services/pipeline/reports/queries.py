@@ -13,7 +13,6 @@ from pydantic import AwareDatetime
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.pipeline import lead_repository
 from services.pipeline.domain.reports.estimates import Bin
 from services.pipeline.domain.reports.forecast import ClosedPath, OpenDeals
 from services.pipeline.domain.reports.funnel import PathCount, StayBin
@@ -21,6 +20,7 @@ from services.pipeline.domain.reports.selection import MOST_GROUPS, OTHERS, Coho
 from services.pipeline.domain.reports.sources import SourceCount
 from services.pipeline.domain.reports.stalled import OpenCount, StuckLead
 from services.pipeline.domain.reports.velocity import DealCount
+from services.pipeline.leads import repository as lead_repository
 from services.pipeline.reports.rows import STEP
 
 Named = tuple[str, ...] | None

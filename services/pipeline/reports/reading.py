@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.pipeline.documents import PipelineBook
+from services.pipeline.documents.versions import PipelineBook
 from services.pipeline.domain.reports.estimates import Bin, spread_of
 from services.pipeline.domain.reports.forecast import (
     ForecastReport,

@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
 
-from services.scorer import model_repository, models
 from services.scorer.api.models import (
     Cursor,
     Differences,
@@ -20,7 +19,9 @@ from services.scorer.api.models import (
     who,
 )
 from services.scorer.domain.document import parse_model
-from services.scorer.model_repository import Draft
+from services.scorer.models import repository as model_repository
+from services.scorer.models import versions
+from services.scorer.models.repository import Draft
 from shared.access.guard import require
 from shared.access.keyring import KeyRing
 from shared.access.principal import Principal, Scope
@@ -107,18 +108,18 @@ def drafts_router(
 
     @router.put("/{name}", summary="Keep a draft, valid or not", responses=problem_responses(400, 409, 422))
     async def save(name: Name, body: DraftBody, caller: writer) -> DraftDetail:
-        saved = await models.save_draft(
+        saved = await versions.save_draft(
             database, clock, caller.workspace, name, body.document, by=who(caller), most=most_drafts
         )
         return _detail(saved)
 
     @router.get("/{name}", summary="A draft, and what is wrong with it", responses=problem_responses(404, 422))
     async def get_draft(name: Name, caller: reader) -> DraftDetail:
-        return _detail(await models.draft(database, caller.workspace, name))
+        return _detail(await versions.draft(database, caller.workspace, name))
 
     @router.delete("/{name}", status_code=204, summary="Throw a draft away", responses=problem_responses(404, 422))
     async def delete(name: Name, caller: writer) -> None:
-        await models.delete_draft(database, caller.workspace, name)
+        await versions.delete_draft(database, caller.workspace, name)
 
     @router.get(
         "/{name}/diff",
@@ -126,13 +127,13 @@ def drafts_router(
         responses=problem_responses(404, 409, 422),
     )
     async def diff(name: Name, caller: reader) -> Differences:
-        draft = await models.draft(database, caller.workspace, name)
+        draft = await versions.draft(database, caller.workspace, name)
         parse_model(draft.document)
         async with database.transaction(caller.workspace) as connection:
             active = (await model_repository.choices(connection, [caller.workspace]))[caller.workspace].version
         if active is None:
             raise Refused("no version is active to compare with", code="nothing_to_compare")
-        published = await models.published(database, caller.workspace, active)
+        published = await versions.published(database, caller.workspace, active)
         return differences_between(published.document, draft.document)
 
     @router.post(
@@ -142,7 +143,7 @@ def drafts_router(
         responses=problem_responses(400, 404, 409, 422),
     )
     async def publish(name: Name, body: DraftPublication, caller: writer) -> ModelDetail:
-        published = await models.publish_draft(
+        published = await versions.publish_draft(
             database,
             clock,
             caller.workspace,

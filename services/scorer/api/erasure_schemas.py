@@ -5,8 +5,8 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from services.scorer.api.lead_schemas import ScoreExplanation, score_explanation
+from services.scorer.erasure.exporting import Holding, Joined, Name
 from services.scorer.explaining import Explanation
-from services.scorer.exporting import Holding, Joined, Name
 from shared.events.engagement import EngagementEvent
 from shared.sealing.erasures import PARTS, Erasure, Part
 

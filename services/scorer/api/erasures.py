@@ -5,8 +5,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends
 
-from services.scorer import exporting
 from services.scorer.api.erasure_schemas import ErasureView, ScorerExport, erasure_view, scorer_export
+from services.scorer.erasure import exporting
 from services.scorer.explaining import Explainer
 from services.scorer.service import Scorer
 from shared.access.guard import require

@@ -33,7 +33,7 @@ from services.scorer.correcting import Corrected, Corrector
 from services.scorer.domain import corrections
 from services.scorer.domain.course import moments
 from services.scorer.explaining import Explainer
-from services.scorer.record_repository import EventPlace
+from services.scorer.leads.records import EventPlace
 from services.scorer.service import Scorer
 from shared.access.guard import require
 from shared.access.keyring import KeyRing

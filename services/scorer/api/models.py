@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.scorer import model_repository, models
 from services.scorer.domain.document import parse_model
 from services.scorer.domain.model_diff import differences
-from services.scorer.model_repository import PublishedModel
+from services.scorer.models import repository as model_repository
+from services.scorer.models import versions
+from services.scorer.models.repository import PublishedModel
 from shared.access.guard import require
 from shared.access.keyring import KeyRing
 from shared.access.principal import Principal, Scope
@@ -151,7 +152,7 @@ def models_router(context: Context, keys: KeyRing, *, most_versions: int | None 
 
     @router.post("", status_code=201, summary="Publish a model", responses=problem_responses(400, 409, 422))
     async def publish(body: Publication, caller: writer) -> ModelDetail:
-        published = await models.publish(
+        published = await versions.publish(
             database,
             clock,
             caller.workspace,
@@ -205,7 +206,7 @@ def models_router(context: Context, keys: KeyRing, *, most_versions: int | None 
         responses=problem_responses(400, 409, 422),
     )
     async def rollback(body: Return, caller: writer) -> ModelDetail:
-        version = await models.rollback(
+        version = await versions.rollback(
             database, clock, caller.workspace, by=who(caller), reason=body.reason, version=body.from_version
         )
         return await detail(context, caller.workspace, version)
@@ -220,8 +221,8 @@ def models_router(context: Context, keys: KeyRing, *, most_versions: int | None 
         responses=problem_responses(404, 422),
     )
     async def diff(version: Version, other: Version, caller: reader) -> Differences:
-        old = await models.published(database, caller.workspace, version)
-        new = await models.published(database, caller.workspace, other)
+        old = await versions.published(database, caller.workspace, version)
+        new = await versions.published(database, caller.workspace, other)
         return differences_between(old.document, new.document)
 
     @router.post(
@@ -230,7 +231,7 @@ def models_router(context: Context, keys: KeyRing, *, most_versions: int | None 
         responses=problem_responses(400, 404, 422),
     )
     async def activate(version: Version, body: Decision, caller: writer) -> ModelDetail:
-        await models.activate(database, clock, caller.workspace, version, by=who(caller), reason=body.reason)
+        await versions.activate(database, clock, caller.workspace, version, by=who(caller), reason=body.reason)
         return await detail(context, caller.workspace, version)
 
     return router
@@ -243,7 +244,7 @@ def who(caller: Principal) -> str:
 
 async def detail(context: Context, workspace: str, version: int) -> ModelDetail:
     """A version with its document. Raises InvalidInput (`not_found`)."""
-    model = await models.published(context.database, workspace, version)
+    model = await versions.published(context.database, workspace, version)
     async with context.database.transaction(workspace) as connection:
         choice = (await model_repository.choices(connection, [workspace]))[workspace]
     assert isinstance(model.document, dict), "every published document is valid"

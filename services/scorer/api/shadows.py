@@ -7,12 +7,14 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
-from services.scorer import models, shadow_report
 from services.scorer.api.models import Decision, Version, who
 from services.scorer.domain.shadow import Reason
-from services.scorer.models import ModelBook
-from services.scorer.shadow_report import Mover, Report
-from services.scorer.shadow_repository import ShadowRun, Spread
+from services.scorer.models import versions
+from services.scorer.models.shadow_runs import ShadowRun
+from services.scorer.models.versions import ModelBook
+from services.scorer.shadows import report as shadow_report
+from services.scorer.shadows.report import Mover, Report
+from services.scorer.shadows.repository import Spread
 from shared.access.guard import require
 from shared.access.keyring import KeyRing
 from shared.access.principal import Principal, Scope
@@ -119,14 +121,14 @@ def shadows_router(context: Context, keys: KeyRing) -> APIRouter:
     @router.post("", summary="Score a version in the shadow of the active one", responses=problem_responses(400, 409))
     async def start(version: Version, body: Decision, caller: writer) -> Started:
         return _started(
-            await models.start_shadow(
+            await versions.start_shadow(
                 context.database, context.clock, caller.workspace, version, by=who(caller), reason=body.reason
             )
         )
 
     @router.delete("", status_code=204, summary="Score it in the shadow no more")
     async def stop(version: Version, caller: writer) -> None:
-        await models.stop_shadow(context.database, context.clock, caller.workspace, version, by=who(caller))
+        await versions.stop_shadow(context.database, context.clock, caller.workspace, version, by=who(caller))
 
     @router.get("", summary="How far it is from the active version")
     async def report(version: Version, caller: reader, movers: Movers = 20) -> ShadowReport:

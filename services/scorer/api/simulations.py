@@ -7,10 +7,12 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.scorer import models
 from services.scorer.api.lead_schemas import Moment
 from services.scorer.domain.simulation import MOST_LISTED, MOST_MOVERS
-from services.scorer.simulating import (
+from services.scorer.models import versions
+from services.scorer.what_if.jobs import SIMULATED, WANTED, Simulations
+from services.scorer.what_if.repository import Job, Status
+from services.scorer.what_if.simulating import (
     DEFAULT_LISTED,
     DEFAULT_MOVERS,
     DEFAULT_WEEKS,
@@ -21,8 +23,6 @@ from services.scorer.simulating import (
     Wanted,
     published_side,
 )
-from services.scorer.simulating_jobs import SIMULATED, WANTED, Simulations
-from services.scorer.simulating_repository import Job, Status
 from shared.access.guard import require
 from shared.access.keyring import KeyRing
 from shared.access.principal import Principal, Scope
@@ -131,7 +131,7 @@ async def _side(context: Context, workspace: str, body: SimulationRequest) -> Si
     if body.document is not None:
         return Side(body.document, None)
     if body.draft is not None:
-        return Side((await models.draft(context.database, workspace, body.draft)).document, None)
+        return Side((await versions.draft(context.database, workspace, body.draft)).document, None)
     return await published_side(context.database, workspace, body.version)
 
 

@@ -12,8 +12,8 @@ from pydantic_core import from_json
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from services.pipeline import documents
-from services.scorer import models
+from services.pipeline.documents import versions as documents
+from services.scorer.models import versions as models
 from shared.access.principal import Scope
 from shared.access.repository import KeyRepository
 from shared.clock import SystemClock

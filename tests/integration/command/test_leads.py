@@ -7,7 +7,7 @@ import pytest
 from pydantic_core import from_json
 from sqlalchemy import text
 
-from services.scorer import models
+from services.scorer.models import versions
 from services.scorer.service import Scorer
 from shared.clock import SystemClock
 from shared.db.engine import Database
@@ -30,7 +30,7 @@ KEY = b64encode(bytes(range(32))).decode()
 async def count(database: Database, *ids: str, email: str = EMAIL) -> None:
     clock = SystemClock()
     document: Json = {"model": "test", "scores": {"engagement": {"rules": [a_rule()]}}}
-    await models.publish(database, clock, "default", document, by="test", reason="test")
+    await versions.publish(database, clock, "default", document, by="test", reason="test")
     events = [an_event(id_, email=email) for id_ in ids]
     await Scorer(database, Outbox("scorer"), clock).count(events, reach=ALL_WORKSPACES)
 

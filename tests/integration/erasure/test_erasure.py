@@ -28,10 +28,10 @@ from services.ingest.importing.position import PositionFile
 from services.ingest.importing.runner import Importer
 from services.ingest.publisher import Publisher, PublisherLimits
 from services.ingest.service import Ingest
-from services.pipeline import documents
-from services.scorer import models
-from services.scorer.history import Tuning
-from services.scorer.rebuilding import verify
+from services.pipeline.documents import versions as documents
+from services.scorer.leads.history import Tuning
+from services.scorer.models import versions as models
+from services.scorer.rebuild.rebuilding import verify
 from shared.clock import ManualClock, SystemClock
 from shared.db.embedded_postgres import _programs
 from shared.events.json import Json, JsonLimits

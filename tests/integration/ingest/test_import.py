@@ -29,7 +29,7 @@ from services.ingest.importing.runner import Importer, Progress
 from services.ingest.publisher import Publisher, PublisherLimits
 from services.ingest.service import Ingest
 from services.scorer.handlers import Handlers
-from services.scorer.repository import opened_bodies
+from services.scorer.leads.repository import opened_bodies
 from services.scorer.service import Scorer
 from shared.clock import ManualClock
 from shared.db.engine import Database

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.scorer import models
 from services.scorer.handlers import Handlers
+from services.scorer.models import versions
 from services.scorer.service import Scorer
 from shared.access import Scope
 from shared.db.outbox import Outbox
@@ -63,7 +63,7 @@ async def leads(ingest: Ingesting) -> dict[str, set[str]]:
 async def test_events_of_a_bare_contact_id_are_taken_up_by_the_lead_whose_id_it_turns_out_to_be(
     ingest: Ingesting, order: Sequence[Mapping[str, object]]
 ) -> None:
-    await models.publish(ingest.database, ingest.clock, "default", MODEL, by="test", reason="test")
+    await versions.publish(ingest.database, ingest.clock, "default", MODEL, by="test", reason="test")
     signed = hubspot([order[0]], NOON)
     await ingest.add_source("hubspot", [signed.secret], public_url=signed.public_url)
     await ingest.client.post("/v1/events", json=an_item(id="visit", lead={"email": "ann@example.com"}))
@@ -82,7 +82,7 @@ async def test_events_of_a_bare_contact_id_are_taken_up_by_the_lead_whose_id_it_
 
 
 async def test_a_shared_mailbox_joins_nobody_on_the_way_to_the_scorer(ingest: Ingesting) -> None:
-    await models.publish(ingest.database, ingest.clock, "default", MODEL, by="test", reason="test")
+    await versions.publish(ingest.database, ingest.clock, "default", MODEL, by="test", reason="test")
     items = [
         an_item(id="1", lead={"email": "info@acme.example", "external_ids": {"crm": "ann"}}),
         an_item(id="2", lead={"email": "info@acme.example", "external_ids": {"crm": "bo"}}),
@@ -110,7 +110,7 @@ def page_of_metrics(text: str, name: str) -> Counter[tuple[str, ...]]:
 
 
 async def test_what_became_of_every_element_adds_up_to_what_came_in(ingest: Ingesting) -> None:
-    await models.publish(ingest.database, ingest.clock, "default", MODEL, by="test", reason="test")
+    await versions.publish(ingest.database, ingest.clock, "default", MODEL, by="test", reason="test")
     await ingest.allow(Scope.EVENTS_WRITE, Scope.SOURCES_WRITE)
     calls = [
         {"type": "page", "userId": "u", "messageId": "m-1"},

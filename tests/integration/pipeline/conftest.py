@@ -10,7 +10,6 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from services.pipeline import documents
 from services.pipeline.api.feed import feed_router
 from services.pipeline.api.leads import leads_router
 from services.pipeline.api.pipelines import pipelines_router
@@ -18,7 +17,8 @@ from services.pipeline.api.reports import reports_router
 from services.pipeline.api.subscriptions import subscriptions_router
 from services.pipeline.delivery.address import AddressGuard
 from services.pipeline.delivery.sender import Sender
-from services.pipeline.feed_watch import FeedWatch
+from services.pipeline.documents import versions
+from services.pipeline.feed.watch import FeedWatch
 from services.pipeline.handlers import Handlers
 from services.pipeline.service import PipelineService
 from shared.access import KeyRepository, KeyRing, Scope
@@ -81,7 +81,7 @@ class PipelineHarness:
         self.watch.wake()
 
     async def publish(self, document: dict[str, Json] | None = None, workspace: str = "default") -> None:
-        await documents.publish(self.database, self.clock, workspace, document or B2B, by="test", reason="test")
+        await versions.publish(self.database, self.clock, workspace, document or B2B, by="test", reason="test")
 
     async def take_in(self, *messages: Message) -> None:
         await self.take_in_bytes([encode(message) for message in messages])

@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from standardwebhooks import Webhook
 
-from services.pipeline import documents, subscriptions
 from services.pipeline.app import build
 from services.pipeline.delivery.address import AddressGuard
+from services.pipeline.documents import versions
 from services.pipeline.settings import PipelineSettings
-from services.pipeline.subscriptions import Wish
+from services.pipeline.subscriptions import managing
+from services.pipeline.subscriptions.managing import Wish
 from shared.access import KeyRing
 from shared.clock import SystemClock
 from shared.db.engine import Database
@@ -78,10 +79,10 @@ async def heard(log: EmbeddedLog, count: int) -> list[AnyMessage]:
 async def test_a_score_on_the_log_becomes_messages_on_the_log_and_signed_webhooks(
     database: Database, log: EmbeddedLog, service: Service
 ) -> None:
-    await documents.publish(database, SystemClock(), "default", a_document(), by="test", reason="for the test")
+    await versions.publish(database, SystemClock(), "default", a_document(), by="test", reason="for the test")
     guard = AddressGuard(allow_http=True, allow_private=True)
     async with receiving() as receiver, running(service):
-        subscription = await subscriptions.create(
+        subscription = await managing.create(
             database, SystemClock(), guard, "default", Wish(receiver.url, ["lead.threshold_entered"])
         )
         await say(log, a_score_change(1, thresholds={"mql": a_position("reached")}))
@@ -103,7 +104,7 @@ async def test_a_stall_is_told_within_two_seconds_of_its_moment(
     database: Database, log: EmbeddedLog, service: Service
 ) -> None:
     document = a_document(stages=HASTY, business_hours=None, qualification=None)
-    await documents.publish(database, SystemClock(), "default", document, by="test", reason="for the test")
+    await versions.publish(database, SystemClock(), "default", document, by="test", reason="for the test")
     async with running(service):
         await say(log, recorded(1, a_recorded_event("page_viewed", datetime.now(UTC))))
         found = await heard(log, 2)
@@ -118,7 +119,7 @@ async def test_a_service_that_starts_again_says_nothing_twice(
     database: Database, log: EmbeddedLog, service: Service
 ) -> None:
     document = a_document(stages=PATIENT, qualification=None)
-    await documents.publish(database, SystemClock(), "default", document, by="test", reason="for the test")
+    await versions.publish(database, SystemClock(), "default", document, by="test", reason="for the test")
     async with running(service):
         await say(log, a_score_change(1, thresholds={"mql": a_position("reached")}))
         first = await heard(log, 3)

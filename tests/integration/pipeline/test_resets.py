@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from services.pipeline import lead_repository
 from services.pipeline.domain.stages import Move
-from services.scorer import models
+from services.pipeline.leads import repository as lead_repository
 from services.scorer.handlers import Handlers as ScorerHandlers
+from services.scorer.models import versions
 from services.scorer.service import Scorer
 from shared.db.outbox import Outbox
 from shared.db.reach import ALL_WORKSPACES
@@ -53,7 +53,7 @@ class Company:
         self.scores: list[dict[str, float]] = []
 
     async def open(self) -> None:
-        await models.publish(
+        await versions.publish(
             self.pipeline.database, self.pipeline.clock, "default", MODEL, by="test", reason="for the test"
         )
         await self.pipeline.publish(a_document(stages=STAGES, qualification=None))

@@ -7,8 +7,8 @@ import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy import text
 
-from services.pipeline import history_data
 from services.pipeline.domain.stages import Move
+from services.pipeline.sealed import history_data
 from shared.db.reach import ALL_WORKSPACES
 from shared.errors import InvalidInput, Refused, TransientError
 from shared.events.codec import encode

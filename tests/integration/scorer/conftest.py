@@ -10,9 +10,10 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from services.scorer import models, record_repository
 from services.scorer.api.leads import scores_router
 from services.scorer.domain.identity import IdentityKey
+from services.scorer.leads import records
+from services.scorer.models import versions
 from services.scorer.service import Scorer
 from shared.access import KeyRepository, KeyRing, Scope
 from shared.clock import ManualClock
@@ -42,7 +43,7 @@ class ScoresHarness:
         self.scorer = Scorer(self.database, Outbox("scorer"), self.clock)
 
     async def publish(self, document: Json, workspace: str = "default") -> None:
-        await models.publish(self.database, self.clock, workspace, document, by="test", reason="test")
+        await versions.publish(self.database, self.clock, workspace, document, by="test", reason="test")
         while await self.scorer.follow_active_models(100):
             pass
 
@@ -57,7 +58,7 @@ class ScoresHarness:
     async def lead(self, value: str = "ann@acme.example", kind: str = "email", workspace: str = "default") -> UUID:
         """The lead that goes by a name."""
         async with self.database.transaction(ALL_WORKSPACES) as connection:
-            found = await record_repository.lead_named(connection, IdentityKey(workspace, kind, value))
+            found = await records.lead_named(connection, IdentityKey(workspace, kind, value))
             assert found is not None
             return found
 

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from prometheus_client import REGISTRY
 
-from services.scorer import metrics, models, observing
+from services.scorer import metrics, observing
 from services.scorer.handlers import GROUP, Handlers
+from services.scorer.models import versions as models
 from services.scorer.observing import balance, show_balance, show_models, show_recomputing
 from services.scorer.service import Scorer
 from shared.clock import ManualClock

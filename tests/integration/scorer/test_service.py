@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from services.scorer import models
+from services.scorer.models import versions
 from services.scorer.service import Scorer
 from shared.clock import ManualClock
 from shared.db.engine import Database
@@ -48,7 +48,7 @@ class Bench:
         self.scorer = Scorer(database, Outbox("scorer"), self.clock)
 
     async def publish(self, document: Json = MODEL) -> None:
-        await models.publish(self.database, self.clock, "default", document, by="test", reason="test")
+        await versions.publish(self.database, self.clock, "default", document, by="test", reason="test")
 
     async def count(self, *messages: Accepted) -> list[AnyMessage]:
         await self.scorer.count(messages, reach=ALL_WORKSPACES)

@@ -14,8 +14,8 @@ from services.command.status.reading import Reading
 from services.ingest.sources.kind import Secret, Source
 from services.pipeline.delivery.endpoint import Failing
 from services.pipeline.domain.document import Pipeline, parse_pipeline
-from services.pipeline.subscription_repository import Subscription
-from services.pipeline.subscriptions import BY_OWNER
+from services.pipeline.subscriptions.managing import BY_OWNER
+from services.pipeline.subscriptions.repository import Subscription
 from services.scorer.domain.document import parse_model
 from services.scorer.domain.model import Model
 from shared.access.principal import Scope

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.command.tail.line import line_of
-from services.pipeline.fanout import DELIVERED_TYPES
+from services.pipeline.subscriptions.fanout import DELIVERED_TYPES
 from shared.events.json import Json, parse_json
 
 EXAMPLES = Path(__file__).parents[3] / "shared" / "events" / "examples"

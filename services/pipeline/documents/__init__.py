@@ -1,0 +1,1 @@
+"""Pipeline documents: versions, which of them counts, and having it compiled."""

@@ -1,0 +1,1 @@
+"""Leads as the pipeline keeps, lists and shows them, and what came to pass with them, told."""

@@ -1,0 +1,1 @@
+"""How what is personal lies in the tables: sealed with the lead's key."""

@@ -1,0 +1,1 @@
+"""Who is told by webhook: subscriptions, their deliveries, replays, and the task that does it."""

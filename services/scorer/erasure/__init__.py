@@ -1,0 +1,1 @@
+"""What is held about a lead, for the person that asks: sealed, exported, erased."""

@@ -1,0 +1,1 @@
+"""Leads that became one, and two again because a person says so."""

@@ -1,0 +1,1 @@
+"""Every lead computed anew from its stored events, or verified."""
