@@ -10,15 +10,16 @@ from typing import Any
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.db.engine import Database, answering, refuse_misconfigured
+from shared.db.engine import PLANNED_ONCE, Database, answering, refuse_misconfigured
 from shared.db.reach import ALL_WORKSPACES, taken
 
-# The role and the workspace end with the transaction, as they do in `engine`. No caller has a say in this text.
-_BEGIN = "BEGIN; SELECT {}".format(
+# Role, workspace and way of planning end with the transaction, as in `engine`. No caller has a say in this text.
+_BEGIN = "BEGIN; SELECT {}, {}".format(
     ", ".join(
         f"set_config('{name}', '{value}', true)"
         for name, value in zip(("role", "leadflow.workspace"), taken(ALL_WORKSPACES).values(), strict=True)
-    )
+    ),
+    PLANNED_ONCE,
 )
 
 

@@ -164,7 +164,7 @@ class Outbox:
 
     async def relay_once(self, database: Database, log: Log) -> int:
         """Publish the oldest messages; returns how many. None is gone for good that the log has not confirmed."""
-        async with database.transaction(ALL_WORKSPACES) as connection:
+        async with database.transaction(ALL_WORKSPACES, is_routine=True) as connection:
             rows = await self._taken(connection)
             if not rows:
                 return 0

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from shared.db.engine import Database, async_url, is_transient
-from shared.db.reach import ALL_WORKSPACES
+from shared.db.reach import ALL_WORKSPACES, Reach
 from shared.errors import DatabaseUnavailable, Misconfigured
 from tests.support.postgres import as_owner
 
@@ -117,6 +117,30 @@ async def test_two_units_of_work_run_side_by_side(notes: Database) -> None:
     await asyncio.gather(*(insert(number) for number in range(20)))
 
     assert await count(notes) == 20
+
+
+async def test_a_routine_is_planned_once_and_what_comes_after_it_as_ever(database_url: str) -> None:
+    how = text("SHOW plan_cache_mode")
+    database = Database(database_url, pool_size=1)
+    async with database.transaction(ALL_WORKSPACES, is_routine=True) as connection:
+        within = await connection.scalar(how)
+
+    async with database.transaction(ALL_WORKSPACES) as connection:
+        after = await connection.scalar(how)
+
+    assert (within, after) == ("force_generic_plan", "auto")
+    await database.close()
+
+
+async def test_the_connection_that_was_used_last_is_used_next(database: Database) -> None:
+    async def process_of(reach: Reach) -> int:
+        async with database.transaction(reach) as connection:
+            return int(await connection.scalar(text("SELECT pg_backend_pid()")) or 0)
+
+    async with database.transaction("default"):
+        await process_of("default")
+
+    assert await process_of("default") == await process_of("default")
 
 
 async def test_the_url_of_a_unix_socket_reaches_the_driver(database_url: str) -> None:
