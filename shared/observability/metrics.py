@@ -73,6 +73,10 @@ class BoundedLabel:
 
 
 LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600)
+# Closer together where events are scored while nothing is wrong.
+END_TO_END_BUCKETS = (
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600
+)  # fmt: skip
 LATENESS_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 600, 3600)
 """Of what is done at its moment: 2 s is what docs/alerts.md promises."""
 
@@ -153,7 +157,7 @@ END_TO_END = Histogram(
     "it for thresholds and stages is committed, and told to the log and the webhooks; `delivered`, a message that "
     "follows from it was taken by the first of its receivers. A message counts once, from the first of its events.",
     ["stage"],
-    buckets=LATENCY_BUCKETS,
+    buckets=END_TO_END_BUCKETS,
 )
 DB_POOL = Gauge(
     "leadflow_db_pool_connections",
