@@ -32,7 +32,7 @@ from services.scorer.what_if.simulating import (
     DEFAULT_MOVERS,
     DEFAULT_WEEKS,
     MOST_WEEKS,
-    Name,
+    ModelName,
     Side,
     Simulated,
     Wanted,
@@ -193,7 +193,7 @@ def _owners(found: Simulation) -> Table:
     return table
 
 
-def _named(model: Name) -> str:
+def _named(model: ModelName) -> str:
     return escape(model.name if model.version is None else f"{model.name} version {model.version}")
 
 

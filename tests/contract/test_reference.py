@@ -111,6 +111,16 @@ def test_every_reference_within_the_asyncapi_document_leads_somewhere() -> None:
     assert set(channels) == {topic.name for topic in ALL_TOPICS}
 
 
+def test_no_schema_of_the_api_is_named_after_where_its_class_lies() -> None:
+    document = parse_json((ROOT / "docs" / "reference" / "openapi.json").read_bytes())
+    assert isinstance(document, dict)
+    assert isinstance(components := document["components"], dict)
+    assert isinstance(schemas := components["schemas"], dict)
+
+    assert len(schemas) > 100
+    assert [name for name in schemas if "__" in name] == []
+
+
 def references(value: Json) -> Iterator[str]:
     if isinstance(value, dict):
         if isinstance(reference := value.get("$ref"), str):

@@ -72,7 +72,7 @@ class ParkedQuery(BaseModel):
     cursor: str | None = Field(None, max_length=512, description="`next_cursor` of the page before.")
 
 
-class ReplayRequest(BaseModel):
+class ParkedReplayRequest(BaseModel):
     """Which elements to try again: by id, or all that wait and match."""
 
     model_config = ConfigDict(
@@ -149,7 +149,7 @@ def parked_router(repository: ParkedRepository, replay: Replay, *, keys: KeyRing
         " that it would have had: trying twice counts once. What still cannot be placed stays, with the new reason.",
         responses=problem_responses(400, 404),
     )
-    async def try_again(body: ReplayRequest, caller: replayer) -> ReplayResult:
+    async def try_again(body: ParkedReplayRequest, caller: replayer) -> ReplayResult:
         if body.ids is not None:
             return _result(await replay.by_ids(caller.workspace, body.ids))
         which = ParkedFilter(body.source, body.code)

@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline.api.schemas import (
     ForecastView,
-    History,
     HotLead,
     HotList,
     LeadDetail,
     LeadExport,
+    LeadHistory,
     MoveRequest,
     QualificationView,
     history_entry,
@@ -119,7 +119,7 @@ def leads_router(context: Context, keys: KeyRing, service: PipelineService) -> A
         return _detail(view, now, qualification, active.version if active else None)
 
     @router.get("/{lead_id}/timeline", summary="What happened, the newest first", responses=problem_responses(404))
-    async def get_timeline(lead_id: UUID, caller: reader, limit: Limit = 50, cursor: Cursor = None) -> History:
+    async def get_timeline(lead_id: UUID, caller: reader, limit: Limit = 50, cursor: Cursor = None) -> LeadHistory:
         async with context.database.transaction(caller.workspace) as connection:
             view = await _found(connection, caller.workspace, lead_id)
             lines = await views.timeline(
@@ -133,7 +133,7 @@ def leads_router(context: Context, keys: KeyRing, service: PipelineService) -> A
     @router.get(
         "/{lead_id}/stages", summary="The stages it came to, the newest first", responses=problem_responses(404)
     )
-    async def get_stages(lead_id: UUID, caller: reader, limit: Limit = 50, cursor: Cursor = None) -> History:
+    async def get_stages(lead_id: UUID, caller: reader, limit: Limit = 50, cursor: Cursor = None) -> LeadHistory:
         async with context.database.transaction(caller.workspace) as connection:
             view = await _found(connection, caller.workspace, lead_id)
             lines = await views.stays(
@@ -244,10 +244,10 @@ def _detail(
     )
 
 
-def _page(lines: list[views.HistoryLine], limit: int) -> History:
+def _page(lines: list[views.HistoryLine], limit: int) -> LeadHistory:
     shown = lines[:limit]
     more = HistoryPlace(shown[-1].at, shown[-1].id) if len(lines) > limit else None
-    return History(entries=[history_entry(line) for line in shown], next_cursor=cursor_of(more) if more else None)
+    return LeadHistory(entries=[history_entry(line) for line in shown], next_cursor=cursor_of(more) if more else None)
 
 
 def _attribute(text: str) -> tuple[str, Json]:

@@ -69,7 +69,7 @@ class PipelineDraft(_Request):
     document: JsonDocument = Field(description="The pipeline document.")
 
 
-class Publication(PipelineDraft):
+class PipelinePublication(PipelineDraft):
     """A pipeline document to publish."""
 
     reason: Reason = "published by API"
@@ -233,7 +233,7 @@ def pipelines_router(context: Context, keys: KeyRing, *, most_versions: int | No
         description="The new version counts from now on, unless told otherwise; it moves nobody by itself.",
         responses=problem_responses(400, 409, 422),
     )
-    async def publish(body: Publication, caller: writer) -> PipelineDetail:
+    async def publish(body: PipelinePublication, caller: writer) -> PipelineDetail:
         published = await versions.publish(
             database,
             clock,

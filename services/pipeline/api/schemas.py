@@ -49,7 +49,7 @@ class HotList(BaseModel):
     next_cursor: str | None = Field(description="Hand it back as `cursor` for the next page; null: the end.")
 
 
-class Reason(BaseModel):
+class LedgerEntryView(BaseModel):
     """An entry of the ledger."""
 
     kind: Literal["rule", "attribute", "adjustment", "group_clamp", "score_clamp", "component"]
@@ -67,7 +67,7 @@ class LedgerView(BaseModel):
 
     value: float
     as_of: datetime = Field(description="When the scorer last told of it.")
-    entries: list[Reason]
+    entries: list[LedgerEntryView]
     withheld: float = Field(description="What limits withhold or lift now, and what has expired since.")
 
 
@@ -130,7 +130,7 @@ class HistoryEntry(BaseModel):
     )
 
 
-class History(BaseModel):
+class LeadHistory(BaseModel):
     """A page of a history, the newest first."""
 
     entries: list[HistoryEntry]
@@ -173,7 +173,7 @@ def ledger_views(change: ScoreChange | None, now: datetime) -> dict[str, LedgerV
         score: LedgerView(
             value=ledger.value,
             as_of=change.at,
-            entries=[_reason(item) for item in ledger.entries],
+            entries=[_ledger_entry(item) for item in ledger.entries],
             withheld=ledger.withheld,
         )
         for score, ledger in ledger_at(change, now).items()
@@ -220,8 +220,8 @@ def history_entry(line: HistoryLine) -> HistoryEntry:
     return HistoryEntry(at=line.at, kind=line.kind, data=line.data, trace_id=line.trace_id)
 
 
-def _reason(item: AgedEntry) -> Reason:
-    return Reason(
+def _ledger_entry(item: AgedEntry) -> LedgerEntryView:
+    return LedgerEntryView(
         kind=item.entry.kind,
         name=item.entry.name,
         reason=item.entry.reason,

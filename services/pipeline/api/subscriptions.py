@@ -70,7 +70,7 @@ class Rotation(BaseModel):
     )
 
 
-class ReplayRequest(BaseModel):
+class DeliveryReplayRequest(BaseModel):
     """What to send again: a range of time, the next page of one, or messages by their ids."""
 
     model_config = ConfigDict(
@@ -278,7 +278,7 @@ def subscriptions_router(
         "(`LEADFLOW_PIPELINE_FEED_RETENTION_SECONDS`). A range comes in pages: repeat with `next_cursor`.",
         responses=problem_responses(400, 404),
     )
-    async def replay(subscription_id: UUID, body: ReplayRequest, caller: replayer) -> Replay:
+    async def replay(subscription_id: UUID, body: DeliveryReplayRequest, caller: replayer) -> Replay:
         place = place_of(body.cursor, ReplayPlace)
         if place is not None:
             done = await managing.replay_on(database, clock, caller.workspace, subscription_id, place=place)

@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from services.scorer.api.lead_schemas import ScoreExplanation, score_explanation
-from services.scorer.erasure.exporting import Holding, Joined, Name
+from services.scorer.erasure.exporting import Holding, Joined, LeadName
 from services.scorer.explaining import Explanation
 from shared.events.engagement import EngagementEvent
 from shared.sealing.erasures import PARTS, Erasure, Part
@@ -23,7 +23,7 @@ class ScorerExport(BaseModel):
 
     created_at: datetime
     absorbed: list[str] = Field(description="Ids of leads that have become part of it.")
-    identities: list[Name] = Field(description="Every name of it, in the order of learning them.")
+    identities: list[LeadName] = Field(description="Every name of it, in the order of learning them.")
     merges: list[Joined]
     standing: ScoreExplanation = Field(description="Scores, bands, thresholds, reasons and attributes, now.")
     events: list[ExportedEvent] = Field(description="In the order of happening.")

@@ -35,7 +35,7 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Publication(Request):
+class ModelPublication(Request):
     """A model document to publish."""
 
     document: JsonDocument = Field(description="The model document, as the scoring page describes it.")
@@ -97,7 +97,7 @@ class Activated(BaseModel):
     reason: str
 
 
-class History(BaseModel):
+class ModelHistory(BaseModel):
     """Which version counted when, the newest decision first."""
 
     activations: list[Activated]
@@ -151,7 +151,7 @@ def models_router(context: Context, keys: KeyRing, *, most_versions: int | None 
     database, clock = context.database, context.clock
 
     @router.post("", status_code=201, summary="Publish a model", responses=problem_responses(400, 409, 422))
-    async def publish(body: Publication, caller: writer) -> ModelDetail:
+    async def publish(body: ModelPublication, caller: writer) -> ModelDetail:
         published = await versions.publish(
             database,
             clock,
@@ -182,7 +182,7 @@ def models_router(context: Context, keys: KeyRing, *, most_versions: int | None 
         return ModelList(models=[_summary(model, choice) for model in found[:limit]], next_cursor=more)
 
     @router.get("/history", summary="Which version counted when, and why", responses=problem_responses(422))
-    async def history(caller: reader, limit: Limit = 50, cursor: Cursor = None) -> History:
+    async def history(caller: reader, limit: Limit = 50, cursor: Cursor = None) -> ModelHistory:
         place = place_of(cursor, _BeforeDecision)
         async with database.transaction(caller.workspace) as connection:
             found = await model_repository.activations(
@@ -198,7 +198,7 @@ def models_router(context: Context, keys: KeyRing, *, most_versions: int | None 
             )
             for each in found[:limit]
         ]
-        return History(activations=shown, next_cursor=more)
+        return ModelHistory(activations=shown, next_cursor=more)
 
     @router.post(
         "/rollback",

@@ -17,7 +17,7 @@ from services.scorer.what_if.simulating import (
     DEFAULT_MOVERS,
     DEFAULT_WEEKS,
     MOST_WEEKS,
-    Name,
+    ModelName,
     Side,
     Simulated,
     Wanted,
@@ -63,8 +63,8 @@ class SimulationSummary(BaseModel):
 
     id: UUID
     status: Status = Field(description="`waiting`, `running`, `done` (with a result) or `failed` (with an error).")
-    before: Name = Field(description="The model compared with.")
-    after: Name = Field(description="The model asked about.")
+    before: ModelName = Field(description="The model compared with.")
+    after: ModelName = Field(description="The model asked about.")
     weeks: int
     requested_at: datetime
     requested_by: str
@@ -154,6 +154,6 @@ def _summary(job: Job) -> SimulationSummary:
     )
 
 
-def _name(side: Side) -> Name:
+def _name(side: Side) -> ModelName:
     name = side.document.get("model") if isinstance(side.document, dict) else None
-    return Name(name if isinstance(name, str) else "", side.version)
+    return ModelName(name if isinstance(name, str) else "", side.version)

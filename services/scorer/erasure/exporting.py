@@ -15,7 +15,7 @@ _PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Name:
+class LeadName:
     """A name by which a lead goes."""
 
     kind: str
@@ -43,7 +43,7 @@ class Holding:
 
     created_at: datetime
     absorbed: tuple[UUID, ...]
-    names: tuple[Name, ...]
+    names: tuple[LeadName, ...]
     merges: tuple[Joined, ...]
     events: tuple[RecordedEvent, ...]
 
@@ -77,9 +77,9 @@ async def _events(connection: AsyncConnection, leads: Sequence[UUID]) -> AsyncIt
         before = EventPlace(last.occurred_at, last.source, last.id)
 
 
-async def _names(connection: AsyncConnection, leads: Sequence[UUID]) -> tuple[Name, ...]:
+async def _names(connection: AsyncConnection, leads: Sequence[UUID]) -> tuple[LeadName, ...]:
     stored = sorted(await sealed_names.of_leads(connection, leads), key=lambda name: name.learnt_at)
-    return tuple(Name(name.kind, name.value, name.learnt_at) for name in stored)
+    return tuple(LeadName(name.kind, name.value, name.learnt_at) for name in stored)
 
 
 async def _merges(connection: AsyncConnection, workspace: str, leads: Sequence[UUID]) -> tuple[Joined, ...]:

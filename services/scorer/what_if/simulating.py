@@ -58,7 +58,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Name:
+class ModelName:
     """What a model is called."""
 
     name: str
@@ -69,8 +69,8 @@ class Name:
 class Simulated:
     """A simulation that was done, and of which models."""
 
-    before: Name
-    after: Name
+    before: ModelName
+    after: ModelName
     result: Simulation
 
 
@@ -111,8 +111,8 @@ async def simulate(database: Database, workspace: str, wanted: Wanted, *, now: d
     for part in parts:
         counts.add(question, part)
     return Simulated(
-        before=Name(question.before.name, wanted.before.version),
-        after=Name(question.after.name, wanted.after.version),
+        before=ModelName(question.before.name, wanted.before.version),
+        after=ModelName(question.after.name, wanted.after.version),
         result=simulation(question, counts),
     )
 
