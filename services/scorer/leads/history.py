@@ -128,45 +128,10 @@ async def last_event_at(connection: AsyncConnection, workspace: str) -> datetime
     return found
 
 
-async def pages(
-    connection: AsyncConnection, workspace: str, *, limit: int = CHUNK_LEADS
-) -> AsyncIterator[list[UUID]]:
-    """All surviving leads of the workspace by id, `limit` at a time."""
-    after: UUID | None = None
-    while page := await lead_ids(connection, workspace, after=after, limit=limit):
-        yield page
-        after = page[-1]
-
-
 async def histories_of(connection: AsyncConnection, leads: Sequence[UUID]) -> list[LeadHistory]:
     """The histories of these leads, in the order given."""
     found = await stored_leads.histories(connection, leads)
     return [LeadHistory(lead, tuple(sorted(found[lead], key=_order))) for lead in leads]
-
-
-async def histories(
-    connection: AsyncConnection, workspace: str, *, limit: int = CHUNK_LEADS
-) -> AsyncIterator[LeadHistory]:
-    """Every surviving lead of the workspace with its history, by id; `limit` leads are in memory at a time."""
-    async for page in pages(connection, workspace, limit=limit):
-        for history in await histories_of(connection, page):
-            yield history
-
-
-async def map_histories(
-    database: Database,
-    workspace: str,
-    prepare: Prepare[Argument, LeadHistory, Result],
-    argument: Argument,
-    *,
-    processes: int,
-    chunk_leads: int = CHUNK_LEADS,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> list[Result]:
-    """What `prepare(argument)` makes of the workspace's histories now: `map_leads` on a snapshot of its own."""
-    tuning = Tuning(processes, chunk_leads, on_progress)
-    async with snapshot(database, workspace) as taken:
-        return await map_leads(taken, workspace, Task(histories_of, prepare, argument), tuning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +164,7 @@ async def map_leads(
     what the work itself raises.
     """
     bar = _Bar(await count_leads(taken.connection, workspace), tuning.on_progress)
-    found = pages(taken.connection, workspace, limit=tuning.chunk_leads)
+    found = _pages(taken.connection, workspace, limit=tuning.chunk_leads)
     if not tuning.processes:
         return await _mapped_here(taken.connection, found, task, bar)
     setup = _Setup(taken.url, taken.sealing, workspace, taken.id, task)
@@ -239,6 +204,14 @@ class _Bar:
         self._done += leads
         if self._told is not None:
             self._told(Progress(self._done, self._leads))
+
+
+async def _pages(connection: AsyncConnection, workspace: str, *, limit: int) -> AsyncIterator[list[UUID]]:
+    """All surviving leads of the workspace by id, `limit` at a time."""
+    after: UUID | None = None
+    while page := await lead_ids(connection, workspace, after=after, limit=limit):
+        yield page
+        after = page[-1]
 
 
 async def _mapped_here(

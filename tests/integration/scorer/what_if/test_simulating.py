@@ -116,10 +116,12 @@ async def test_a_draft_that_doubles_one_rule_changes_exactly_the_leads_that_a_re
 
     expected: set[UUID] = set()
     async with history.snapshot(bench.database, "default") as taken:
-        async for lead_id, events in history.histories(taken.connection, "default"):
-            wire = [to_builtins(event) for event in events]
-            if standing_from_scratch(MODEL_DOCUMENT, wire, now) != standing_from_scratch(DRAFT, wire, now):
-                expected.add(lead_id)
+        ids = await history.lead_ids(taken.connection, "default", limit=1_000)
+        histories = await history.histories_of(taken.connection, ids)
+    for lead_id, events in histories:
+        wire = [to_builtins(event) for event in events]
+        if standing_from_scratch(MODEL_DOCUMENT, wire, now) != standing_from_scratch(DRAFT, wire, now):
+            expected.add(lead_id)
     assert {change.lead_id for change in here.result.changes} == expected
     assert 3 < len(expected) < here.result.leads
     assert here == by_others
