@@ -1,6 +1,6 @@
 """What the benchmarks of scoring score: a model of 25 event rules, and events in the proportions of a real site."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -240,6 +240,7 @@ _MIX: Mapping[str, int] = {
     "email_replied": 3,
 }
 _PATHS = ("/", "/pricing", "/pricing/enterprise", "/product", "/product/tour", "/docs/start", "/blog/one", "/careers")
+_CLICKED = ("/offer", "/blog", "/pricing")
 
 
 def an_accepted_event(random: Random, number: int, *, spread: timedelta = timedelta(days=30)) -> EngagementEvent:
@@ -254,7 +255,7 @@ def an_accepted_event(random: Random, number: int, *, spread: timedelta = timede
         occurred_at=at,
         received_at=at + timedelta(seconds=1),
         lead=Identities(email=f"lead.{number}@example.com", external_ids={}, anonymous_id=None),
-        properties=_properties(random, event_type),
+        properties=properties(random, event_type),
         attributes=_attributes(random) if event_type == "form_submitted" else {},
     )
 
@@ -265,7 +266,8 @@ def an_event(random: Random, number: int) -> Event:
     return Event(made.id, made.source, made.type, made.occurred_at, made.properties, made.attributes)
 
 
-def _properties(random: Random, event_type: str) -> dict[str, Any]:
+def properties(random: Random, event_type: str, *, clicked: Sequence[str] = _CLICKED) -> dict[str, Any]:
+    """What an event of this type says; `clicked` is where an e-mail may lead."""
     match event_type:
         case "page_viewed":
             found: dict[str, Any] = {"path": random.choice(_PATHS), "referrer": "https://www.example.com/"}
@@ -277,7 +279,7 @@ def _properties(random: Random, event_type: str) -> dict[str, Any]:
         case "email_opened":
             return {"campaign": "spring", "machine": random.random() < 0.3}
         case "email_clicked":
-            path, campaign = random.choice(["/offer", "/blog", "/pricing"]), random.randrange(20)
+            path, campaign = random.choice(clicked), random.randrange(20)
             return {"url": f"https://example.com{path}?utm_campaign=c{campaign}", "machine": False}
         case "feature_used":
             return {"feature": random.choice(["search", "export", "api", "report"])}
