@@ -44,7 +44,7 @@ async def changelog(bootstrap: str, module: str, prefix: str) -> dict[str, Lead]
     """The state of class A as its engine has made it durable: the last value of each key of its changelog topic."""
     reads = {
         "quix": (f"changelog__{prefix}group--{prefix}{ENGAGEMENT_EVENTS.name}--default", _quix),
-        "faust_app": (f"{prefix}group-leads-changelog", _faust),
+        "faust_app": (f"{prefix}group-state-changelog", _faust),
         "streams": (f"{prefix}group-leads-changelog", _streams),
     }
     topic, decoded = reads[module]
@@ -57,8 +57,8 @@ def _quix(key: bytes, value: bytes) -> tuple[str, Lead] | None:
     return (decode(lead), tuple(decode(value))) if entry == b'"lead"' else None
 
 
-def _faust(key: bytes, value: bytes) -> tuple[str, Lead]:
-    return decode(key), tuple(decode(value))
+def _faust(key: bytes, value: bytes) -> tuple[str, Lead] | None:
+    return (decode(key), tuple(decode(value))) if value.startswith(b"[") else None
 
 
 def _streams(key: bytes, value: bytes) -> tuple[str, Lead]:

@@ -50,8 +50,8 @@ class Contestant:
 
 _SUMS, _LEAST_ONCE = Promise.SUMS, Promise.LEAST_ONCE
 _IN_KAFKA, _IN_EFFECT = Promise.EXACTLY_ONCE_IN_KAFKA, Promise.EXACTLY_ONCE_IN_EFFECT
-# Faust makes them, too, but may join its group before it can see them: then the agent falls over its first records.
-_FAUST = ("leads-changelog", "seen-changelog")
+# Faust makes it, too, but may join its group before it can see it: then the agent falls over its first records.
+_FAUST = ("state-changelog",)
 _ALO = {"guarantee": "at_least_once"}
 _EOS = {"guarantee": "exactly_once_v2"}
 CONTESTANTS = (

@@ -1,4 +1,4 @@
-"""Faust-streaming: tables in memory, each with a changelog topic, at least once.
+"""Faust-streaming: a table in memory with a changelog topic, at least once.
 
 The agent is that of its documentation, one event at a time, tuned or not: `take` hands over many, but a table may be
 changed only while the event of the change is the current one.
@@ -7,9 +7,11 @@ changed only while the event of the change is the current one.
 # What is not in leadflow's environment, mypy cannot see.
 # mypy: disable-error-code="import-not-found, untyped-decorator"
 
+import asyncio
 import sys
 
 import faust
+import psycopg
 
 from benchmarks.peers.engines.job import UPSERT, Job, Marks, columns
 from benchmarks.peers.rules import NOBODY, Lead, crosses, fold, read
@@ -40,51 +42,59 @@ app = faust.App(
 )
 source = app.topic(job.source, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 crossings = app.topic(job.crossings, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
-leads = app.Table("leads", default=list, partitions=8)
-seen = app.Table("seen", default=bool, partitions=8)
-changed: dict[str, Lead] = {}
+# Leads and known events in one table, because one changelog keeps their order. Two changelogs are written one without
+# the other, for as long as the producer lingers: killed then, Faust knows events that it never counted.
+state = app.Table("state", default=list, partitions=8)
+
+
+class Sink:
+    """Class B: what has changed since the last time, in one statement, every second and at the end."""
+
+    def __init__(self) -> None:
+        self.changed: dict[str, Lead] = {}
+        self._connection: psycopg.AsyncConnection[tuple[object, ...]] | None = None
+        # The statements of two writes must not overtake each other.
+        self._writing = asyncio.Lock()
+
+    async def write(self) -> None:
+        async with self._writing:
+            if self.changed:
+                taken = columns(self.changed.items())
+                self.changed.clear()
+                self._connection = self._connection or await psycopg.AsyncConnection.connect(job.postgres or "")
+                await self._connection.execute(UPSERT, taken)
+                await self._connection.commit()
+
+    async def write_again(self) -> None:
+        """After a crash any lead may be new to PostgreSQL, because Faust commits offsets when it likes."""
+        self.changed.update((key, Lead(*lead)) for key, lead in state.items() if isinstance(lead, list))
+
+
+sink = Sink() if job.postgres else None
+if sink is not None:
+    app.timer(1.0)(sink.write)
+    state.on_recover(sink.write_again)
 
 
 async def count(key: str, body: bytes) -> None:
     event = read(body)
-    if event is None or event.id in seen:
+    if event is None or (known := f"event {event.id}") in state:
         return
-    before = Lead(*(leads.get(key) or NOBODY))
+    before = Lead(*(state[key] or NOBODY))
     after = fold(before, event, job.as_of_us)
-    leads[key] = list(after)
-    # After the lead: of two tables one can be lost by a kill, and what promises at least once had better count twice.
-    seen[event.id] = True
-    if job.postgres:
-        changed[key] = after
+    state[key] = list(after)
+    # After the lead: a kill may come between the two, and what promises at least once had better count twice.
+    state[known] = True
+    if sink is not None:
+        sink.changed[key] = after
     if crosses(before, after):
         await crossings.send(key=key.encode(), value=event.id.encode())
 
 
-@leads.on_recover
-async def write_again() -> None:
-    """Class B: Faust commits offsets when it likes, so after a crash any lead may be new to the sink."""
-    if job.postgres:
-        changed.update((key, Lead(*lead)) for key, lead in leads.items())
-
-
-async def write(connection: object) -> None:
-    """Class B: what has changed since the last time, in one statement."""
-    if changed:
-        taken = columns(changed.items())
-        changed.clear()
-        await connection.execute(UPSERT, taken)  # type: ignore[attr-defined]
-        await connection.commit()  # type: ignore[attr-defined]
-
-
-async def connect() -> object:
-    import psycopg
-
-    return await psycopg.AsyncConnection.connect(job.postgres) if job.postgres else None
-
-
-async def finish(connection: object) -> None:
-    """The end of the work: sink, changelogs and offsets are safe."""
-    await write(connection)
+async def finish() -> None:
+    """The end of the work: sink, changelog and offsets are safe."""
+    if sink is not None:
+        await sink.write()
     await app.producer.flush()
     await app.topics.commit({job.source})
     marks.end()
@@ -92,14 +102,11 @@ async def finish(connection: object) -> None:
 
 @app.agent(source)
 async def counting(stream: "faust.StreamT[bytes]") -> None:
-    connection = await connect()
     async for key, body in stream.items():
         done = marks.one()
         await count(key.decode(), body)
-        if len(changed) >= (2000 if job.tuned else job.batch):
-            await write(connection)
         if done:
-            await finish(connection)
+            await finish()
 
 
 if __name__ == "__main__":
