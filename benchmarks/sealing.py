@@ -23,7 +23,7 @@ from secrets import token_bytes
 import asyncpg
 from sqlalchemy.engine import make_url
 
-from services.ingest.parked_repository import ParkedRepository
+from services.ingest.parked.repository import ParkedRepository
 from services.scorer.models import versions
 from services.scorer.service import Scorer
 from shared.clock import SystemClock

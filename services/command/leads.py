@@ -12,7 +12,7 @@ from pydantic_core import from_json, to_json
 
 from services.command.runtime import database, database_and_log, run_async
 from services.ingest import erasure_part as ingest
-from services.ingest.parked_repository import ParkedElement, ParkedRepository
+from services.ingest.parked.repository import ParkedElement, ParkedRepository
 from services.pipeline import erasure_part as pipeline
 from services.pipeline.erasure import exporting as pipeline_exporting
 from services.pipeline.erasure.sealing_stored import seal_stored as seal_stored_leads

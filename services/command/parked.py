@@ -10,8 +10,8 @@ from rich.table import Column, Table
 
 from services.command.runtime import database, run_async
 from services.ingest.app import ingest_of, replay_of
-from services.ingest.parked_repository import Attempt, ParkedElement, ParkedFilter, ParkedRepository, State
-from services.ingest.replay import Replay
+from services.ingest.parked.replay import Replay
+from services.ingest.parked.repository import Attempt, ParkedElement, ParkedFilter, ParkedRepository, State
 from services.ingest.settings import IngestSettings
 from shared.clock import SystemClock
 from shared.errors import InvalidInput

@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from services.command.runtime import database, run_async
-from services.ingest.new_source import SourceChange, SourceRequest, changed_source, new_source, with_new_secret
-from services.ingest.repository import SourceRepository
+from services.ingest.kinds.kind import Source
+from services.ingest.kinds.registry import KINDS
 from services.ingest.settings import IngestSettings
-from services.ingest.source_file import applied, parse_source_file
-from services.ingest.sources.kind import Source
-from services.ingest.sources.registry import KINDS
+from services.ingest.sources.checking import SourceChange, SourceRequest, changed_source, new_source, with_new_secret
+from services.ingest.sources.file import applied, parse_source_file
+from services.ingest.sources.repository import SourceRepository
 from shared.clock import SystemClock
 from shared.documents.yaml_text import read_yaml
 from shared.errors import InvalidInput

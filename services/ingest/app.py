@@ -10,13 +10,13 @@ from services.ingest.api.sources import sources_router
 from services.ingest.api.webhooks import elements_of, webhooks_router
 from services.ingest.erasure_part import erasure_part
 from services.ingest.handlers import Handlers
-from services.ingest.parked_repository import ParkedRepository
+from services.ingest.parked.replay import Replay
+from services.ingest.parked.repository import ParkedRepository
 from services.ingest.publisher import Publisher, PublisherLimits
-from services.ingest.replay import Replay
-from services.ingest.repository import SourceRepository
 from services.ingest.service import Ingest
 from services.ingest.settings import IngestSettings
-from services.ingest.source_book import SourceBook
+from services.ingest.sources.book import SourceBook
+from services.ingest.sources.repository import SourceRepository
 from shared.access import KeyRing
 from shared.consumer import ConsumerTask
 from shared.events.topics import ENGAGEMENT_EVENTS, PARKED_ELEMENTS

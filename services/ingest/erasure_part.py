@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from re import Pattern
 
-from services.ingest.parked_repository import ParkedElement, ParkedFilter, ParkedRepository, Place
+from services.ingest.parked.repository import ParkedElement, ParkedFilter, ParkedRepository, Place
 from shared.db.engine import Database
 from shared.events.topics import PARKED_ELEMENTS
 from shared.log.letter_sealing import erase_letters_of

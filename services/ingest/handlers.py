@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from services.ingest.parked_repository import ParkedRepository
+from services.ingest.parked.repository import ParkedRepository
 from shared.clock import Clock
 from shared.db.engine import Database
 from shared.errors import InvalidInput

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from prometheus_client import Counter, Gauge
 
-from services.ingest.sources.registry import KINDS
+from services.ingest.kinds.registry import KINDS
 from shared.observability.metrics import BatchHistogram
 
 API = "api"

@@ -18,11 +18,11 @@ from services.ingest.domain.outcome import Outcome, Status, parked, refused
 from services.ingest.domain.parking import Origin, element_parked
 from services.ingest.domain.plain import PlainItem
 from services.ingest.domain.raw import raw_elements
+from services.ingest.kinds.kind import Delivery, Kind, Parked, Recognised, Source, traits_of
+from services.ingest.kinds.kind import Element as Translation
+from services.ingest.kinds.registry import KINDS
 from services.ingest.metrics import API, EVENT_AGE, EVENTS, Fate
 from services.ingest.publisher import Publisher
-from services.ingest.sources.kind import Delivery, Kind, Parked, Recognised, Source, traits_of
-from services.ingest.sources.kind import Element as Translation
-from services.ingest.sources.registry import KINDS
 from shared.deadlines import within
 from shared.errors import InvalidInput, LogUnavailable, TransientError
 from shared.events.accepting import AcceptedEvent, encode_accepted

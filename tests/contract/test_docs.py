@@ -12,7 +12,7 @@ import pytest
 
 from docs.website.navigation import unplaced
 from docs.website.staging import NoPage, relinked, site_pages, stage
-from services.ingest.sources.registry import KINDS
+from services.ingest.kinds.registry import KINDS
 from services.pipeline.domain.document import parse_pipeline
 from services.scorer.domain.document import parse_model
 from shared.documents.yaml_text import read_yaml

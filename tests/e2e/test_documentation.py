@@ -12,7 +12,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from services.ingest.sources.registry import KINDS
+from services.ingest.kinds.registry import KINDS
 from tests.support.leadflow_process import Installation, free_port
 from tests.support.pages import ROOT, Block, blocks, pages
 from tests.support.preloaded_command import serving

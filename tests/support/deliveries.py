@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from services.ingest.sources.kind import Delivery, Secret, Source
+from services.ingest.kinds.kind import Delivery, Secret, Source
 from tests.support.webhooks import Signed
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)

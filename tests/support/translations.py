@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from services.ingest.domain.draft import Draft
-from services.ingest.sources.kind import Element, Parked, Source, Translated
-from services.ingest.sources.registry import KINDS
+from services.ingest.kinds.kind import Element, Parked, Source, Translated
+from services.ingest.kinds.registry import KINDS
 from shared.events.json import Json
 from tests.support.deliveries import a_delivery, a_source
 

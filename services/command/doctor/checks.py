@@ -16,8 +16,8 @@ from services.command.doctor import judging, judging_protection, protection
 from services.command.doctor.findings import Finding, Problem, Seen, broken, finding_of
 from services.command.runtime import database_as_it_is, impatient
 from services.command.status.reading import GROUPS, SCHEMAS_THAT_TELL, reading_of
-from services.ingest.repository import SourceRepository
 from services.ingest.settings import IngestSettings
+from services.ingest.sources.repository import SourceRepository
 from services.pipeline.documents import repository as document_repository
 from services.pipeline.domain.document import Pipeline, parse_pipeline
 from services.pipeline.settings import PipelineSettings

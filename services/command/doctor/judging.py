@@ -6,8 +6,8 @@ from difflib import get_close_matches
 
 from services.command.doctor.findings import Problem
 from services.command.status.reading import Reading
-from services.ingest.sources.kind import Source
-from services.ingest.sources.registry import KINDS
+from services.ingest.kinds.kind import Source
+from services.ingest.kinds.registry import KINDS
 from services.pipeline.domain.document import Pipeline
 from services.pipeline.domain.triggers import thresholds_named
 from services.pipeline.settings import PipelineSettings

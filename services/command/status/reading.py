@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.command.letters import newest
 from services.ingest import app as ingest
-from services.ingest.parked_repository import ParkedRepository
+from services.ingest.parked.repository import ParkedRepository
 from services.pipeline import app as pipeline
 from services.pipeline.subscriptions import deliveries
 from services.pipeline.subscriptions.repository import count_by_state

@@ -13,7 +13,7 @@ from services.ingest.domain.plain import PlainReader
 from services.ingest.metrics import API, BODY_BYTES, EVENTS, Fate
 from services.ingest.service import Ingest
 from services.ingest.settings import IngestSettings
-from services.ingest.source_book import SourceBook
+from services.ingest.sources.book import SourceBook
 from shared.access import KeyRing, Principal, Scope, require
 from shared.access.pacing import Pacer
 from shared.clock import Clock

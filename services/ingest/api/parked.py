@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from services.ingest.parked_repository import Attempt, ParkedElement, ParkedFilter, ParkedRepository, Place, State
-from services.ingest.replay import MOST_AT_ONCE, Replay, Replayed
+from services.ingest.parked.replay import MOST_AT_ONCE, Replay, Replayed
+from services.ingest.parked.repository import Attempt, ParkedElement, ParkedFilter, ParkedRepository, Place, State
 from shared.access import KeyRing, Principal, Scope, require
 from shared.clock import Clock
 from shared.errors import InvalidInput

@@ -8,7 +8,7 @@ from msgspec.json import Encoder
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.ingest.domain.outcome import Outcome, Status
-from services.ingest.sources.registry import KINDS
+from services.ingest.kinds.registry import KINDS
 
 
 class ItemError(BaseModel):

@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from services.ingest.api.schemas import ChangedSource, NewSecret, NewSource, SecretShown, SourceList, SourceShown
-from services.ingest.new_source import SourceChange, SourceRequest, changed_source, new_source, with_new_secret
-from services.ingest.repository import SourceRepository
-from services.ingest.source_book import SourceBook
-from services.ingest.sources.kind import Source
+from services.ingest.kinds.kind import Source
+from services.ingest.sources.book import SourceBook
+from services.ingest.sources.checking import SourceChange, SourceRequest, changed_source, new_source, with_new_secret
+from services.ingest.sources.repository import SourceRepository
 from shared.access import KeyRing, Principal, Scope, require
 from shared.clock import Clock
 from shared.errors import InvalidInput

@@ -15,13 +15,13 @@ from services.ingest.api.documentation import (
 from services.ingest.api.handshake import consent
 from services.ingest.api.schemas import DeliveryResult, result_json
 from services.ingest.domain.outcome import Outcome, Status
+from services.ingest.kinds.kind import Delivery, Kind, NotVerified, ReadsBody, Source, traits_of
+from services.ingest.kinds.registry import KINDS
 from services.ingest.metrics import BODY_BYTES, EVENTS, Fate
 from services.ingest.pacing import admit_webhook
 from services.ingest.service import Element, Ingest
 from services.ingest.settings import IngestSettings
-from services.ingest.source_book import SourceBook
-from services.ingest.sources.kind import Delivery, Kind, NotVerified, ReadsBody, Source, traits_of
-from services.ingest.sources.registry import KINDS
+from services.ingest.sources.book import SourceBook
 from shared.access.pacing import Pacer
 from shared.clock import Clock
 from shared.errors import InvalidInput, RateLimited, TransientError

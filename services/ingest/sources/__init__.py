@@ -1,1 +1,1 @@
-"""The webhook sources: one module per kind, which verifies raw bytes and translates what they say."""
+"""The webhook sources of workspaces: stored, checked, reviewed as a file, and at hand in memory."""

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from services.ingest import handlers as ingest
 from services.ingest.domain.outcome import parked
 from services.ingest.domain.parking import Origin, element_parked
-from services.ingest.parked_repository import ParkedRepository
+from services.ingest.parked.repository import ParkedRepository
 from services.pipeline import handlers as pipeline
 from services.pipeline.service import PipelineService
 from services.scorer import handlers as scorer

@@ -16,9 +16,9 @@ import pytest
 
 from services.ingest.domain.identity import normalise_email
 from services.ingest.domain.times import parse_time
-from services.ingest.sources.kind import Delivery, NotVerified
-from services.ingest.sources.reading import items, member, members, text
-from services.ingest.sources.registry import KINDS as KINDS_BY_NAME
+from services.ingest.kinds.kind import Delivery, NotVerified
+from services.ingest.kinds.reading import items, member, members, text
+from services.ingest.kinds.registry import KINDS as KINDS_BY_NAME
 from shared.events.engagement import EngagementEvent
 from shared.events.json import Json, parse_json
 from tests.support.deliveries import a_source

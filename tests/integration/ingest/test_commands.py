@@ -8,7 +8,7 @@ from typer import Typer
 from typer.testing import CliRunner, Result
 
 from services.command import keys, sources
-from services.ingest.repository import SourceRepository
+from services.ingest.sources.repository import SourceRepository
 from shared.access import KeyRing, Scope
 from shared.clock import SystemClock
 from shared.db.engine import Database

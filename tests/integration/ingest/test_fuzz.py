@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.ingest.sources.forms import parse_form
+from services.ingest.kinds.forms import parse_form
 from tests.support.ingesting import NOON, Ingesting, an_item
 from tests.support.webhooks import (
     Signed,

@@ -5,7 +5,7 @@ import pytest
 from services.ingest.domain.outcome import parked
 from services.ingest.domain.parking import Origin, element_parked
 from services.ingest.handlers import Handlers
-from services.ingest.parked_repository import ParkedFilter, ParkedRepository
+from services.ingest.parked.repository import ParkedFilter, ParkedRepository
 from shared.clock import ManualClock
 from shared.db.engine import Database
 from shared.errors import DatabaseUnavailable

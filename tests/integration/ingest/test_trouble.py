@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.ingest.sources.kind import traits_of
-from services.ingest.sources.registry import KINDS
+from services.ingest.kinds.kind import traits_of
+from services.ingest.kinds.registry import KINDS
 from shared.db.embedded_postgres import EmbeddedPostgres
 from shared.db.engine import Database
 from shared.db.migrations import migrate

@@ -5,8 +5,8 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from services.ingest.sources.kind import traits_of
-from services.ingest.sources.registry import KINDS
+from services.ingest.kinds.kind import traits_of
+from services.ingest.kinds.registry import KINDS
 from shared.access import Scope
 from tests.support.ingesting import NOON, Ingesting, problem_of
 from tests.support.webhooks import Signed, calendly, examples, segment, standard

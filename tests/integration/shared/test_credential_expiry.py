@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client import REGISTRY
 
-from services.ingest.repository import SourceRepository
-from services.ingest.source_book import SourceBook
-from services.ingest.sources.kind import Secret
+from services.ingest.kinds.kind import Secret
+from services.ingest.sources.book import SourceBook
+from services.ingest.sources.repository import SourceRepository
 from shared.access import KeyRepository, KeyRing, Scope
 from shared.clock import ManualClock
 from shared.db.engine import Database

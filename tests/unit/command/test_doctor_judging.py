@@ -11,7 +11,7 @@ from services.command.doctor import judging
 from services.command.doctor.findings import Finding, Problem, Seen, finding_of, has_failed
 from services.command.doctor.view import json_of, text_of
 from services.command.status.reading import Reading
-from services.ingest.sources.kind import Secret, Source
+from services.ingest.kinds.kind import Secret, Source
 from services.pipeline.delivery.endpoint import Failing
 from services.pipeline.domain.document import Pipeline, parse_pipeline
 from services.pipeline.subscriptions.managing import BY_OWNER

@@ -8,8 +8,8 @@ from services.demo.diary import Channel, Deed
 from services.demo.posting import posts_of
 from services.demo.webhooks import EVENT_NAMES, SOURCES
 from services.ingest.domain.draft import Draft
-from services.ingest.sources.kind import Delivery, Parked, Source, Translated
-from services.ingest.sources.registry import KINDS
+from services.ingest.kinds.kind import Delivery, Parked, Source, Translated
+from services.ingest.kinds.registry import KINDS
 from shared.events.json import parse_json
 from tests.unit.demo.stories import SEED, the_posts, the_story
 

@@ -2,7 +2,7 @@
 
 from services.demo.api import example
 from services.demo.webhooks import SOURCES
-from services.ingest.sources.kind import Parked
+from services.ingest.kinds.kind import Parked
 from services.pipeline.domain.document import parse_pipeline
 from services.scorer.domain.document import parse_model
 from shared.events.json import Json

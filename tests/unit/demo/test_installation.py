@@ -8,7 +8,7 @@ import pytest
 from services.demo.diary import Channel
 from services.demo.installation import FILE_NAME, forgers_keys, install, installed, new_secrets
 from services.demo.webhooks import SOURCES
-from services.ingest.sources.registry import KINDS
+from services.ingest.kinds.registry import KINDS
 from shared.errors import Misconfigured
 
 NOW = datetime(2026, 11, 20, 12, 0, 30, 123456, tzinfo=UTC)

@@ -9,8 +9,8 @@ from services.demo.diary import Channel
 from services.demo.installation import forgers_keys, new_secrets, public_half
 from services.demo.posting import Flaw, Post
 from services.demo.webhooks import HUBSPOT_URL, SOURCES, Request, SigningKeys, request_of
-from services.ingest.sources.kind import Delivery, NotVerified, Secret, Source
-from services.ingest.sources.registry import KINDS
+from services.ingest.kinds.kind import Delivery, NotVerified, Secret, Source
+from services.ingest.kinds.registry import KINDS
 from tests.unit.demo.stories import the_posts
 
 NOW = datetime.now(UTC)

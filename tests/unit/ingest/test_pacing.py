@@ -2,8 +2,8 @@
 
 import pytest
 
+from services.ingest.kinds.registry import KINDS
 from services.ingest.pacing import COMES_AGAIN_AFTER_429, COMES_AGAIN_AFTER_503, COMES_ONCE, admit_webhook
-from services.ingest.sources.registry import KINDS
 from shared.access import pacing
 from shared.access.pacing import Pacer
 from shared.access.token_bucket import Pace

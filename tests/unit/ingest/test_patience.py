@@ -7,12 +7,12 @@ from typing import cast
 import pytest
 
 from services.ingest.api.webhooks import elements_of
+from services.ingest.kinds import customerio
+from services.ingest.kinds.kind import Traits, traits_of
+from services.ingest.kinds.registry import KINDS
 from services.ingest.metrics import EVENTS, Fate
 from services.ingest.publisher import Publisher, PublisherLimits
 from services.ingest.service import Ingest
-from services.ingest.sources import customerio
-from services.ingest.sources.kind import Traits, traits_of
-from services.ingest.sources.registry import KINDS
 from shared.errors import LogUnavailable
 from shared.events.json import JsonLimits, parse_json
 from shared.log.protocol import Log, Record

@@ -19,7 +19,7 @@ from services.ingest.api.broken_off import BrokenOff
 from services.ingest.api.webhooks import webhooks_router
 from services.ingest.service import Ingest
 from services.ingest.settings import IngestSettings
-from services.ingest.source_book import SourceBook
+from services.ingest.sources.book import SourceBook
 from shared.clock import ManualClock
 from shared.db.engine import Database
 from tests.support.deliveries import NOON

@@ -1,0 +1,1 @@
+"""What became no event: kept, and tried again after somebody mended what was wrong."""
