@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid5
 
-from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.db import routine
 from shared.db.engine import Database
 from shared.db.reach import ALL_WORKSPACES
 from shared.db.statements import text
@@ -46,11 +47,19 @@ _SEALED_AS = b"outbox"
 _KEYS = UUID("7c1f1b5a-8a55-5d0c-9d8a-2f2b0a4c6e10")
 
 # Topic, key, value, traceparent, tracestate, received_at.
-_Waiting = Row[str, bytes, bytes, str | None, str | None, datetime | None]
+_Waiting = Sequence[Any]
 
 # Whose turn it was not finds its messages gone, or waits: whoever's it was looks again this soon.
 _LOOK_AGAIN_SECONDS = 0.02
 
+_APPEND = """
+    INSERT INTO {schema}.outbox (topic, key, value, traceparent, tracestate, received_at)
+    SELECT topic, key, value, traceparent, tracestate, received_at
+    FROM unnest(CAST(:topics AS text[]), CAST(:keys AS bytea[]), CAST(:values AS bytea[]), CAST(:traces AS text[]),
+                CAST(:states AS text[]), CAST(:received AS timestamptz[]))
+         WITH ORDINALITY AS item (topic, key, value, traceparent, tracestate, received_at, position)
+    ORDER BY position
+"""
 # What another relay deletes between the snapshot and the lock is passed over by DELETE, as it would not be by SELECT.
 # The commit need not wait for the disk: what a crash of PostgreSQL brings back is published once more.
 _TAKE = """
@@ -96,7 +105,8 @@ class Outbox:
     def __init__(self, schema: str) -> None:
         self._schema = schema
         self._lock = zlib.crc32(f"leadflow outbox {schema}".encode())
-        self._take = text(_TAKE.format(schema=schema))
+        self._append = _APPEND.format(schema=schema)
+        self._take = _TAKE.format(schema=schema)
         self._written = asyncio.Event()
 
     async def append(self, connection: AsyncConnection, outgoing: Sequence[Outgoing]) -> None:
@@ -105,22 +115,15 @@ class Outbox:
             return
         values = await _sealed(connection, outgoing)
         traces = [item.trace or _begun(item) for item in outgoing]
-        columns = "topic, key, value, traceparent, tracestate, received_at"
-        await connection.execute(
-            text(
-                f"INSERT INTO {self._schema}.outbox ({columns}) "  # noqa: S608 - ours
-                f"SELECT {columns} FROM unnest(CAST(:topics AS text[]), CAST(:keys AS bytea[]), "
-                "CAST(:values AS bytea[]), CAST(:traces AS text[]), CAST(:states AS text[]), "
-                f"CAST(:received AS timestamptz[])) WITH ORDINALITY AS item ({columns}, position) ORDER BY position"
-            ),
-            {
-                "topics": [item.topic.name for item in outgoing],
-                "keys": [item.key.encode() for item in outgoing],
-                "values": values,
-                "traces": [str(trace) for trace in traces],
-                "states": [trace.state or None for trace in traces],
-                "received": [item.received_at for item in outgoing],
-            },
+        await routine.rows(
+            connection,
+            self._append,
+            topics=[item.topic.name for item in outgoing],
+            keys=[item.key.encode() for item in outgoing],
+            values=values,
+            traces=[str(trace) for trace in traces],
+            states=[trace.state or None for trace in traces],
+            received=[item.received_at for item in outgoing],
         )
 
     def wake(self) -> None:
@@ -184,8 +187,7 @@ class Outbox:
 
     async def _taken(self, connection: AsyncConnection) -> Sequence[_Waiting]:
         """The oldest messages, deleted with this transaction; none while it is another relay's turn."""
-        taken = await connection.execute(self._take, {"lock": self._lock, "batch": _BATCH})
-        return taken.all()
+        return await routine.rows(connection, self._take, lock=self._lock, batch=_BATCH)
 
     async def _wait(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

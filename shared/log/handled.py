@@ -11,12 +11,13 @@ from typing import Literal
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.db import routine
 from shared.log.protocol import Extent, GroupState, Partition, ReceivedRecord
 
 Fate = Literal["counted", "repeated", "dead"]
 
 # A batch that comes again is behind `next_offset`; of two processes that handle it at once the second writes nothing.
-_ENTER = text("""
+_ENTER = """
     INSERT INTO log.handled AS known
         (group_name, topic, partition, first_offset, next_offset, counted, repeated, dead)
     SELECT :group, item.topic, item.partition, min("offset"), max("offset") + 1,
@@ -32,7 +33,7 @@ _ENTER = text("""
     SET next_offset = excluded.next_offset, counted = known.counted + excluded.counted,
         repeated = known.repeated + excluded.repeated, dead = known.dead + excluded.dead
     WHERE known.next_offset <= excluded.first_offset
-""")
+"""
 _BOOKS = text("""
     SELECT partition, first_offset, next_offset, counted, repeated, dead FROM log.handled
     WHERE group_name = :group AND topic = :topic
@@ -74,14 +75,15 @@ async def enter(
 ) -> None:
     """Write down what became of each record of a batch, in the transaction that made it so."""
     if records:
-        columns = {
-            "group": group,
-            "topics": [record.partition.topic for record in records],
-            "partitions": [record.partition.number for record in records],
-            "offsets": [record.offset for record in records],
-            "fates": list(fates),
-        }
-        await connection.execute(_ENTER, columns)
+        await routine.rows(
+            connection,
+            _ENTER,
+            group=group,
+            topics=[record.partition.topic for record in records],
+            partitions=[record.partition.number for record in records],
+            offsets=[record.offset for record in records],
+            fates=fates,
+        )
 
 
 async def books(connection: AsyncConnection, group: str, topic: str) -> dict[Partition, Page]:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from sqlalchemy import Transaction, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.db import routine
 from shared.errors import Misconfigured
 from shared.sealing.envelope import (
     KEY_BYTES,
@@ -31,10 +32,9 @@ _OPTION: Final = "leadflow_sealing"
 _REMEMBERED: Final = 20_000
 _NAMES: Final = UUID("0c7f6a0e-0a0f-5a54-9b1e-6f0d3c8a7f21")
 
-_SELECT = text("""
-    SELECT id, key, wrapped_by, created_at < now() AS stands FROM sealing.data_key
-    WHERE id = ANY(CAST(:ids AS uuid[]))
-""")
+_SELECT = """
+    SELECT id, key, wrapped_by, created_at < now() FROM sealing.data_key WHERE id = ANY(CAST(:ids AS uuid[]))
+"""
 _INSERT = text("""
     INSERT INTO sealing.data_key (id, workspace, key, wrapped_by, expires_at)
     SELECT id, workspace, key, :wrapped_by, :expires_at
@@ -79,12 +79,12 @@ class Sealing:
         found = {id_: key for id_ in wanted if (key := self._known.get(id_) or made.get(id_)) is not None}
         if len(found) < len(wanted):
             missing = [id_ for id_ in wanted if id_ not in found]
-            for row in await connection.execute(_SELECT, {"ids": missing}):
-                found[row.id] = data_key(row.id, self._unwrapped(row.id, bytes(row.key), row.wrapped_by))
-                if row.stands:
-                    self._remember(found[row.id])
+            for id_, key, wrapped_by, stands in await routine.rows(connection, _SELECT, ids=missing):
+                found[id_] = data_key(id_, self._unwrapped(id_, key, wrapped_by))
+                if stands:
+                    self._remember(found[id_])
                 else:
-                    made[row.id] = found[row.id]
+                    made[id_] = found[id_]
         return found
 
     async def keys_for(

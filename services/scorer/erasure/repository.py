@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.db import routine
 from shared.db.engine import Database
 from shared.db.reach import ALL_WORKSPACES
 from shared.sealing.data_keys import delete_expired_keys
@@ -80,14 +81,15 @@ async def remember(
 
 async def forgetful(connection: AsyncConnection, workspaces: Collection[str]) -> set[str]:
     """Those of these workspaces in which anything was ever erased."""
-    rows = await connection.execute(
-        text("""
+    found = await routine.rows(
+        connection,
+        """
             SELECT name FROM unnest(CAST(:workspaces AS text[])) AS name
             WHERE EXISTS (SELECT FROM scorer.forgotten WHERE workspace = name)
-        """),
-        {"workspaces": sorted(workspaces)},
+        """,
+        workspaces=sorted(workspaces),
     )
-    return {row.name for row in rows}
+    return {name for (name,) in found}
 
 
 async def forgotten(connection: AsyncConnection, marks: Sequence[Mark]) -> set[int]:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer.domain.identity import IdentityKey, KnownLead
 from services.scorer.leads import sealed_names
+from shared.db import routine
 from shared.db.statements import text
 from shared.sealing.data_keys import Item, sealing_of
 
@@ -88,19 +89,21 @@ async def known_identities(connection: AsyncConnection, names: Iterable[Identity
     """The leads that go by these names."""
     wanted = sorted(set(names))
     ways = await sealed_names.spellings(connection, wanted)
-    rows = await connection.execute(
-        text("""
-            SELECT name.number, lead.id, lead.created_at, lead.partings
+    found = await routine.rows(
+        connection,
+        """
+            SELECT name.number, lead.created_at, lead.id, lead.partings
             FROM unnest(CAST(:numbers AS integer[]), CAST(:workspaces AS text[]), CAST(:kinds AS text[]),
                         CAST(:values AS text[]), CAST(:sealed AS boolean[]))
                  AS name (number, workspace, kind, value, is_sealed)
             JOIN scorer.identity ON identity.workspace = name.workspace AND identity.kind = name.kind
                  AND identity.value = name.value AND (identity.sealed IS NOT NULL) = is_sealed
             JOIN scorer.lead ON lead.id = identity.lead_id
-        """),
-        {"numbers": [way.number for way in ways], **sealed_names.columns(ways)},
+        """,
+        numbers=[way.number for way in ways],
+        **sealed_names.columns(ways),
     )
-    return {wanted[row.number]: KnownLead(row.created_at, row.id, row.partings) for row in rows}
+    return {wanted[number]: KnownLead(created_at, id_, partings) for number, created_at, id_, partings in found}
 
 
 async def lock_identities(connection: AsyncConnection, names: Iterable[IdentityKey]) -> None:
@@ -138,16 +141,17 @@ async def create_leads(connection: AsyncConnection, leads: Sequence[tuple[UUID, 
 
 async def lock_leads(connection: AsyncConnection, ids: Iterable[UUID]) -> list[LockedRow]:
     """The rows of these leads, locked until the transaction ends, in the order of their ids."""
-    rows = await connection.execute(
-        text(f"""
-            SELECT id, merged_into, partings, {_SERVER} AS server, xmin AS transaction
+    locked = await routine.rows(
+        connection,
+        f"""
+            SELECT id, merged_into, partings, {_SERVER}, xmin
             FROM scorer.lead WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE
-        """),  # noqa: S608 - a constant
-        {"ids": list(ids)},
+        """,  # noqa: S608 - a constant
+        ids=list(ids),
     )
     return [
         LockedRow(id_, merged_into, partings, Mark(server, transaction))
-        for id_, merged_into, partings, server, transaction in rows
+        for id_, merged_into, partings, server, transaction in locked
     ]
 
 
@@ -218,16 +222,17 @@ async def merge_leads(
 
 async def known_events(connection: AsyncConnection, keys: Sequence[EventKey]) -> dict[EventKey, bytes | None]:
     """Those of `keys` that are stored, with the digest of their body; None for one retracted before it came."""
-    rows = await connection.execute(
-        text("""
+    found = await routine.rows(
+        connection,
+        """
             SELECT workspace, source, event_id, digest
             FROM unnest(CAST(:workspaces AS text[]), CAST(:sources AS text[]), CAST(:ids AS text[]))
                  AS key (workspace, source, event_id)
             JOIN scorer.event USING (workspace, source, event_id)
-        """),
-        _event_keys(keys),
+        """,
+        **_event_keys(keys),
     )
-    return {EventKey(row.workspace, row.source, row.event_id): row.digest for row in rows}
+    return {EventKey(workspace, source, id_): digest for workspace, source, id_, digest in found}
 
 
 async def store_events(connection: AsyncConnection, events: Sequence[StoredEvent]) -> int:
@@ -235,8 +240,10 @@ async def store_events(connection: AsyncConnection, events: Sequence[StoredEvent
     sealing = sealing_of(connection)
     items = [Item(event.lead_id, event.key.workspace, event.body) for event in events]
     contents = await sealing.seal(connection, items, EVENT)
-    result = await connection.execute(
-        text("""
+    stored = await routine.rows(
+        connection,
+        """
+            WITH stored AS (
             INSERT INTO scorer.event
                 (workspace, source, event_id, lead_id, type, occurred_at, received_at, body, sealed, digest,
                  trace_id)
@@ -248,21 +255,21 @@ async def store_events(connection: AsyncConnection, events: Sequence[StoredEvent
                         CAST(:digests AS bytea[]), CAST(:traces AS uuid[]))
                  AS item (workspace, source, event_id, lead_id, type, occurred_at, received_at, body, sealed, digest,
                           trace_id)
-            ON CONFLICT DO NOTHING
-        """),
-        {
-            **_event_keys([event.key for event in events]),
-            "leads": [event.lead_id for event in events],
-            "types": [event.type for event in events],
-            "occurred": [event.occurred_at for event in events],
-            "received": [event.received_at for event in events],
-            "bodies": _NOTHING if sealing.on else contents,
-            "sealed": contents if sealing.on else _NOTHING,
-            "digests": [event.digest for event in events],
-            "traces": [event.trace_id for event in events],
-        },
+            ON CONFLICT DO NOTHING RETURNING 1
+            )
+            SELECT count(*) FROM stored
+        """,
+        **_event_keys([event.key for event in events]),
+        leads=[event.lead_id for event in events],
+        types=[event.type for event in events],
+        occurred=[event.occurred_at for event in events],
+        received=[event.received_at for event in events],
+        bodies=_NOTHING if sealing.on else contents,
+        sealed=contents if sealing.on else _NOTHING,
+        digests=[event.digest for event in events],
+        traces=[event.trace_id for event in events],
     )
-    return int(result.rowcount)
+    return int(stored[0][0])
 
 
 async def opened_bodies(
@@ -334,8 +341,9 @@ async def save_leads(connection: AsyncConnection, leads: Sequence[LeadRow]) -> M
     """Write back state, what was published, and the sequence; returns the mark that this leaves on the rows."""
     states, sealed_states = await _stored(connection, [(lead, lead.state) for lead in leads], STATE)
     published, sealed_published = await _stored(connection, [(lead, lead.published) for lead in leads], PUBLISHED)
-    marks = await connection.execute(
-        text(f"""
+    (mark,) = await routine.rows(
+        connection,
+        f"""
             WITH written AS (
             UPDATE scorer.lead SET model_version = item.model_version, sequence = item.sequence,
                    state = convert_from(item.state, 'UTF8')::jsonb, sealed_state = item.sealed_state,
@@ -347,18 +355,16 @@ async def save_leads(connection: AsyncConnection, leads: Sequence[LeadRow]) -> M
             WHERE lead.id = item.id
             )
             SELECT {_SERVER}, CAST(pg_current_xact_id() AS xid)
-        """),  # noqa: S608 - a constant
-        {
-            "ids": [lead.id for lead in leads],
-            "versions": [lead.model_version for lead in leads],
-            "states": states,
-            "published": published,
-            "sealed_states": sealed_states,
-            "sealed_published": sealed_published,
-            "sequences": [lead.sequence for lead in leads],
-        },
+        """,  # noqa: S608 - a constant
+        ids=[lead.id for lead in leads],
+        versions=[lead.model_version for lead in leads],
+        states=states,
+        published=published,
+        sealed_states=sealed_states,
+        sealed_published=sealed_published,
+        sequences=[lead.sequence for lead in leads],
     )
-    return Mark(*marks.one())
+    return Mark(*mark)
 
 
 async def set_due(connection: AsyncConnection, due: Mapping[UUID, datetime | None]) -> None:
@@ -372,14 +378,16 @@ async def set_due(connection: AsyncConnection, due: Mapping[UUID, datetime | Non
     if not dated:
         return
     ids, moments = _columns(dated, 2)
-    await connection.execute(
-        text("""
+    await routine.rows(
+        connection,
+        """
             INSERT INTO scorer.due (lead_id, due_at)
             SELECT lead_id, due_at FROM unnest(CAST(:ids AS uuid[]), CAST(:moments AS timestamptz[]))
                    AS item (lead_id, due_at)
             ON CONFLICT (lead_id) DO UPDATE SET due_at = excluded.due_at WHERE due.due_at <> excluded.due_at
-        """),
-        {"ids": ids, "moments": moments},
+        """,
+        ids=ids,
+        moments=moments,
     )
 
 

@@ -8,6 +8,7 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.db import routine
 from shared.events.json import Json
 
 
@@ -128,20 +129,20 @@ async def activations(
 
 async def choices(connection: AsyncConnection, workspaces: Sequence[str]) -> dict[str, Choice]:
     """What scores the leads of each of these workspaces, as of one moment."""
-    rows = await connection.execute(
-        text("""
-            SELECT item.workspace, active.version, running.id AS shadow_id, running.version AS shadow_version,
-                   promoted.id AS inherited
+    found = await routine.rows(
+        connection,
+        """
+            SELECT item.workspace, active.version, running.id, running.version, promoted.id
             FROM unnest(CAST(:workspaces AS text[])) AS item (workspace)
             LEFT JOIN LATERAL (SELECT id, version FROM scorer.activation
                                WHERE activation.workspace = item.workspace
                                ORDER BY id DESC LIMIT 1) AS active ON true
             LEFT JOIN scorer.shadow AS running ON running.workspace = item.workspace AND running.ended_at IS NULL
             LEFT JOIN scorer.shadow AS promoted ON promoted.activation_id = active.id
-        """),
-        {"workspaces": list(workspaces)},
+        """,
+        workspaces=list(workspaces),
     )
-    return {row.workspace: Choice(row.version, row.shadow_id, row.shadow_version, row.inherited) for row in rows}
+    return {workspace: Choice(*choice) for workspace, *choice in found}
 
 
 async def save_draft(connection: AsyncConnection, draft: Draft) -> None:
