@@ -87,6 +87,9 @@ class World:
     notes: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.subscriber_url = self.subscriber_url or self.sink.url
+
     @property
     def database_name(self) -> str:
         return str(make_url(self.database_url).database)
@@ -119,7 +122,7 @@ class World:
         await self.supervisor.all_ready()
         await self._post("scorer", "/v1/models", {"document": MODEL})
         await self._post("pipeline", "/v1/pipelines", {"document": PIPELINE})
-        await self._post("pipeline", "/v1/subscriptions", {"url": self.subscriber_url or self.sink.url})
+        await self._post("pipeline", "/v1/subscriptions", {"url": self.subscriber_url})
 
     async def command(self, *arguments: str, tree: Tree | None = None, codes: Sequence[int] = (0,)) -> None:
         """Run `leadflow <arguments>` on this installation; fails when it ends with another code."""
@@ -308,13 +311,15 @@ class World:
         await self.counters.look(self.supervisor.processes)
 
     async def unrest(self) -> list[str]:
-        """What is on its way, in words; empty when all is quiet."""
+        """What is on its way, in words; empty when all is quiet. What waits for other subscribers is their affair."""
         try:
             soon = datetime.now(UTC) + self.scorer_ahead + _SOON
             waiting = await self.query(f"""
                 SELECT (SELECT count(*) FROM scorer.outbox) AS scorer_outbox,
                        (SELECT count(*) FROM pipeline.outbox) AS pipeline_outbox,
-                       (SELECT count(*) FROM pipeline.delivery WHERE state = 'pending') AS deliveries,
+                       (SELECT count(*) FROM pipeline.delivery AS delivery
+                        JOIN pipeline.subscription AS subscription ON subscription.id = subscription_id
+                        WHERE delivery.state = 'pending' AND url = '{self.subscriber_url}') AS deliveries,
                        (SELECT count(*) FROM scorer.due WHERE due_at < '{soon}') AS due
             """)
             return [f"{name} {number}" for name, number in waiting[0].items() if number] or await self._lags()
