@@ -1,6 +1,6 @@
 """Deliveries, statement by statement. Nothing here commits or decides."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -130,6 +130,7 @@ async def claim(connection: AsyncConnection, lease: Lease, room: Room) -> list[C
     )
     taken = rows.all()
     bodies = await message_bodies.opened(connection, [row.body for row in taken])
+    secrets = {stored: _SECRETS.validate_json(stored) for stored in {row.secrets for row in taken}}
     return [
         Claimed(
             id=row.id,
@@ -137,7 +138,7 @@ async def claim(connection: AsyncConnection, lease: Lease, room: Room) -> list[C
             message_id=row.message_id,
             lead_id=row.lead_id,
             url=row.url,
-            secrets=_SECRETS.validate_json(row.secrets),
+            secrets=secrets[row.secrets],
             body=body,
             attempts=row.attempts,
             tries=row.attempts - row.attempts_before,
@@ -153,7 +154,9 @@ async def claim(connection: AsyncConnection, lease: Lease, room: Room) -> list[C
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt that is over: `state` is what the delivery is now, `next_at` when it is due if it is pending."""
+    """One attempt that is over: `state` is what the delivery is now, `next_at` when it is due if it is pending, and
+    when the attempt ended if it is not.
+    """
 
     delivery: Claimed
     began_at: datetime
@@ -168,51 +171,73 @@ class Settled:
     nobody had taken the message before.
     """
 
+    attempt: Attempt
     received_at: datetime | None
 
 
-async def settle(connection: AsyncConnection, attempt: Attempt, holder: UUID) -> Settled | None:
-    """Write down an attempt; None when the lease was lost, and then it is not ours to say.
+async def settle(connection: AsyncConnection, attempts: Sequence[Attempt], holder: UUID) -> list[Settled]:
+    """Write down attempts, but those whose lease was lost: they are not ours to say. Returns what was written.
 
-    The log keeps words of the receiver only if it did not take the message.
+    The log keeps words of the receiver only if it did not take the message. Rows are locked in the order of their
+    ids, because others write down attempts for the same messages at the same time.
     """
-    answer = attempt.answer
-    excerpt = None if attempt.state == "delivered" else answer.excerpt
-    plain, sealed = await answers.stored(connection, excerpt, attempt.delivery.sealed_by)
+    answers_to = [attempt.answer for attempt in attempts]
+    said = [await _said(connection, attempt) for attempt in attempts]
     result = await connection.execute(
         text("""
-            WITH settled AS (
-                UPDATE pipeline.delivery SET state = :state, attempts = attempts + 1, next_at = :next_at,
-                    lease = NULL, leased_until = NULL
-                WHERE id = :id AND lease = :holder
-                RETURNING id, subscription_id, message_id, attempts, state
+            WITH attempt AS (
+                SELECT * FROM unnest(
+                    CAST(:ids AS bigint[]), CAST(:states AS text[]), CAST(:next AS timestamptz[]),
+                    CAST(:began AS timestamptz[]), CAST(:durations AS float8[]), CAST(:statuses AS int[]),
+                    CAST(:errors AS text[]), CAST(:responses AS text[]), CAST(:sealed AS bytea[])
+                ) AS attempt (id, state, next_at, at, duration, status, error, response, sealed)
+            ), held AS (
+                SELECT id FROM pipeline.delivery WHERE id = ANY(CAST(:ids AS bigint[])) AND lease = :holder
+                ORDER BY id FOR UPDATE
+            ), settled AS (
+                UPDATE pipeline.delivery SET state = attempt.state, attempts = attempts + 1,
+                    next_at = attempt.next_at, lease = NULL, leased_until = NULL
+                FROM held JOIN attempt USING (id) WHERE delivery.id = held.id
+                RETURNING delivery.id, subscription_id, message_id, attempts
             ), logged AS (
                 INSERT INTO pipeline.delivery_attempt
                     (delivery_id, subscription, number, at, duration_seconds, status, error, response,
                      sealed_response)
-                SELECT id, subscription_id, attempts, :at, :duration, :status, :error, :response, :sealed FROM settled
-            ), taken AS (
-                DELETE FROM pipeline.undelivered USING settled
-                WHERE undelivered.message_id = settled.message_id AND settled.state = 'delivered'
-                RETURNING received_at
+                SELECT id, subscription_id, attempts, at, duration, status, error, response, sealed
+                FROM settled JOIN attempt USING (id)
+            ), waiting AS (
+                SELECT message_id FROM pipeline.undelivered
+                WHERE message_id = ANY(CAST(:taken AS text[])) AND message_id IN (SELECT message_id FROM settled)
+                ORDER BY message_id FOR UPDATE
+            ), first AS (
+                DELETE FROM pipeline.undelivered USING waiting WHERE undelivered.message_id = waiting.message_id
+                RETURNING undelivered.message_id, received_at
             )
-            SELECT received_at FROM settled LEFT JOIN taken ON true
+            SELECT id, CASE WHEN row_number() OVER (PARTITION BY message_id ORDER BY id) = 1 THEN received_at END
+                AS received_at
+            FROM settled LEFT JOIN first USING (message_id)
         """),
         {
-            "id": attempt.delivery.id,
+            "ids": [attempt.delivery.id for attempt in attempts],
             "holder": holder,
-            "state": attempt.state,
-            "next_at": attempt.next_at,
-            "at": attempt.began_at,
-            "duration": answer.duration_seconds,
-            "status": answer.status,
-            "error": answer.error,
-            "response": plain,
-            "sealed": sealed,
+            "states": [attempt.state for attempt in attempts],
+            "next": [attempt.next_at for attempt in attempts],
+            "began": [attempt.began_at for attempt in attempts],
+            "durations": [answer.duration_seconds for answer in answers_to],
+            "statuses": [answer.status for answer in answers_to],
+            "errors": [answer.error for answer in answers_to],
+            "responses": [plain for plain, _ in said],
+            "sealed": [sealed for _, sealed in said],
+            "taken": [attempt.delivery.message_id for attempt in attempts if attempt.state == "delivered"],
         },
     )
-    row = result.one_or_none()
-    return None if row is None else Settled(row.received_at)
+    by_id = {attempt.delivery.id: attempt for attempt in attempts}
+    return [Settled(by_id[row.id], row.received_at) for row in result]
+
+
+async def _said(connection: AsyncConnection, attempt: Attempt) -> tuple[str | None, bytes | None]:
+    excerpt = None if attempt.state == "delivered" else attempt.answer.excerpt
+    return await answers.stored(connection, excerpt, attempt.delivery.sealed_by)
 
 
 async def hold_back(connection: AsyncConnection, attempt: Attempt) -> None:

@@ -1,14 +1,18 @@
 """The task that delivers: takes what is due, sends it side by side, writes down what became of it.
 
-A delivery is leased before it is sent and settled after, in transactions of their own: a process that is
-killed in between sends the same id and bytes again once the lease has ended, and never loses one.
+A delivery is leased before it is sent and settled after, in another transaction: a process that is killed in
+between sends the same id and bytes again once the lease has ended, and never loses one.
+
+What receivers have taken is written down together: each round settles what has gathered while the last one was
+written, and takes what is due next, in one transaction. Nobody waits for others to gather. A receiver that did not
+take something has consequences of its own, in a transaction of its own, so that nobody waits for those either.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from random import Random
 from uuid import UUID, uuid4
@@ -23,7 +27,7 @@ from services.pipeline.delivery.sender import Answer, Sender
 from services.pipeline.delivery.signature import signed_headers
 from services.pipeline.settings import PipelineSettings
 from services.pipeline.subscriptions import deliveries, repository
-from services.pipeline.subscriptions.deliveries import Attempt, Claimed, Lease, Room
+from services.pipeline.subscriptions.deliveries import Attempt, Claimed, Lease, Room, Settled
 from services.pipeline.subscriptions.fanout import fan_out_for
 from shared.clock import Clock
 from shared.db.engine import Database
@@ -39,8 +43,8 @@ from shared.observability.tracing import Attributes, Span
 logger = logging.getLogger(__name__)
 
 _FINISH_SECONDS = 5.0
-_GATHER_SECONDS = 0.01
 _TROUBLE_SECONDS = 1.0
+_NO_ROOM = Room(total=0, failing=0, per_subscription=0, busy={})
 _DELIVERED = END_TO_END.labels("delivered")
 _REASONS: Mapping[Disabled, str] = {
     "gone": "the receiver answered 410 Gone",
@@ -73,6 +77,7 @@ class Dispatcher:
         self._holder = holder
         self._changed = asyncio.Event()
         self._flying: dict[asyncio.Task[None], Claimed] = {}
+        self._taken: list[Attempt] = []
 
     def wake(self) -> None:
         """There is something to deliver."""
@@ -85,15 +90,12 @@ class Dispatcher:
             while not stop.is_set():
                 self._changed.clear()
                 try:
-                    taken = await self._launch()
+                    await self._round(self._room())
                 except TransientError as error:
                     logger.warning("webhook dispatcher waits", extra={"error": str(error)})
                     await _pause(stop, _TROUBLE_SECONDS)
                     continue
-                if not taken:
-                    await _pause(self._changed, self._settings.webhook_poll_seconds)
-                # What lands or is told together is looked for together: a claim costs more than its deliveries.
-                await _pause(stop, _GATHER_SECONDS)
+                await _pause(self._changed, self._settings.webhook_poll_seconds)
         finally:
             stopping.cancel()
             await self._finish()
@@ -102,19 +104,48 @@ class Dispatcher:
         await stop.wait()
         self._changed.set()
 
-    async def _launch(self) -> int:
-        room = self._room()
+    async def _round(self, room: Room) -> None:
+        """Write down what receivers have taken, and send as much of what is due as there is room for."""
+        taken, self._taken = self._taken, []
+        if not taken and room.total <= 0:
+            return
+        try:
+            async with self._database.transaction(ALL_WORKSPACES, is_routine=True) as connection:
+                settled = await self._write_down(connection, taken)
+                claimed = await self._claim(connection, room)
+        except TransientError:
+            self._taken = taken + self._taken
+            raise
+        except Exception:
+            if not taken:
+                raise
+            # One that cannot be written down must not keep the others from it.
+            for attempt in taken:
+                self._start(self._settle(attempt), attempt.delivery)
+            return
+        for delivery in claimed:
+            self._start(self._deliver(delivery), delivery)
+        for one in settled:
+            _count("delivered", one)
+
+    async def _write_down(self, connection: AsyncConnection, taken: Sequence[Attempt]) -> list[Settled]:
+        if not taken:
+            return []
+        settled = await deliveries.settle(connection, taken, self._holder)
+        await repository.record_success(connection, {one.attempt.delivery.subscription_id for one in settled})
+        return settled
+
+    async def _claim(self, connection: AsyncConnection, room: Room) -> list[Claimed]:
         if room.total <= 0:
-            return 0
+            return []
         now = self._clock.now()
         lease = Lease(self._holder, now, now + timedelta(seconds=self._settings.webhook_lease_seconds))
-        async with self._database.transaction(ALL_WORKSPACES) as connection:
-            claimed = await deliveries.claim(connection, lease, room)
-        for delivery in claimed:
-            task = asyncio.create_task(self._deliver(delivery), name="webhook delivery")
-            self._flying[task] = delivery
-            task.add_done_callback(self._landed)
-        return len(claimed)
+        return await deliveries.claim(connection, lease, room)
+
+    def _start(self, work: Coroutine[None, None, None], delivery: Claimed) -> None:
+        task = asyncio.create_task(work, name="webhook delivery")
+        self._flying[task] = delivery
+        task.add_done_callback(self._landed)
 
     def _room(self) -> Room:
         """Half of all places at most go to receivers that fail: the others find one however many hang."""
@@ -145,39 +176,40 @@ class Dispatcher:
             _describe(span, answer)
         if outcome_of(answer.status) == "delivered":
             reach("delivered-not-recorded")
-        try:
-            await self._settle(delivery, at, answer)
-        except TransientError as error:
-            # The lease ends by itself, and the receiver gets the same message once more.
-            logger.warning("webhook delivery not written down", extra={"error": str(error)})
+            self._taken.append(Attempt(delivery, at, answer, "delivered", self._clock.now()))
+        else:
+            await self._settle_miss(delivery, at, answer)
 
-    async def _settle(self, delivery: Claimed, began_at: datetime, answer: Answer) -> None:
+    async def _settle(self, attempt: Attempt) -> None:
+        """Write down one that was taken, alone."""
+        with _written_down_or_sent_again():
+            async with self._database.transaction(ALL_WORKSPACES) as connection:
+                settled = await self._write_down(connection, [attempt])
+            for one in settled:
+                _count("delivered", one)
+
+    async def _settle_miss(self, delivery: Claimed, began_at: datetime, answer: Answer) -> None:
         now = self._clock.now()
         miss = Miss(began_at, answer.status, answer.error == "timeout", parse_retry_after(answer.retry_after, now))
         outcome = outcome_of(answer.status)
         delay = self._delay(delivery, miss) if outcome == "retried" else None
         result = "failed" if outcome == "retried" and delay is None else outcome
-        state = {"delivered": "delivered", "retried": "pending"}.get(result, "failed")
+        state = "pending" if result == "retried" else "failed"
         attempt = Attempt(delivery, began_at, answer, state, now + (delay or timedelta(0)))
-        async with self._database.transaction(ALL_WORKSPACES) as connection:
-            settled = await deliveries.settle(connection, attempt, self._holder)
-            if settled is None:
-                return
-            if state == "delivered":
-                await repository.record_success(connection, delivery.subscription_id)
-                disabled = None
-            else:
+        with _written_down_or_sent_again():
+            async with self._database.transaction(ALL_WORKSPACES) as connection:
+                settled = await deliveries.settle(connection, [attempt], self._holder)
+                if not settled:
+                    return
                 await deliveries.hold_back(connection, attempt)
                 disabled = await self._judge(connection, delivery.subscription_id, miss, now)
-        _count(result, delivery, answer)
-        if settled.received_at is not None:
-            _DELIVERED.observe(max(0.0, (now - settled.received_at).total_seconds()))
-        if disabled is not None:
-            metrics.WEBHOOK_DISABLED.labels(disabled).inc()
-            logger.warning(
-                "webhook subscription disabled",
-                extra={"subscription": str(delivery.subscription_id), "reason": disabled},
-            )
+            _count(result, settled[0])
+            if disabled is not None:
+                metrics.WEBHOOK_DISABLED.labels(disabled).inc()
+                logger.warning(
+                    "webhook subscription disabled",
+                    extra={"subscription": str(delivery.subscription_id), "reason": disabled},
+                )
 
     async def _judge(
         self, connection: AsyncConnection, subscription_id: UUID, miss: Miss, now: datetime
@@ -221,8 +253,19 @@ class Dispatcher:
         await asyncio.gather(*flying, return_exceptions=True)
         await self._sender.close()
         with contextlib.suppress(TransientError):
+            await self._round(_NO_ROOM)
+            await asyncio.gather(*self._flying)
             async with self._database.transaction(ALL_WORKSPACES) as connection:
                 await deliveries.release(connection, self._holder)
+
+
+@contextlib.contextmanager
+def _written_down_or_sent_again() -> Iterator[None]:
+    try:
+        yield
+    except TransientError as error:
+        # The lease ends by itself, and the receiver gets the same message once more.
+        logger.warning("webhook delivery not written down", extra={"error": str(error)})
 
 
 def _about(delivery: Claimed) -> Attributes:
@@ -241,12 +284,15 @@ def _describe(span: Span, answer: Answer) -> None:
         span.error = answer.error or str(answer.status)
 
 
-def _count(result: str, delivery: Claimed, answer: Answer) -> None:
+def _count(result: str, settled: Settled) -> None:
+    attempt, answer = settled.attempt, settled.attempt.answer
     status_class = f"{answer.status // 100}xx" if answer.status is not None else "none"
     metrics.WEBHOOK_DELIVERIES.labels(result, status_class).inc()
     metrics.WEBHOOK_DURATION.observe(answer.duration_seconds)
     if result == "delivered":
-        metrics.WEBHOOK_ATTEMPTS.observe(delivery.tries + 1)
+        metrics.WEBHOOK_ATTEMPTS.observe(attempt.delivery.tries + 1)
+    if settled.received_at is not None:
+        _DELIVERED.observe(max(0.0, (attempt.next_at - settled.received_at).total_seconds()))
 
 
 async def _pause(until: asyncio.Event, seconds: float) -> None:

@@ -127,7 +127,7 @@ async def change(
         await repository.change(connection, subscription_id, wanted)
         if wanted.url != known.url:
             # What the old receiver did is not held against the new one.
-            await repository.record_success(connection, subscription_id)
+            await repository.record_success(connection, {subscription_id})
         return await _found(connection, workspace, subscription_id)
 
 

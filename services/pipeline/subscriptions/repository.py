@@ -1,6 +1,6 @@
 """Webhook subscriptions, statement by statement. Nothing here commits or decides."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
@@ -249,15 +249,18 @@ async def enable(connection: AsyncConnection, subscription_id: UUID) -> None:
     )
 
 
-async def record_success(connection: AsyncConnection, subscription_id: UUID) -> None:
-    """The receiver has taken something: nothing is held against it."""
+async def record_success(connection: AsyncConnection, subscription_ids: Collection[UUID]) -> None:
+    """The receivers have taken something: nothing is held against them. Healthy ones are not written."""
     await connection.execute(
         text("""
             UPDATE pipeline.subscription SET failing_since = NULL, failures = 0, pauses = 0, resume_at = NULL,
                 healthy_since = clock_timestamp()
-            WHERE id = :id AND failing_since IS NOT NULL
+            WHERE id IN (
+                SELECT id FROM pipeline.subscription
+                WHERE id = ANY(CAST(:ids AS uuid[])) AND failing_since IS NOT NULL ORDER BY id FOR NO KEY UPDATE
+            )
         """),
-        {"id": subscription_id},
+        {"ids": list(subscription_ids)},
     )
 
 

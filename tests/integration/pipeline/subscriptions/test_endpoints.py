@@ -244,7 +244,7 @@ async def test_a_first_attempt_is_timed_only_at_a_receiver_that_has_been_well(ho
         await subscription_repository.record_failure(connection, subscription.id, hooked.clock.now())
     failing = await claimed_at(seconds=3)
     async with hooked.database.transaction(ALL_WORKSPACES) as connection:
-        await subscription_repository.record_success(connection, subscription.id)
+        await subscription_repository.record_success(connection, {subscription.id})
     well_again = await claimed_at(hours=1)
     await tell(hooked, LEADS[1:2])
     told_since = await claimed_at(seconds=4)
