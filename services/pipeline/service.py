@@ -1,9 +1,10 @@
 """The use cases of the pipeline: take in what the scorer says, move a lead for a person, tell what time did."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline import metrics

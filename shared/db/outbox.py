@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
+from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.db import routine
@@ -75,8 +76,7 @@ _TAKE = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(Struct, frozen=True, gc=False):
     """A message on its way: `key`, a lead's id or the digest of a name, decides order and partition.
 
     `trace` says where it comes from.

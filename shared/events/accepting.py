@@ -6,55 +6,28 @@ ingest has just checked. What is not exactly as leadflow writes it is read by th
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import DecodeError, Meta, Struct
 from msgspec.json import Decoder, Encoder
 
 from shared.events.engagement import EngagementAccepted, EngagementEvent, Identities, named_by
-from shared.events.json import LARGEST_INTEGER, STORABLE, Json
+from shared.events.legible import Moment, StorableNames, StorableText, StorableValues
 
-# Values within values, and so on; who nests deeper is read by the models.
-_LEVELS: Final = 6
-# From here on the models write a float otherwise than msgspec does.
-_LARGEST_FLOAT: Final = 1e16
 _is_type: Final = re.compile("[a-z][a-z0-9_]{0,63}").fullmatch
 # A NUL is written in no other way.
 _NUL: Final = rb"\u0000"
 _DATA: Final = b',"data":{'
 _RECEIVED_AT: Final = b',"received_at":"'
 
-_Text = Annotated[str, Meta(max_length=STORABLE.string_length)]
-_Moment = Annotated[datetime, Meta(tz=True)]
-if TYPE_CHECKING:
-    _Values = dict[str, Json]
-    _Ids = dict[str, str]
-else:
-
-    def _values() -> Any:
-        """JSON that can be stored, down to so many levels: a type of msgspec's cannot speak of itself."""
-        integer = Annotated[int, Meta(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
-        single = bool | integer | Annotated[float, Meta(gt=-_LARGEST_FLOAT, lt=_LARGEST_FLOAT)] | _Text | None
-        value = single
-        for _ in range(_LEVELS):
-            value = single | Annotated[list[value], Meta(max_length=STORABLE.items)] | _by_name(value)
-        return _by_name(value)
-
-    def _by_name(value: Any) -> Any:
-        return Annotated[dict[_Text, value], Meta(max_length=STORABLE.keys)]
-
-    _Values = _values()
-    _Ids = _by_name(_Text)
-
 
 class AcceptedNames(Struct, frozen=True, gc=False):
     """As Identities."""
 
-    email: _Text | None
-    external_ids: _Ids
-    anonymous_id: _Text | None
+    email: StorableText | None
+    external_ids: StorableNames
+    anonymous_id: StorableText | None
 
     def keys(self) -> tuple[tuple[str, str], ...]:
         """(kind, value) pairs, strongest first."""
@@ -70,12 +43,12 @@ class AcceptedEvent(Struct, frozen=True, gc=False):
     id: Annotated[str, Meta(min_length=1, max_length=512)]
     source: Annotated[str, Meta(min_length=1, max_length=128)]
     type: str
-    native_type: _Text | None
-    occurred_at: _Moment
-    received_at: _Moment
+    native_type: StorableText | None
+    occurred_at: Moment
+    received_at: Moment
     lead: AcceptedNames
-    properties: _Values
-    attributes: _Values
+    properties: StorableValues
+    attributes: StorableValues
 
 
 class _Accepted(Struct, gc=False):
@@ -86,7 +59,7 @@ class _Accepted(Struct, gc=False):
     type: Literal["engagement.accepted"]
     source: str
     subject: str
-    time: _Moment
+    time: Moment
     datacontenttype: Literal["application/json"]
     workspace: str
     data: AcceptedEvent

@@ -8,8 +8,10 @@ from hashlib import sha1
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from msgspec import Meta
+from pydantic import BaseModel, ConfigDict, Field
 
+from shared.events.legible import Moment
 from shared.events.part import Part
 from shared.events.topics import TopicSpec
 
@@ -19,6 +21,7 @@ _VARIANT: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 Sequence = Annotated[
     int,
+    Meta(ge=1),
     Field(ge=1, description="1, 2, 3 ... per lead and topic, without gaps: lets a receiver detect loss."),
 ]
 
@@ -37,7 +40,7 @@ class Message(Frozen):
     type: str = Field(description="Message type; it tells what `data` is.")
     source: str = Field(description="Who says so: the leadflow service, or the source of an engagement event.")
     subject: str = Field(description="The lead's id; of an engagement event the digest of its identity.")
-    time: AwareDatetime = Field(description="When the fact holds, UTC.")
+    time: Moment = Field(description="When the fact holds, UTC.")
     datacontenttype: Literal["application/json"] = Field("application/json", description="Form of `data`.")
     workspace: str = Field(description="The tenant whose fact this is.")
 

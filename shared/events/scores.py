@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from shared.events.curve import Curve
 from shared.events.envelope import LeadReference, Message, Sequence
-from shared.events.json import Json
+from shared.events.legible import Moment, StorableValues
 from shared.events.part import Part
 
 Scores = Annotated[dict[str, float], Field(description="Every score, rounded to two decimals.")]
@@ -29,14 +29,14 @@ class EventReference(Part, frozen=True, gc=False):
     source: Annotated[str, Field(description="The event's source.")]
     id: Annotated[str, Field(description="The event's id within its source.")]
     type: Annotated[str, Field(description="Engagement type.")]
-    occurred_at: Annotated[AwareDatetime, Field(description="When it happened.")]
+    occurred_at: Annotated[Moment, Field(description="When it happened.")]
 
 
 class RecordedEvent(EventReference, frozen=True, gc=False):
     """An event that now counts for a lead, with what it carried."""
 
-    received_at: Annotated[AwareDatetime, Field(description="When ingest received it.")]
-    properties: Annotated[dict[str, Json], Field(description="Facts about the event.")]
+    received_at: Annotated[Moment, Field(description="When ingest received it.")]
+    properties: Annotated[StorableValues, Field(description="Facts about the event.")]
 
 
 class LedgerEntry(Part, frozen=True, gc=False):
@@ -56,7 +56,7 @@ class LedgerEntry(Part, frozen=True, gc=False):
     counted: Annotated[int | None, Field(description="Occurrences that count.")]
     undecayed: Annotated[float | None, Field(description="What they were worth when they happened.")]
     half_life_seconds: Annotated[float | None, Field(description="How it ages; null: not at all.")]
-    expires_at: Annotated[AwareDatetime | None, Field(description="When the next part of it expires.")]
+    expires_at: Annotated[Moment | None, Field(description="When the next part of it expires.")]
     latest: Annotated[EventReference | None, Field(description="The newest event that contributed.")]
     reason: Annotated[str, Field(description="The same in words for people.")]
     withheld: Annotated[
@@ -66,7 +66,7 @@ class LedgerEntry(Part, frozen=True, gc=False):
         float, Field(description="Points that those would be worth now; no part of the score.")
     ] = 0.0
     earliest_at: Annotated[
-        AwareDatetime | None,
+        Moment | None,
         Field(description="When the oldest of the occurrences that count happened; null where that is not kept."),
     ] = None
 
@@ -89,7 +89,7 @@ class Forecast(Part, frozen=True, gc=False):
 
     curve: Annotated[Curve, Field(description="Enough to compute every score at any later moment.")]
     changes_at: Annotated[
-        AwareDatetime | None,
+        Moment | None,
         Field(description="When a band, the grade or a threshold position next changes by itself; null: never."),
     ]
     becomes: Annotated[Standing | None, Field(description="The standing at that moment.")]
@@ -102,7 +102,7 @@ class ScoreChange(Part, frozen=True, gc=False):
     sequence: Sequence
     model: Annotated[str, Field(description="The model's name.")]
     model_version: Annotated[int, Field(description="The published version.")]
-    at: Annotated[AwareDatetime, Field(description="The moment for which everything here holds.")]
+    at: Annotated[Moment, Field(description="The moment for which everything here holds.")]
     current: Standing
     previous: Annotated[Standing | None, Field(description="As last published; null for a new lead.")]
     cause: Annotated[Cause, Field(description="What made it change.")]
@@ -110,7 +110,7 @@ class ScoreChange(Part, frozen=True, gc=False):
     ledger: Annotated[dict[str, tuple[LedgerEntry, ...]], Field(description="Per score, the reasons.")]
     thresholds: Annotated[dict[str, ThresholdPosition], Field(description="Position to each threshold of the model.")]
     forecast: Forecast
-    attributes: Annotated[dict[str, Json], Field(description="All explicit facts about the lead as they stand.")]
+    attributes: Annotated[StorableValues, Field(description="All explicit facts about the lead as they stand.")]
 
 
 class EventsRecorded(Part, frozen=True, gc=False):
@@ -119,7 +119,7 @@ class EventsRecorded(Part, frozen=True, gc=False):
     lead: LeadReference
     sequence: Sequence
     events: Annotated[tuple[RecordedEvent, ...], Field(description="In the order of happening.")]
-    attributes: Annotated[dict[str, Json], Field(description="All explicit facts about the lead as they stand.")]
+    attributes: Annotated[StorableValues, Field(description="All explicit facts about the lead as they stand.")]
 
 
 class Merge(Part, frozen=True, gc=False):

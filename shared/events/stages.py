@@ -1,22 +1,24 @@
 """What the pipeline says about qualification and stages."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
 from shared.events.envelope import Frozen, LeadReference, Message, Sequence
+from shared.events.legible import Moment
+from shared.events.part import Part
 
 
-class Evidence(Frozen):
+class Evidence(Part, frozen=True, gc=False):
     """How one criterion stands, and on whose word."""
 
-    criterion: str = Field(description="Name in the pipeline document.")
-    state: Literal["unknown", "met", "not_met"] = Field(description="What is known of it.")
-    source: Literal["rule", "person", "crm"] | None = Field(description="Who says so; null when unknown.")
-    actor: str | None = Field(description="The person or system that confirmed or refuted it.")
-    note: str | None = Field(description="In their words.")
-    at: AwareDatetime | None = Field(description="Since when it holds.")
-    expires_at: AwareDatetime | None = Field(description="When it stops being evidence.")
+    criterion: Annotated[str, Field(description="Name in the pipeline document.")]
+    state: Annotated[Literal["unknown", "met", "not_met"], Field(description="What is known of it.")]
+    source: Annotated[Literal["rule", "person", "crm"] | None, Field(description="Who says so; null when unknown.")]
+    actor: Annotated[str | None, Field(description="The person or system that confirmed or refuted it.")]
+    note: Annotated[str | None, Field(description="In their words.")]
+    at: Annotated[Moment | None, Field(description="Since when it holds.")]
+    expires_at: Annotated[Moment | None, Field(description="When it stops being evidence.")]
 
 
 class Qualification(Frozen):

@@ -1,8 +1,9 @@
 """What came to pass with a lead, as values: each becomes a message, a line of the timeline, or both."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 from services.pipeline.domain.qualification import Verdict
 from services.pipeline.domain.stages import Mover, Stage
@@ -11,16 +12,14 @@ from shared.events.scores import RecordedEvent, ScoreChange, ThresholdPosition
 from shared.events.stages import Evidence
 
 
-@dataclass(frozen=True, slots=True)
-class Happened:
+class Happened(Struct, frozen=True, gc=False):
     """An event was recorded for the lead, perhaps under an id that it no longer has."""
 
     at: datetime
     event: RecordedEvent
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
+class Scored(Struct, frozen=True, gc=False):
     """The lead's scores are others; `absorbed` is set when they are of a lead that is no more."""
 
     at: datetime
@@ -28,8 +27,7 @@ class Scored:
     absorbed: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Crossed:
+class Crossed(Struct, frozen=True, gc=False):
     """The lead changed sides of a threshold; `position` is None when the model has it no more."""
 
     at: datetime
@@ -39,8 +37,7 @@ class Crossed:
     change: ScoreChange
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True, gc=False):
     """The verdict is another; `lapsed` names the criteria whose evidence expired at that moment."""
 
     at: datetime
@@ -50,8 +47,7 @@ class Judged:
     lapsed: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(Struct, frozen=True, gc=False):
     """The lead stands in another stage. `resets`: scores that begin anew with that.
 
     `merged` is the lead that brought its stage along when it turned out to be this one: no move, but a choice
@@ -71,8 +67,7 @@ class Moved:
     merged: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MoveRefused:
+class MoveRefused(Struct, frozen=True, gc=False):
     """Somebody asked for a move that the document forbids; nothing changed."""
 
     at: datetime
@@ -84,8 +79,7 @@ class MoveRefused:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Stalled:
+class Stalled(Struct, frozen=True, gc=False):
     """The lead has stayed past its due time; `at` is that time."""
 
     at: datetime
@@ -93,16 +87,14 @@ class Stalled:
     since: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Absorbed:
+class Absorbed(Struct, frozen=True, gc=False):
     """Another lead turned out to be this one; its history is this lead's now."""
 
     at: datetime
     absorbed: str
 
 
-@dataclass(frozen=True, slots=True)
-class Separated:
+class Separated(Struct, frozen=True, gc=False):
     """Another lead is not this one after all; `restored` if this is the one that comes back."""
 
     at: datetime

@@ -6,8 +6,10 @@ true of it for news: thresholds it is inside, its verdict. Events are moments an
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from services.pipeline.domain import lead as leads
 from services.pipeline.domain.document import Pipeline

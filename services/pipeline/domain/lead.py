@@ -5,8 +5,10 @@ Nothing here knows of rows, clocks or logs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from services.pipeline.domain import qualification
 from services.pipeline.domain.criteria import fields_of
@@ -45,15 +47,15 @@ from services.pipeline.domain.stages import (
     refusal,
 )
 from services.pipeline.domain.thresholds import OUTSIDE, ThresholdState, combined, cross
-from services.pipeline.domain.touches import Touch, first_of, touch_of
+from services.pipeline.domain.touches import Touch, first_of, first_touch
 from services.pipeline.domain.triggers import Fresh, Situation
 from shared.events.envelope import LeadReference
 from shared.events.json import Json
+from shared.events.legible import AnyJson
 from shared.events.scores import EventsRecorded, Merge, RecordedEvent, ScoreChange, ThresholdPosition, Unmerge
 
 
-@dataclass(frozen=True, slots=True)
-class Stay:
+class Stay(Struct, frozen=True, gc=False):
     """A lead stands in a stage. `stalled_at` is set once it has been told that it is overdue."""
 
     stage: str
@@ -62,8 +64,7 @@ class Stay:
     stalled_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Lead:
+class Lead(Struct, frozen=True, gc=False):
     """What the pipeline knows of a lead.
 
     `recent_events` are the types of its newest events, robots' aside. `judged_at` is the moment that `verdict`
@@ -76,7 +77,7 @@ class Lead:
     id: str
     emails: tuple[str, ...] = ()
     external_ids: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    attributes: Mapping[str, Json] = field(default_factory=dict)
+    attributes: Mapping[str, AnyJson] = field(default_factory=dict)
     deal: Mapping[str, DealFact] = field(default_factory=dict)
     words: Mapping[str, Word] = field(default_factory=dict)
     basis: Mapping[str, Basis] = field(default_factory=dict)
@@ -226,7 +227,7 @@ def _with_events(lead: Lead, events: tuple[RecordedEvent, ...], pipeline: Pipeli
     lead = replace(
         lead,
         recent_events=frozenset(event.type for event in events if sets_off_rules(event)),
-        first_touch=first_of(lead.first_touch, *(touch_of(event) for event in events if event.source != OWN_SOURCE)),
+        first_touch=first_touch(lead.first_touch, [event for event in events if event.source != OWN_SOURCE]),
     )
     for event in events:
         told.append(Happened(event.occurred_at, event))
@@ -330,6 +331,8 @@ def _settled(lead: Lead, pipeline: Pipeline, fresh: Fresh, at: datetime) -> Outc
 
     In each round the first stage that asks and is not refused takes the lead; refusals are told once.
     """
+    if not pipeline.stages.heed(fresh):
+        return lead, ()
     told: list[Fact] = []
     refused: set[str] = set()
     seen = frozenset({lead.stay.stage}) if lead.stay else frozenset[str]()

@@ -1,16 +1,17 @@
 """What reports ask of a lead's past, kept as facts come to pass: its way through the stages, and what brought it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from services.pipeline.domain.facts import Fact, Happened, Judged, Moved, Scored
 from services.pipeline.domain.touches import Touch, last_of, named_touch_of
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(Struct, frozen=True, gc=False):
     """A stage the lead has come to: when first, and how long the stays took that are over."""
 
     stage: str
@@ -19,8 +20,7 @@ class Passage:
     ending: Literal["won", "lost"] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(Struct, frozen=True, gc=False):
     """`journey` has every stage once, in the order of first coming there; `model` is the last one that scored."""
 
     journey: tuple[Passage, ...] = ()

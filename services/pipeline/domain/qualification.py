@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from msgspec import Struct
+
 from services.pipeline.domain.criteria import Criterion, Exclusion, digest_of
 from shared.events.json import Json
 from shared.events.stages import Evidence
@@ -14,8 +16,7 @@ CriterionState = Literal["unknown", "met", "not_met"]
 Fields = Mapping[str, Json]
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(Struct, frozen=True, gc=False):
     """A person or a CRM has confirmed or refuted a criterion; it outweighs the rule until it expires."""
 
     criterion: str
@@ -26,8 +27,7 @@ class Word:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Basis:
+class Basis(Struct, frozen=True, gc=False):
     """What the rule says of a criterion, and since when; `seen` is a digest of what it looked at, if that ages."""
 
     state: CriterionState
@@ -45,8 +45,7 @@ class Policy:
     exclusions: tuple[Exclusion, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True, gc=False):
     """Whether a lead is ready, and why it is ruled out if it is."""
 
     state: VerdictState

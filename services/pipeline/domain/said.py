@@ -1,13 +1,14 @@
 """What people and CRMs say by events, read: facts of the deal, words on criteria, wishes to move a lead."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
+from msgspec import Struct
+
 from services.pipeline.domain.qualification import Word
 from services.pipeline.domain.stages import Move, Stages
-from shared.events.json import Json
+from shared.events.legible import AnyJson
 from shared.events.scores import RecordedEvent
 
 STAGE_CHANGED: Final = "stage_changed"
@@ -26,11 +27,10 @@ CRITERION_EVENTS: Final = frozenset({CRITERION_CONFIRMED, CRITERION_REFUTED})
 DEAL_FIELDS: Final = ("owner", "amount", "currency", "close_date", "probability", "name")
 
 
-@dataclass(frozen=True, slots=True)
-class DealFact:
+class DealFact(Struct, frozen=True, gc=False):
     """One field of the deal; the latest word stands."""
 
-    value: Json
+    value: AnyJson
     at: datetime
 
 

@@ -2,11 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from services.pipeline.domain.criteria import is_given
 from services.pipeline.domain.due import Due
-from services.pipeline.domain.triggers import Fresh, Match, Situation, Trigger, matching, stages_named
+from services.pipeline.domain.triggers import (
+    Fresh,
+    Match,
+    Situation,
+    Trigger,
+    events_named,
+    matching,
+    stages_named,
+)
 from shared.events.json import Json
 
 Mover = Literal["rule", "crm", "person"]
@@ -47,7 +56,7 @@ class MovePolicy:
     from_terminal: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stages:
     """The stages of a document in their order, exactly one of them initial."""
 
@@ -56,7 +65,7 @@ class Stages:
 
     def find(self, stage_id: str | None) -> Stage | None:
         """The stage of that id; None for one that this document does not have."""
-        return next((stage for stage in self.order if stage.id == stage_id), None)
+        return None if stage_id is None else self._by_id.get(stage_id)
 
     def called(self, name: str) -> Stage | None:
         """The stage of that id, or that CRMs know by that name."""
@@ -70,6 +79,26 @@ class Stages:
     def initial(self) -> Stage:
         """Where every lead begins."""
         return next(stage for stage in self.order if stage.initial)
+
+    @cached_property
+    def asking(self) -> tuple[Stage, ...]:
+        """Stages that have a rule, as they are tried: terminal ones first, then in the order of the document."""
+        asking = (stage for stage in self.order if stage.enter_when is not None)
+        return tuple(sorted(asking, key=lambda stage: (stage.terminal is None, stage.index)))
+
+    def heed(self, fresh: Fresh) -> bool:
+        """Whether anything of this may set off a rule; most events are of a type that no rule names."""
+        if fresh.entered or fresh.left or fresh.judged or fresh.moved:
+            return True
+        return not fresh.events.isdisjoint(self._events_named)
+
+    @cached_property
+    def _events_named(self) -> frozenset[str]:
+        return frozenset(name for stage in self.asking if stage.enter_when for name in events_named(stage.enter_when))
+
+    @cached_property
+    def _by_id(self) -> dict[str, Stage]:
+        return {stage.id: stage for stage in reversed(self.order)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +243,7 @@ def candidates(stages: Stages, situation: Situation, seen: frozenset[str]) -> li
     """
     found = [
         Candidate(stage, matched)
-        for stage in sorted(stages.order, key=lambda stage: (stage.terminal is None, stage.index))
+        for stage in stages.asking
         if stage.id not in seen and (matched := _asks(stage, stages, situation))
     ]
     return [candidate for candidate in found if candidate.match.fresh]
@@ -231,10 +260,8 @@ def further(stages: Stages, one: str, other: str) -> str:
 
 
 def _asks(stage: Stage, stages: Stages, situation: Situation) -> Match | None:
-    if stage.enter_when is None:
-        return None
     origin = stages.find(situation.stage)
-    if origin is None:
+    if stage.enter_when is None or origin is None:
         return None
     matched = matching(stage.enter_when, situation)
     return None if matched and not matched.named and stage.index < origin.index else matched

@@ -1,16 +1,17 @@
 """Thresholds with a memory: hysteresis decides whether a lead is inside, cooldown whether it is told."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 Position = Literal["reached", "between", "below"]
 Direction = Literal["entered", "left"]
 
 
-@dataclass(frozen=True, slots=True)
-class ThresholdState:
+class ThresholdState(Struct, frozen=True, gc=False):
     """What is remembered of a lead and a threshold.
 
     `told` is false while the entering was suppressed by the cooldown: whoever was not told of the entering is
@@ -23,8 +24,7 @@ class ThresholdState:
     entered_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Crossing:
+class Crossing(Struct, frozen=True, gc=False):
     """A change of side; a suppressed one changes the state and is counted, but not emitted."""
 
     direction: Direction

@@ -4,11 +4,12 @@ Both are a least and a greatest of one total order, so they depend neither on th
 leads turned out to be one.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
+
+from msgspec import Struct
 
 from shared.events.json import Json
 from shared.events.scores import RecordedEvent
@@ -27,8 +28,7 @@ _OURS: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Touch:
+class Touch(Struct, frozen=True, gc=False):
     """An event that brought the lead: `source` is its utm_source, else who reported it. `id` settles ties."""
 
     source: str
@@ -45,7 +45,10 @@ class Touch:
 
 def touch_of(event: RecordedEvent) -> Touch:
     """The event as a touch; what it names stands in its properties, or in the address of the page."""
-    named = _named(event.properties)
+    return _touch(event, _named(event.properties))
+
+
+def _touch(event: RecordedEvent, named: Mapping[str, str]) -> Touch:
     return Touch(
         source=named.get("source", event.source),
         at=event.occurred_at,
@@ -57,9 +60,16 @@ def touch_of(event: RecordedEvent) -> Touch:
 
 def named_touch_of(event: RecordedEvent) -> Touch | None:
     """The same for an event of the lead's own doing that names where it came from; None for any other."""
-    if event.properties.get("machine") is True or event.type in _OURS or not _named(event.properties):
+    if event.properties.get("machine") is True or event.type in _OURS:
         return None
-    return touch_of(event)
+    named = _named(event.properties)
+    return _touch(event, named) if named else None
+
+
+def first_touch(known: Touch | None, events: Iterable[RecordedEvent]) -> Touch | None:
+    """The earliest of what is known and of these events."""
+    earlier = (touch_of(event) for event in events if known is None or event.occurred_at <= known.at)
+    return first_of(known, *earlier)
 
 
 def first_of(*touches: Touch | None) -> Touch | None:

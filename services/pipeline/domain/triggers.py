@@ -5,8 +5,10 @@ something in it is fresh, so a person who moves a lead back is not overruled by 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeAlias, assert_never
+
+from msgspec import Struct
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,7 @@ class AnyOf:
 Trigger: TypeAlias = Inside | LeftThreshold | EventSeen | VerdictIs | StandsIn | AllOf | AnyOf
 
 
-@dataclass(frozen=True, slots=True)
-class Fresh:
+class Fresh(Struct, frozen=True, gc=False):
     """What has just become so."""
 
     entered: frozenset[str] = frozenset()
@@ -72,18 +73,16 @@ class Fresh:
     moved: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(Struct, frozen=True, gc=False):
     """All that a trigger can see of a lead."""
 
     stage: str
     inside: frozenset[str] = frozenset()
     verdict: str = "open"
-    fresh: Fresh = field(default_factory=Fresh)
+    fresh: Fresh = Fresh()
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True, gc=False):
     """A trigger that holds: in words, whether it names the stage it comes from, whether it is fresh."""
 
     words: str
@@ -126,6 +125,17 @@ def stages_named(trigger: Trigger) -> tuple[str, ...]:
             return stages
         case AllOf(parts) | AnyOf(parts):
             return tuple(stage for part in parts for stage in stages_named(part))
+        case _:
+            return ()
+
+
+def events_named(trigger: Trigger) -> tuple[str, ...]:
+    """Every type of event that `trigger` waits for."""
+    match trigger:
+        case EventSeen(types):
+            return types
+        case AllOf(parts) | AnyOf(parts):
+            return tuple(name for part in parts for name in events_named(part))
         case _:
             return ()
 

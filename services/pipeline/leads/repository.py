@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from msgspec import convert
 from msgspec.json import encode
-from pydantic import TypeAdapter
 from pydantic_core import from_json
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,7 +24,6 @@ from shared.sealing.data_keys import Item, sealing_of
 LeadKey = tuple[str, str]
 """Workspace and id."""
 
-_STATE: TypeAdapter[Lead] = TypeAdapter(Lead)
 # Not one that was erased, nor one of those whose rows an old backup has brought back.
 _STANDS = "erased_at IS NULL AND id NOT IN (SELECT unnest(leads) FROM sealing.erasure WHERE workspace = :workspace)"
 
@@ -305,7 +304,7 @@ def _lead_row(row: Row[tuple[object, ...]], content: dict[str, Json] | None) -> 
     """A row with its content; None: that of an erased lead."""
     fields = {**(content or {}), "workspace": row.workspace, "id": row.id, "absorbed_by": row.absorbed_by}
     return LeadRow(
-        lead=_STATE.validate_python(fields),
+        lead=convert(fields, Lead),
         scores_seen=row.scores_seen,
         sequences=Sequences(row.thresholds_sent, row.stages_sent),
         is_erased=row.is_erased or content is None,

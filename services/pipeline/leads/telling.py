@@ -319,7 +319,7 @@ def _judgement_data(fact: Judged) -> dict[str, Json]:
         "state": fact.verdict.state,
         "previous": fact.previous.state,
         "reason": _reason(fact),
-        "evidence": [item.model_dump(mode="json") for item in fact.evidence],
+        "evidence": to_builtins(fact.evidence),
     }
 
 

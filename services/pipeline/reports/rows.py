@@ -1,7 +1,6 @@
 """Rows of leads for reports: written where a lead has become another as far as reports see it."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 from uuid import UUID
 
 from pydantic_core import to_json
@@ -86,7 +85,7 @@ async def delete(connection: AsyncConnection, keys: Sequence[LeadKey]) -> None:
 
 
 def _columns(row: ReportRow, names_key: bytes | None) -> dict[str, object]:
-    plain: dict[str, object] = {item.name: getattr(row, item.name) for item in fields(row) if item.name in _PLAIN}
+    plain: dict[str, object] = {name: getattr(row, name) for name in _PLAIN}
     return {
         **plain,
         "path": STEP.join(row.path),

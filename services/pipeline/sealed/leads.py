@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from pydantic import TypeAdapter
+from msgspec.json import Encoder
 from pydantic_core import from_json, to_json
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,11 +17,13 @@ from services.pipeline.domain.lead import Lead
 from shared.events.json import Json
 from shared.sealing.data_keys import Item, mark, name_mark, sealing_of
 
-_LEAD: TypeAdapter[Lead] = TypeAdapter(Lead)
+_ENCODE: Final = Encoder().encode
 _SEALED_AS: Final = b"lead"
 # In columns of their own, because PostgreSQL looks at them.
 _APART: Final = {"workspace", "id", "absorbed_by"}
 _NAMES: Final = {"emails", "external_ids", "attributes"}
+_SEALED: Final = tuple(name for name in Lead.__struct_fields__ if name not in _APART)
+_STATE: Final = tuple(name for name in _SEALED if name not in _NAMES)
 # An attribute is found by half of a digest, as there are many of them.
 _ATTRIBUTE_BYTES: Final = 16
 
@@ -46,7 +48,7 @@ async def stored(connection: AsyncConnection, leads: Sequence[Lead]) -> list[Col
         workspace: await sealing.names_key(connection, workspace)
         for workspace in sorted({lead.workspace for lead in leads})
     }
-    items = [Item(UUID(lead.id), lead.workspace, _LEAD.dump_json(lead, exclude=_APART)) for lead in leads]
+    items = [Item(UUID(lead.id), lead.workspace, _written(lead, _SEALED)) for lead in leads]
     contents = await sealing.seal(connection, items, _SEALED_AS)
     return [
         Columns(
@@ -84,8 +86,12 @@ def _plain(lead: Lead) -> Columns:
         emails=lead.emails,
         external_ids=to_json(lead.external_ids).decode(),
         attributes=to_json(lead.attributes).decode(),
-        state=_LEAD.dump_json(lead, exclude=_APART | _NAMES).decode(),
+        state=_written(lead, _STATE).decode(),
     )
+
+
+def _written(lead: Lead, fields: Sequence[str]) -> bytes:
+    return _ENCODE({name: getattr(lead, name) for name in fields})
 
 
 def _email_digest(key: bytes, email: str) -> str:

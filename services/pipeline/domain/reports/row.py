@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Final, Literal
+
+from msgspec import Struct, field
 
 from services.pipeline.domain.lead import Lead
 from services.pipeline.domain.past import Passage
@@ -18,8 +19,7 @@ _MOST_SECONDS: Final = 2**31 - 1
 Scalar = str | float | bool
 
 
-@dataclass(frozen=True, slots=True)
-class ReportRow:
+class ReportRow(Struct, frozen=True, gc=False):
     """A lead as reports see it.
 
     `path` are its stages in the order of first coming there; `entered_seconds` tells when, from `entered_at` on, and

@@ -1,10 +1,10 @@
 """The row that reports count, of leads as they come."""
 
-from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from services.pipeline.domain import lead as domain
 from services.pipeline.domain.lead import Lead
