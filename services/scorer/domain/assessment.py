@@ -1,7 +1,6 @@
 """What is to be told of a lead: where it stands at a moment, why, and when that will change by itself."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from msgspec import Struct
@@ -20,8 +19,7 @@ from shared.events.scores import Forecast, LedgerEntry, Standing, ThresholdPosit
 _CHANGES_AT_ONCE = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Assessment:
+class Assessment(Struct, frozen=True):
     """A lead at one moment, in the words of `lead.score_changed`.
 
     `changes_at` is when the standing next changes by itself. The reasons and what it becomes then are worked out
@@ -31,6 +29,7 @@ class Assessment:
     model: Model
     tally: Tally
     curve: Curve
+    values: Mapping[str, float]
     at: datetime
     standing: Standing
     thresholds: Mapping[str, ThresholdPosition]
@@ -69,6 +68,7 @@ def assess_tally(model: Model, state: LeadState, tally: Tally, at: datetime) -> 
         model=model,
         tally=tally,
         curve=curve,
+        values=values,
         at=at,
         standing=current,
         thresholds=positions(model, current),
@@ -79,17 +79,8 @@ def assess_tally(model: Model, state: LeadState, tally: Tally, at: datetime) -> 
 
 def told_by(assessment: Assessment) -> Told:
     """What somebody knows who was told `assessment`."""
-    return Told(assessment.at, assessment.standing, positions_of(assessment))
-
-
-def positions_of(assessment: Assessment) -> dict[str, str]:
-    """The bare positions to the thresholds."""
-    return {name: found.position for name, found in assessment.thresholds.items()}
-
-
-def is_news(told: Told | None, assessment: Assessment) -> bool:
-    """Whether scores, bands, the grade or a threshold position differ from what was told."""
-    return told is None or told.standing != assessment.standing or told.positions != positions_of(assessment)
+    positions = {name: found.position for name, found in assessment.thresholds.items()}
+    return Told(assessment.at, assessment.standing, positions)
 
 
 def changes_by_itself(

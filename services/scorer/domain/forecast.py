@@ -11,6 +11,8 @@ from itertools import pairwise
 from math import ceil, fsum, log2
 from typing import Literal, NamedTuple
 
+from msgspec import Struct
+
 from services.scorer.domain.exponentials import ZERO, ExponentialSum, Piecewise, whole
 from services.scorer.domain.model import Model
 from services.scorer.domain.standing import levels_at, levels_reached, standing_at
@@ -71,17 +73,17 @@ def _change_within(model: Model, curve: Curve, stretch: Stretch, before: tuple[i
     """The first moment of a stretch, but its beginning, at which a score reaches other levels than `before`."""
     until, unclear = stretch.last_us + 1, list[_Watched]()
     for (score, levels), reached in zip(model.levels.items(), before, strict=True):
-        watched, way = _Watched(stretch, score, levels, reached), stretch.direction_of(score)
+        way = stretch.direction_of(score)
         if way is None:
-            unclear.append(watched)
+            unclear.append(_Watched(stretch, score, levels, reached))
         elif way:
-            until = _change_of_one(watched, way, until)
+            until = _change_of_one(_Watched(stretch, score, levels, reached), way, until)
     if unclear:
         until = _change_by_candidates(curve, stretch, unclear, until)
     return until if until <= stretch.last_us else None
 
 
-class _Watched(NamedTuple):
+class _Watched(Struct, frozen=True, gc=False):
     """A score within a stretch, and how many of its levels it `reached` when the stretch began."""
 
     stretch: Stretch
@@ -96,7 +98,7 @@ class _Watched(NamedTuple):
 
 def _change_of_one(watched: _Watched, way: Literal[-1, 1], until: int) -> int:
     """The first moment before `until` at which a score that moves one way differs, or else `until`."""
-    stretch, score, levels, reached = watched
+    stretch, score, levels, reached = watched.stretch, watched.score, watched.levels, watched.reached
     ahead = reached - 1 if way < 0 else reached
     if not 0 <= ahead < len(levels) or levels_at(levels, stretch.rest_of(score)) == reached:
         return until
@@ -157,11 +159,16 @@ def _reaching(level: float) -> float:
 
 def _edges(curve: Curve) -> list[int]:
     """Where terms begin or end, from the curve's beginning to where all decay is over."""
-    terms = [term for score in curve.scores.values() for group in score.groups for term in group.terms]
-    edges = {curve.from_us, *[term.from_us for term in terms], *[term.ends_us for term in terms if term.ends_us]}
+    edges, slowest_us, weightiest = {curve.from_us}, 0, 0.0
+    for score in curve.scores.values():
+        for group in score.groups:
+            for term in group.terms:
+                edges.add(term.from_us)
+                if term.ends_us is not None:
+                    edges.add(term.ends_us)
+                slowest_us = max(slowest_us, term.half_life_us or 0)
+                weightiest = max(weightiest, abs(term.worth))
     ahead = sorted([edge for edge in edges if edge >= curve.from_us])
-    slowest_us = max([term.half_life_us or 0 for term in terms], default=0)
-    weightiest = max([abs(term.worth) for term in terms], default=0.0)
     # At least one microsecond, so that no stretch is empty.
     return [*ahead, ahead[-1] + 1 + ceil(slowest_us * (_NEGLIGIBLE_HALVINGS + log2(1 + weightiest)))]
 

@@ -13,8 +13,6 @@ from services.scorer.domain.assessment import (
     assess,
     assess_tally,
     changes_by_itself,
-    is_news,
-    positions_of,
     told_by,
 )
 from services.scorer.domain.event import as_event
@@ -167,7 +165,8 @@ def happen(
         teller.merged(absorbed.reference.id, assessment.at)
     if happening.events:
         teller.events_recorded(happening.events, dict(assessment.attributes), assessment.at)
-    if _is_worth_telling(told, assessment, lead.state, before, is_rebuilt=is_rebuilt):
+    news = told_by(assessment)
+    if _is_worth_telling(told, news, assessment, lead.state, before, is_rebuilt=is_rebuilt):
         _tell(
             active,
             teller,
@@ -176,7 +175,7 @@ def happen(
             cause=happening.cause(),
             events=(*happening.events, *happening.retractions),
         )
-        told = told_by(assessment)
+        told = news
     kept = compact(active.model, state)
     after = Lead(
         reference=lead.reference,
@@ -275,25 +274,27 @@ def _tell(
 
 def _state_after(lead: Lead, happening: Happening, added: LeadState, *, is_rebuilt: bool) -> LeadState:
     # A history holds that of the absorbed leads; their folded states would count it a second time.
-    before = lead.state if is_rebuilt else combine_all(each.state for each in (lead, *happening.absorbed))
-    return combine(before, added)
+    absorbed = () if is_rebuilt else happening.absorbed
+    return combine(combine_all([lead.state, *[each.state for each in absorbed]]), added)
 
 
 def _moment(now: datetime, told: Told | None, events: Sequence[AcceptedEvent]) -> datetime:
     """`now`, unless clocks disagree: never before what was told, nor before an event that counts."""
-    newest = max((event.occurred_at for event in events), default=now)
+    newest = max([event.occurred_at for event in events], default=now)
     return max(now, newest, told.at if told else now)
 
 
 def _is_worth_telling(
-    told: Told | None, assessment: Assessment, before: LeadState, tally_before: Tally, *, is_rebuilt: bool
+    told: Told | None, news: Told, assessment: Assessment, before: LeadState, tally_before: Tally, *, is_rebuilt: bool
 ) -> bool:
     """Points that merely decayed since the last message are no news; a band that changed always is."""
-    if not assessment.model.scores or not is_news(told, assessment):
+    if not assessment.model.scores:
         return False
-    if told is None or is_rebuilt or positions_of(assessment) != told.positions:
+    if told is None or told.positions != news.positions:
         return True
-    if (assessment.standing.bands, assessment.standing.grade) != (told.standing.bands, told.standing.grade):
+    if told.standing == news.standing:
+        return False
+    if is_rebuilt or (told.standing.bands, told.standing.grade) != (news.standing.bands, news.standing.grade):
         return True
     return _is_better_or_worse(assessment, before, tally_before)
 
@@ -303,7 +304,8 @@ def _is_better_or_worse(assessment: Assessment, before: LeadState, tally_before:
     at_us = assessment.curve.from_us
     if at_us < settled_until(before):
         raise HistoryNeeded("the moment lies in folded history")
-    if all(tally_before[score] is lines for score, lines in assessment.tally.items()):
+    known = {name: assessment.values[name] for name, lines in assessment.tally.items() if tally_before[name] is lines}
+    if len(known) == len(assessment.tally):
         return False
-    values = values_from(assessment.model, tally_before, at_us)
+    values = values_from(assessment.model, tally_before, at_us, known=known)
     return {name: published(value) for name, value in values.items()} != assessment.standing.scores

@@ -47,15 +47,16 @@ def _weight(entry: LedgerEntry) -> float:
     return -abs(entry.worth)
 
 
-def _reasons(lines: Iterable[Line], at_us: int) -> tuple[list[LedgerEntry], dict[str | None, list[float]]]:
+def _reasons(lines: Iterable[Line], at_us: int) -> tuple[list[LedgerEntry], dict[str, list[float]]]:
     """What the lines say, and what they are worth by group."""
     reasons: list[LedgerEntry] = []
-    worths: dict[str | None, list[float]] = {}
+    worths: dict[str, list[float]] = {}
     for line in lines:
         live = _live(line.counted, at_us)
         if live is not None:
             reasons.append(_reason(line, live, at_us))
-            worths.setdefault(line.group, []).append(live.worth)
+            if line.group is not None:
+                worths.setdefault(line.group, []).append(live.worth)
     return reasons, worths
 
 
@@ -80,7 +81,8 @@ def _live(portions: Sequence[Portion], at_us: int) -> _Live | None:
         # As worth_at says, which costs as much again to call.
         worths.append(worth if half_life_us is None else worth * exp2((from_us - at_us) / half_life_us))
         occurrences += number
-        first_us = min(first_us, from_us)
+        if from_us < first_us:  # noqa: PLR1730 - min() costs as much as all the rest, for each portion
+            first_us = from_us
         if ends_us is not None and (next_us is None or ends_us < next_us):
             next_us = ends_us
     return _Live(occurrences, fsum(worths), first_us, next_us) if worths else None
@@ -118,23 +120,18 @@ def _words(line: Line, counted: int, withheld: int) -> str:
         return f"Adjusted by hand: {line.note}"
     if line.kind == "attribute":
         return line.note
-    return line.note + _times(counted) + _withheld(line.limit, withheld)
-
-
-def _times(number: int) -> str:
-    if number == 1:
-        return ""
-    return ", twice" if number == 2 else f", {number} times"
+    times = "" if counted == 1 else ", twice" if counted == 2 else f", {counted} times"
+    return line.note + times + (_withheld(line.limit, withheld) if withheld else "")
 
 
 def _withheld(limit: Limit | None, number: int) -> str:
-    if limit is None or not number:
+    if limit is None:
         return ""
     period = "in all" if limit.per == "ever" else f"per {limit.per}"
     return f"; {number} more did not count (limit: {limit.count} {period})"
 
 
-def _group_clamps(groups: Mapping[str, Bounds], worths: Mapping[str | None, list[float]]) -> Iterator[LedgerEntry]:
+def _group_clamps(groups: Mapping[str, Bounds], worths: Mapping[str, list[float]]) -> Iterator[LedgerEntry]:
     for name, bounds in groups.items():
         total = fsum(worths.get(name, ()))
         withheld = clamp(total, bounds.min, bounds.max) - total

@@ -159,9 +159,10 @@ class _Fading:
 
     def direction(self) -> Direction:
         """Which way it moves: whatever may be held still may stop at any time, and makes up for nothing."""
-        return _common(
-            [_direction(self.decaying), *[_turned(each.part.direction(), each.weight) for each in self.held]]
-        )
+        free = _direction(self.decaying)
+        if not self.held:
+            return free
+        return _common([free, *[_turned(each.part.direction(), each.weight) for each in self.held]])
 
     def keeps_to(self, low: float | None, high: float | None) -> bool:
         """Whether limits can never hold it."""

@@ -110,13 +110,14 @@ def retaken(model: Model, state: LeadState, tally: Tally, *, changed_by: LeadSta
     """
     if changed_by.resets or changed_by.voided or changed_by.settled:
         return tally_of(model, state)
-    touched = {key: state.occurrences.get(key, ()) for key in changed_by.occurrences}
     # What was read before asked for no history: only what has come can.
-    if any(_is_beyond(model, replace(state, occurrences=touched), settled) for settled in state.settled):
-        raise HistoryNeeded("events reach back into folded history")
+    come = replace(state, occurrences=_found(state, changed_by)) if state.settled else state
+    for settled in state.settled:
+        if _is_beyond(model, come, settled):
+            raise HistoryNeeded("events reach back into folded history")
     live = without_voided(state)
     adjusted = {given.score for given in changed_by.adjustments}
-    by_score = _by_rule({key: live.occurrences.get(key, ()) for key in touched})
+    by_score = _by_rule(_found(live, changed_by))
     anew = dict(tally)
     for name, score in model.scores.items():
         if isinstance(score, EventScore) and (name in by_score or name in adjusted):
@@ -124,6 +125,11 @@ def retaken(model: Model, state: LeadState, tally: Tally, *, changed_by: LeadSta
         elif isinstance(score, AttributeScore) and (changed_by.facts or name in adjusted):
             anew[name] = (*_attribute_lines(score, live), *_adjustment_lines(name, live))
     return anew
+
+
+def _found(state: LeadState, changed_by: LeadState) -> dict[LimitKey, tuple[Occurrence, ...]]:
+    """What `state` has under the limits that `changed_by` has something under."""
+    return {key: state.occurrences.get(key, ()) for key in changed_by.occurrences}
 
 
 def curve_of(model: Model, state: LeadState, at: datetime) -> Curve:
@@ -139,10 +145,17 @@ def curve_from(model: Model, tally: Tally, at_us: int) -> Curve:
     return Curve(at_us, {name: _score_curve(score, tally, at_us) for name, score in model.scores.items()})
 
 
-def values_from(model: Model, tally: Tally, at_us: int) -> dict[str, float]:
-    """Every score of a tally at one moment, clamped but unrounded: what its curve says there, without the curve."""
-    values: dict[str, float] = {}
+def values_from(
+    model: Model, tally: Tally, at_us: int, *, known: Mapping[str, float] | None = None
+) -> dict[str, float]:
+    """Every score of a tally at one moment, clamped but unrounded: what its curve says there, without the curve.
+
+    Scores that are `known` are not looked at again.
+    """
+    values = dict(known or {})
     for name, score in model.scores.items():
+        if name in values:
+            continue
         if isinstance(score, CombinedScore):
             parts = [weight * values[part] for part, weight in score.weights.items()]
         else:
@@ -171,8 +184,7 @@ def attributes_at(state: LeadState, at: datetime) -> dict[str, Json]:
     """Every attribute as it stands at `at`: of its writings up to then, the last one not retracted."""
     at_us = microseconds(at)
     facts = without_voided(state).facts
-    found = {name: _last(facts[name], at_us) for name in sorted(facts)}
-    return {name: fact.value for name, fact in found.items() if fact is not None}
+    return {name: fact.value for name in sorted(facts) if (fact := _last(facts[name], at_us)) is not None}
 
 
 def needs_history(model: Model, state: LeadState) -> bool:
@@ -265,7 +277,7 @@ def _by_rule(
     found: dict[str, dict[str, dict[LimitKey, tuple[Occurrence, ...]]]] = {}
     for key, under_limit in occurrences.items():
         found.setdefault(key.score, {}).setdefault(key.rule, {})[key] = under_limit
-    return {score: dict(rules) for score, rules in found.items()}
+    return found
 
 
 def _lines(
@@ -291,8 +303,9 @@ def _with_rules_retaken(
     found = {line.name: line for line in lines if line.kind == "rule"}
     known = len(found)
     for id_, occurrences in touched.items():
-        under_all = occurrences if score.rules[id_].limit is None else _of_rule(score.name, id_, live)
-        line = _rule_line(score.name, score.rules[id_], under_all, settled=settled, resets=resets)
+        rule = score.rules[id_]
+        under_all = occurrences if rule.limit is None or rule.limit.by is None else _of_rule(score.name, id_, live)
+        line = _rule_line(score.name, rule, under_all, settled=settled, resets=resets)
         if line is not None:
             found[id_] = line
         else:
@@ -313,6 +326,8 @@ def _rule_line(
     found = [split_of(rule, key, each, settled=settled) for key, each in occurrences.items() if each]
     if past is None and not found:
         return None
+    counted = [part.counted for part in found if part.counted]
+    withheld = [part.withheld for part in found if part.withheld]
     return Line(
         kind="rule",
         name=rule.id,
@@ -320,9 +335,9 @@ def _rule_line(
         points=rule.points,
         half_life_us=rule.half_life_us,
         limit=rule.limit,
-        counted=_portions(rule, past.counted if past else (), [part.counted for part in found], resets),
-        withheld=_portions(rule, past.withheld if past else (), [part.withheld for part in found], resets),
-        latest=_newest(past.latest if past else None, [part.counted[-1] for part in found if part.counted]),
+        counted=_portions(rule, past.counted if past else (), counted, resets),
+        withheld=_portions(rule, past.withheld if past else (), withheld, resets),
+        latest=_newest(past.latest if past else None, [part[-1] for part in counted]),
         note=rule.title,
         is_folded=bool(past and past.counted),
     )
@@ -340,6 +355,8 @@ def split_of(
 def _portions(
     rule: EventRule, past: tuple[Portion, ...], recent: Sequence[tuple[Occurrence, ...]], resets: Sequence[int]
 ) -> tuple[Portion, ...]:
+    if not recent:
+        return past
     if resets or rule.expires_after_days is not None:
         return (*past, *(portion_of(rule, each, resets) for part in recent for each in part))
     points, half_life_us = rule.points, rule.half_life_us
@@ -395,13 +412,19 @@ def _newest(past: Occurrence | None, recent: list[Occurrence]) -> Occurrence | N
     return max(recent if past is None else [*recent, past], key=lambda found: found.order)
 
 
-def _adjustment_lines(score: str, state: LeadState) -> Iterable[Line]:
+def _adjustment_lines(score: str, state: LeadState) -> Sequence[Line]:
     if not state.adjustments and not state.settled:
-        return
+        return ()
     resets = reset_times(score, state)
-    for settled in state.settled:
-        yield from (_adjusted_line(past, settled, resets) for past in settled.adjusted if past.score == score)
-    yield from (_adjustment_line(given, resets) for given in state.adjustments if given.score == score)
+    return [
+        *[
+            _adjusted_line(past, settled, resets)
+            for settled in state.settled
+            for past in settled.adjusted
+            if past.score == score
+        ],
+        *[_adjustment_line(given, resets) for given in state.adjustments if given.score == score],
+    ]
 
 
 def _adjusted_line(past: AdjustedSum, settled: Settled, resets: Sequence[int]) -> Line:
@@ -504,7 +527,10 @@ def _attribute_line(rule: AttributeRule, spans: Sequence[tuple[_Moment, int | No
 
 
 def _last(facts: Sequence[Fact], at_us: int) -> Fact | None:
-    return next((fact for fact in reversed(facts) if fact.at_us <= at_us), None)
+    for fact in reversed(facts):
+        if fact.at_us <= at_us:
+            return fact
+    return None
 
 
 def _score_curve(score: Score, tally: Tally, at_us: int) -> ScoreCurve:

@@ -63,7 +63,7 @@ class Teller:
         data = EventsRecorded(
             lead=self._lead,
             sequence=self._next(),
-            events=tuple(_recorded(event) for event in recorded),
+            events=tuple([_recorded(event) for event in recorded]),
             attributes=attributes,
         )
         self._write(LeadEventsRecorded(**self._envelope(at), data=data))
@@ -110,7 +110,7 @@ class Teller:
             current=assessment.standing,
             previous=previous,
             cause=cause,
-            events=tuple(_reference(event) for event in events),
+            events=tuple([_reference(event) for event in events]),
             ledger=assessment.ledger(),
             thresholds=dict(assessment.thresholds),
             forecast=assessment.forecast(),
