@@ -108,8 +108,8 @@ async def forget(bootstrap: str, prefix: str) -> None:
             await admin.delete_topics(done)
 
 
-async def remaining(bootstrap: str, group: str, topic: str) -> int:
-    """How many records of a topic a group has yet to read, by what it has committed."""
+async def unread(bootstrap: str, group: str, topic: str) -> tuple[dict[int, int], int]:
+    """Where a group reads each partition of a topic from, by what it has committed, and how many records that is."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
     async with _admin(bootstrap) as admin:
         committed = await admin.list_consumer_group_offsets(group)
@@ -120,7 +120,8 @@ async def remaining(bootstrap: str, group: str, topic: str) -> int:
     finally:
         await consumer.stop()
     # A partition without a commit is read from its beginning; Kafka tells -1 for some of those.
-    return sum(ends[place] - max(0, committed[place].offset if place in committed else 0) for place in places)
+    first = {place: max(0, committed[place].offset if place in committed else 0) for place in places}
+    return {place.partition: first[place] for place in places}, sum(ends[place] - first[place] for place in places)
 
 
 @asynccontextmanager

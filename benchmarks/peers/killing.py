@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.peers import answers, environment
-from benchmarks.peers.arena import Arena, remaining
+from benchmarks.peers.arena import Arena, unread
 from benchmarks.peers.contestants import Class, Contestant, kill
 from benchmarks.peers.data import Mix
 from benchmarks.peers.draining import Failed, handled
@@ -113,8 +113,8 @@ def _is_there(mark: Path) -> bool:
 
 async def _start_again(held: Held) -> Started:
     """The second start reads to the end and is done; how far that is, the group's offsets say."""
-    more = {"session_seconds": _SESSION_SECONDS}
-    left = 0 if held.ours else await remaining(held.arena.broker.bootstrap, held.group, held.source)
+    first, left = ({}, 0) if held.ours else await unread(held.arena.broker.bootstrap, held.group, held.source)
+    more = {"session_seconds": _SESSION_SECONDS, "first": first}
     return held.start(events=left, more=more, settings=_SETTINGS)
 
 

@@ -272,6 +272,7 @@ class Held:
             "progress": None,
             "session_seconds": None,
             "follow": False,
+            "first": {},
         }
 
     def _start_leadflow(self, port: int, settings: Mapping[str, str]) -> Process:

@@ -25,7 +25,7 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 from benchmarks.peers.engines.job import Job, Marks, Sink
 from benchmarks.peers.rules import NOBODY, Event, Lead, crosses, fold, read
 
-# A lead as it stands, and whether this event brought it over the threshold.
+# A lead as it stands, and whether what came now brought it over the threshold.
 Counted = tuple[Lead, bool]
 State = tuple[Lead, frozenset[str]]
 
@@ -41,13 +41,13 @@ class Counting:
         self._seen = set(seen)
 
     def count(self, events: Iterable[Event]) -> list[Counted]:
-        found: list[Counted] = []
+        """The lead after those of them that are new, if any is."""
+        before = self._lead
         for event in events:
             if event.id not in self._seen:
                 self._seen.add(event.id)
-                before, self._lead = self._lead, fold(self._lead, event, job.as_of_us)
-                found.append((self._lead, crosses(before, self._lead)))
-        return found
+                self._lead = fold(self._lead, event, job.as_of_us)
+        return [] if self._lead is before else [(self._lead, crosses(before, self._lead))]
 
     def snapshot(self) -> State:
         return self._lead, frozenset(self._seen)
@@ -83,17 +83,18 @@ class Table(DynamicSink):  # type: ignore[misc]
         return Into()
 
 
-def keyed(message: KafkaSourceMessage) -> tuple[str, Event] | None:
-    marks.one()
-    event = read(message.value)
-    return None if event is None else (message.key.decode(), event)
+def keyed(messages: list[KafkaSourceMessage]) -> list[tuple[str, Event]]:
+    """All that was fetched at once, without what is invalid."""
+    marks.some(len(messages))
+    events = ((message.key, read(message.value)) for message in messages)
+    return [(key.decode(), event) for key, event in events if event is not None]
 
 
 def flow() -> Dataflow:
     made = Dataflow("peers")
     size = 10_000 if job.tuned else 1000
     records = op.input("records", made, KafkaSource([job.bootstrap], [job.source], tail=job.follow, batch_size=size))
-    events = op.filter_map("events", records, keyed)
+    events = op.flat_map_batch("events", records, keyed)
     counted = op.stateful_batch("leads", events, Many) if job.tuned else op.stateful("leads", events, OneByOne)
     crossed = op.filter("crossed", counted, lambda item: item[1][1])
     messages = op.map("messages", crossed, lambda item: KafkaSinkMessage(item[0].encode(), b"crossed"))

@@ -34,6 +34,7 @@ class Job:
 
     Where the engine is to be killed, `progress` is the directory in which it marks how far it is; `session_seconds`
     is how long its group waits for it when it is dead; with `follow` there are more records to come than are there.
+    `first` is where it reads each partition from, if not from 0.
     """
 
     bootstrap: str
@@ -50,6 +51,7 @@ class Job:
     progress: str | None
     session_seconds: float | None
     follow: bool
+    first: dict[str, int]
 
     @property
     def session_ms(self) -> dict[str, int]:
@@ -70,11 +72,18 @@ class Marks:
         self._job = job
         self._began: tuple[float, float] | None = None
         self._half = job.events // 2 if job.progress else sys.maxsize
+        self._next = {int(partition): offset for partition, offset in job.first.items()}
         self.seen = 0
 
     def one(self) -> bool:
         """Count one record; whether it was the last."""
         return self.some(1)
+
+    def at(self, partition: int, offset: int) -> bool:
+        """Count the records up to this one, for an engine that may read some of them twice or not at all."""
+        passed = offset + 1 - self._next.get(partition, 0)
+        self._next[partition] = max(offset + 1, self._next.get(partition, 0))
+        return self.some(max(0, passed))
 
     def some(self, count: int) -> bool:
         """Count records; whether the last is among them."""

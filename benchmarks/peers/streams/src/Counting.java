@@ -55,15 +55,15 @@ final class Counting implements Processor<String, byte[], String, String> {
                 before.score() + Rules.worth(event, peer.asOfUs),
                 before.count() + 1,
                 Math.max(before.lastUs(), event.occurredUs()));
+        // The lead before its known event, and the crossing before both: of their topics one can be lost by a kill, and
+        // what promises at least once had better count and tell twice than never.
+        if (before.score() < Rules.CROSSED_AT && after.score() >= Rules.CROSSED_AT) {
+            context.forward(new Record<>(record.key(), event.id(), record.timestamp()));
+        }
         leads.put(record.key(), after);
-        // After the lead: of two changelogs one can be lost by a kill, and what promises at least once had better
-        // count twice than never.
         seen.put(event.id(), new byte[] {1});
         if (sink != null) {
             sink.put(record.key(), after);
-        }
-        if (before.score() < Rules.CROSSED_AT && after.score() >= Rules.CROSSED_AT) {
-            context.forward(new Record<>(record.key(), event.id(), record.timestamp()));
         }
     }
 }
