@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.bench.deliveries import measure_deliveries
 from benchmarks.bench.figures import Measured
 from benchmarks.bench.ingest import measure_ingest
 from benchmarks.bench.machine import machine_card
@@ -34,13 +35,30 @@ class Size:
     leads: int
     batch: int
     known: Known
+    messages: int
     memory_batches: int
 
 
 FULL = Size(
-    rounds=7, singles=4000, batches=20, leads=8000, batch=1000, known=Known(100_000, 10_000_000), memory_batches=40
+    rounds=7,
+    singles=4000,
+    batches=20,
+    leads=8000,
+    batch=1000,
+    known=Known(100_000, 10_000_000),
+    messages=2000,
+    memory_batches=40,
 )
-QUICK = Size(rounds=3, singles=1000, batches=5, leads=1500, batch=500, known=Known(50_000, 500_000), memory_batches=4)
+QUICK = Size(
+    rounds=3,
+    singles=1000,
+    batches=5,
+    leads=1500,
+    batch=500,
+    known=Known(50_000, 500_000),
+    messages=500,
+    memory_batches=4,
+)
 
 
 def main() -> int:
@@ -71,8 +89,12 @@ async def measure(size: Size) -> Sequence[Measured]:
             installation, leads=size.leads, batch=size.batch, rounds=size.rounds, known=size.known
         )
     async with _fresh() as installation:
+        deliveries = await measure_deliveries(
+            installation, rounds=size.rounds, messages=size.messages, leads=size.messages // 3
+        )
+    async with _fresh() as installation:
         memory = await measure_memory(installation, batches=size.memory_batches)
-    return [*ingest, *scorer, *memory]
+    return [*ingest, *scorer, *deliveries, *memory]
 
 
 @asynccontextmanager

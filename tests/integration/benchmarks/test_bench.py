@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from benchmarks.bench.deliveries import measure_deliveries
 from benchmarks.bench.processes import Installation
 from benchmarks.bench.scorer import Known, measure_scorer
 from shared.db.engine import Database
@@ -19,3 +20,13 @@ async def test_the_scorer_is_measured_in_rounds_with_both_models_and_their_probe
     assert [result.figure.unit for result in measured] == ["events/s"] * 4 + ["ms", "events/s"]
     assert all(value > 0 for result in measured for value in result.values)
     assert [len(result.probes) for result in measured] == [2, 2, 2, 2, 0, 2]
+
+
+async def test_deliveries_are_measured_in_rounds_beside_bare_posts(database: Database, tmp_path: Path) -> None:
+    installation = Installation(database.url, database, "no key is needed here", tmp_path)
+
+    (measured,) = await measure_deliveries(installation, rounds=2, messages=20, leads=7)
+
+    assert measured.figure.unit == "deliveries/s"
+    assert all(value > 0 for value in (*measured.values, *measured.probes))
+    assert len(measured.values) == len(measured.probes) == 2
