@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from pydantic_core import from_json, to_json
+from msgspec import to_builtins
+from pydantic_core import from_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -53,7 +54,7 @@ async def holding(connection: AsyncConnection, key: LeadKey) -> Holding:
     row = await lead_repository.read_lead(connection, own)
     ids = [] if row is None else list(message_ids(row))
     return Holding(
-        lead=from_json(to_json(view.lead)),
+        lead=to_builtins(view.lead),
         timeline=await views.timeline(connection, own, before=None, limit=_EVERYTHING),
         stages=await views.stays(connection, own, before=None, limit=_EVERYTHING),
         messages=await _messages(connection, ids),
