@@ -12,7 +12,7 @@ from services.pipeline.documents.versions import ActivePipeline, PipelineBook
 from services.pipeline.domain.facts import Crossed, Fact, Moved, MoveRefused
 from services.pipeline.domain.lead import Lead
 from services.pipeline.domain.past import after_facts
-from services.pipeline.domain.reports.row import report_row
+from services.pipeline.domain.reports.row import is_reported_otherwise, report_row
 from services.pipeline.erasure import erasing
 from services.pipeline.erasure import repository as erasure_repository
 from services.pipeline.leads import hot_rows
@@ -102,7 +102,7 @@ class Work:
     def stand(self, message: LeadScoreChanged, body: bytes) -> None:
         """The newest scores of the lead."""
         key = (message.workspace, message.data.lead.id)
-        self._standings[key] = Standing(key, body, message.data)
+        self._standings[key] = Standing(key, message.id, body, message.data)
 
     def absorb(self, absorbed: LeadRow, lead: Lead, survivor: str) -> None:
         """The lead of `absorbed` is no more."""
@@ -154,7 +154,8 @@ class Work:
 
     async def _write_reported(self, rows: Sequence[LeadRow]) -> None:
         """Most events leave a lead as it is for reports: then its row there is not touched."""
-        found = [(row.key, report_row(row.lead)) for row in rows]
+        touched = [row for row in rows if is_reported_otherwise(self._before[row.key], row.lead)]
+        found = [(row.key, report_row(row.lead)) for row in touched]
         changed = [(key, row) for key, row in found if row and row != report_row(self._before[key])]
         if changed:
             await report_rows.write(self.connection, changed)
@@ -173,7 +174,7 @@ class Work:
             await hot_rows.write(self.connection, changed)
 
     async def _write_standings(self, standings: Sequence[Standing]) -> None:
-        await lead_repository.write_standings(self.connection, standings)
+        await lead_repository.write_standings(self.connection, standings, await self.fan_out.sealed(self.connection))
         newest = {item.key[0]: item.change for item in sorted(standings, key=lambda item: item.change.model_version)}
         for workspace, change in sorted(newest.items()):
             await lead_repository.remember_model(self.connection, workspace, change)
@@ -192,10 +193,11 @@ async def begin(
     PostgreSQL ends one, which is transient, and its batch comes again.
     """
     wanted = set(keys)
-    await lead_repository.create_missing(connection, sorted(wanted))
     rows: dict[LeadKey, LeadRow] = {}
-    while missing := wanted - rows.keys():
-        rows |= await lead_repository.lock_leads(connection, sorted(missing))
+    while missing := sorted(wanted - rows.keys()):
+        rows |= await lead_repository.lock_leads(connection, missing)
+        if unheard_of := [key for key in missing if key not in rows]:
+            await lead_repository.create_missing(connection, unheard_of)
         wanted |= {
             (row.lead.workspace, row.lead.absorbed_by) for row in rows.values() if row.lead.absorbed_by is not None
         }

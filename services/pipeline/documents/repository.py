@@ -8,6 +8,7 @@ from pydantic_core import from_json, to_json
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.db import routine
 from shared.db.statements import text
 from shared.events.json import Json
 
@@ -39,6 +40,10 @@ class Activation:
 
 _LAST = 2**31 - 1
 _COLUMNS = "workspace, version, name, CAST(body AS text) AS body, active, published_at, published_by, reason"
+
+_ACTIVE = """
+    SELECT workspace, version FROM pipeline.document WHERE active AND workspace = ANY(CAST(:workspaces AS text[]))
+"""
 
 
 async def lock(connection: AsyncConnection, workspace: str) -> None:
@@ -128,14 +133,8 @@ async def replaced(connection: AsyncConnection, workspace: str, version: int) ->
 
 async def active(connection: AsyncConnection, workspaces: Sequence[str]) -> dict[str, int]:
     """The active version of each workspace that has one."""
-    rows = await connection.execute(
-        text("""
-            SELECT workspace, version FROM pipeline.document
-            WHERE active AND workspace = ANY(CAST(:workspaces AS text[]))
-        """),
-        {"workspaces": list(workspaces)},
-    )
-    return {row.workspace: row.version for row in rows}
+    rows = await routine.rows(connection, _ACTIVE, workspaces=list(workspaces))
+    return {row[0]: row[1] for row in rows}
 
 
 async def find(connection: AsyncConnection, workspace: str, version: int) -> PublishedDocument | None:

@@ -15,10 +15,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline.domain.subscription import Filter, passes
 from services.pipeline.sealed import message_bodies
+from shared.db import routine
 from shared.db.statements import text
 
 _SCAN = 500
 _LOCK_CLASS = "leadflow feed"
+_TAKE_TURN = """
+    SELECT pg_advisory_xact_lock(hashtext(:lock_class), hashtext(name))
+    FROM (SELECT unnest(CAST(:workspaces AS text[])) AS name ORDER BY name) AS names
+"""
+_APPEND = """
+    INSERT INTO pipeline.feed (workspace, message_id, type, lead_id, created_at)
+    SELECT workspace, message_id, type, lead_id, CAST(:now AS timestamptz)
+    FROM unnest(CAST(:workspaces AS text[]), CAST(:ids AS text[]), CAST(:types AS text[]), CAST(:leads AS text[]))
+         WITH ORDINALITY AS item (workspace, message_id, type, lead_id, number)
+    ORDER BY number
+    ON CONFLICT DO NOTHING
+"""
 
 
 class Told(NamedTuple):
@@ -64,30 +77,17 @@ async def append(connection: AsyncConnection, told: Sequence[Told], now: datetim
     """
     if not told:
         return
-    await connection.execute(
-        text("""
-            SELECT pg_advisory_xact_lock(hashtext(:class), hashtext(name))
-            FROM (SELECT unnest(CAST(:workspaces AS text[])) AS name ORDER BY name) AS names
-        """),
-        {"class": _LOCK_CLASS, "workspaces": sorted({item.workspace for item in told})},
+    await routine.rows(
+        connection, _TAKE_TURN, lock_class=_LOCK_CLASS, workspaces=sorted({item.workspace for item in told})
     )
-    await connection.execute(
-        text("""
-            INSERT INTO pipeline.feed (workspace, message_id, type, lead_id, created_at)
-            SELECT workspace, message_id, type, lead_id, :now
-            FROM unnest(CAST(:workspaces AS text[]), CAST(:ids AS text[]), CAST(:types AS text[]),
-                        CAST(:leads AS text[]))
-                 WITH ORDINALITY AS item (workspace, message_id, type, lead_id, number)
-            ORDER BY number
-            ON CONFLICT DO NOTHING
-        """),
-        {
-            "workspaces": [item.workspace for item in told],
-            "ids": [item.id for item in told],
-            "types": [item.type for item in told],
-            "leads": [item.lead_id for item in told],
-            "now": now,
-        },
+    await routine.rows(
+        connection,
+        _APPEND,
+        workspaces=[item.workspace for item in told],
+        ids=[item.id for item in told],
+        types=[item.type for item in told],
+        leads=[item.lead_id for item in told],
+        now=now,
     )
 
 

@@ -2,15 +2,31 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline.domain.lead import Lead
 from services.pipeline.leads.repository import owner_of
-from shared.db.statements import text
+from shared.db import routine
 from shared.events.curve import ceiling
 from shared.events.scores import ScoreChange
+
+_WRITE = """
+    INSERT INTO pipeline.hot_row AS known
+        (workspace, lead_id, stage, owner, source, grade, scores, ceilings, bands)
+    SELECT workspace, lead_id, stage, owner, source, grade,
+           CAST(scores AS text[]), CAST(ceilings AS double precision[]), CAST(bands AS text[])
+    FROM unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[]), CAST(:stages AS text[]),
+                CAST(:owners AS text[]), CAST(:sources AS text[]), CAST(:grades AS text[]),
+                CAST(:scores AS text[]), CAST(:ceilings AS text[]), CAST(:bands AS text[]))
+         AS item (workspace, lead_id, stage, owner, source, grade, scores, ceilings, bands)
+    ON CONFLICT (workspace, lead_id) DO UPDATE SET
+        stage = excluded.stage, owner = excluded.owner, source = excluded.source,
+        grade = CASE WHEN excluded.scores IS NULL THEN known.grade ELSE excluded.grade END,
+        bands = CASE WHEN excluded.scores IS NULL THEN known.bands ELSE excluded.bands END,
+        ceilings = coalesce(excluded.ceilings, known.ceilings),
+        scores = coalesce(excluded.scores, known.scores)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,35 +53,19 @@ async def write(connection: AsyncConnection, leads: Sequence[tuple[Lead, ScoreCh
     The caller holds their locks.
     """
     places = [place_of(lead) for lead, _ in leads]
-    await connection.execute(
-        text("""
-            INSERT INTO pipeline.hot_row AS known
-                (workspace, lead_id, stage, owner, source, grade, scores, ceilings, bands)
-            SELECT workspace, lead_id, stage, owner, source, grade,
-                   CAST(scores AS text[]), CAST(ceilings AS double precision[]), CAST(bands AS text[])
-            FROM unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[]), CAST(:stages AS text[]),
-                        CAST(:owners AS text[]), CAST(:sources AS text[]), CAST(:grades AS text[]),
-                        CAST(:scores AS text[]), CAST(:ceilings AS text[]), CAST(:bands AS text[]))
-                 AS item (workspace, lead_id, stage, owner, source, grade, scores, ceilings, bands)
-            ON CONFLICT (workspace, lead_id) DO UPDATE SET
-                stage = excluded.stage, owner = excluded.owner, source = excluded.source,
-                grade = CASE WHEN excluded.scores IS NULL THEN known.grade ELSE excluded.grade END,
-                bands = CASE WHEN excluded.scores IS NULL THEN known.bands ELSE excluded.bands END,
-                ceilings = coalesce(excluded.ceilings, known.ceilings),
-                scores = coalesce(excluded.scores, known.scores)
-        """),
-        {
-            "workspaces": [lead.workspace for lead, _ in leads],
-            "ids": [UUID(lead.id) for lead, _ in leads],
-            "stages": [place.stage for place in places],
-            "owners": [place.owner for place in places],
-            "sources": [place.source for place in places],
-            "grades": [change.current.grade if change else None for _, change in leads],
-            # An array of arrays must be rectangular, so each travels as the text PostgreSQL reads it from.
-            "scores": [_array(_scores(change)) if change else None for _, change in leads],
-            "ceilings": [_array(_ceilings(change)) if change else None for _, change in leads],
-            "bands": [_array(_bands(change)) if change else None for _, change in leads],
-        },
+    await routine.rows(
+        connection,
+        _WRITE,
+        workspaces=[lead.workspace for lead, _ in leads],
+        ids=[lead.id for lead, _ in leads],
+        stages=[place.stage for place in places],
+        owners=[place.owner for place in places],
+        sources=[place.source for place in places],
+        grades=[change.current.grade if change else None for _, change in leads],
+        # An array of arrays must be rectangular, so each travels as the text PostgreSQL reads it from.
+        scores=[_array(_scores(change)) if change else None for _, change in leads],
+        ceilings=[_array(_ceilings(change)) if change else None for _, change in leads],
+        bands=[_array(_bands(change)) if change else None for _, change in leads],
     )
 
 

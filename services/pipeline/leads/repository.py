@@ -1,20 +1,21 @@
 """Leads, their standing, history and due moments, statement by statement. Nothing here commits or decides."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Final
 from uuid import UUID
 
 from msgspec import convert
 from msgspec.json import encode
 from pydantic_core import from_json
-from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline.domain.lead import Lead
 from services.pipeline.leads.telling import Line, Sequences, StayLine
 from services.pipeline.sealed import history_data, message_bodies
 from services.pipeline.sealed import leads as sealed_leads
+from shared.db import routine
 from shared.db.statements import text
 from shared.events.json import Json
 from shared.events.scores import ScoreChange
@@ -51,6 +52,7 @@ class Standing:
     """The newest message about a lead's scores, as it came."""
 
     key: LeadKey
+    id: str
     message: bytes
     change: ScoreChange
 
@@ -61,31 +63,78 @@ _LEAD_COLUMNS = """
     CAST(absorbed_by AS text) AS absorbed_by, sealed, scores_seen, thresholds_sent, stages_sent,
     erased_at IS NOT NULL AS is_erased
 """
+_SEALED: Final = 7
 _KEYS = "unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[])) AS wanted (workspace, id)"
+
+
+_CREATE = f"""
+    INSERT INTO pipeline.lead (workspace, id)
+    SELECT workspace, id FROM {_KEYS} ORDER BY workspace, id ON CONFLICT DO NOTHING
+"""  # noqa: S608
+_LOCK = f"""
+    SELECT {_LEAD_COLUMNS} FROM pipeline.lead
+    WHERE (workspace, id) IN (SELECT workspace, id FROM {_KEYS})
+    ORDER BY pipeline.lead.workspace, pipeline.lead.id FOR UPDATE
+"""  # noqa: S608
+_WRITE = """
+    UPDATE pipeline.lead SET emails = CAST(item.emails AS text[]),
+        external_ids = CAST(item.external_ids AS jsonb), attributes = CAST(item.attributes AS jsonb),
+        state = CAST(item.state AS json), sealed = item.sealed, absorbed_by = item.absorbed_by,
+        scores_seen = item.scores_seen, thresholds_sent = item.thresholds_sent,
+        stages_sent = item.stages_sent
+    FROM unnest(
+        CAST(:workspaces AS text[]), CAST(:ids AS uuid[]), CAST(:emails AS text[]),
+        CAST(:external_ids AS text[]), CAST(:attributes AS text[]), CAST(:states AS text[]),
+        CAST(:sealed AS bytea[]), CAST(:absorbed AS uuid[]), CAST(:seen AS bigint[]),
+        CAST(:thresholds AS bigint[]), CAST(:sent AS bigint[])
+    ) AS item (workspace, id, emails, external_ids, attributes, state, sealed, absorbed_by, scores_seen,
+               thresholds_sent, stages_sent)
+    WHERE lead.workspace = item.workspace AND lead.id = item.id
+"""
+_STAND = """
+    INSERT INTO pipeline.standing (workspace, lead_id, message, curve)
+    SELECT * FROM unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[]), CAST(:messages AS bytea[]),
+                         CAST(:curves AS bytea[]))
+    ON CONFLICT (workspace, lead_id) DO UPDATE SET message = excluded.message, curve = excluded.curve
+"""
+_REMEMBER_MODEL = """
+    INSERT INTO pipeline.scored_model (workspace, model, version, scores, default_score)
+    VALUES (:workspace, :model, :version, :scores, :default_score)
+    ON CONFLICT (workspace) DO UPDATE SET model = excluded.model, version = excluded.version,
+        scores = excluded.scores, default_score = excluded.default_score
+    WHERE scored_model.version < excluded.version OR scored_model.model <> excluded.model
+"""
+_ADD_LINES = """
+    INSERT INTO pipeline.timeline (workspace, lead_id, at, kind, data, trace_id)
+    SELECT workspace, id, at, kind, CAST(data AS json), trace_id
+    FROM unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[]), CAST(:moments AS timestamptz[]),
+                CAST(:kinds AS text[]), CAST(:data AS text[]), CAST(:traces AS uuid[])) WITH ORDINALITY
+         AS item (workspace, id, at, kind, data, trace_id, number)
+    ORDER BY number
+"""
+_ADD_STAYS = """
+    INSERT INTO pipeline.stay (workspace, lead_id, at, data)
+    SELECT workspace, id, at, CAST(data AS json)
+    FROM unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[]), CAST(:moments AS timestamptz[]),
+                CAST(:data AS text[])) WITH ORDINALITY AS item (workspace, id, at, data, number)
+    ORDER BY number
+"""
+_WRITE_DUE = """
+    INSERT INTO pipeline.due (workspace, lead_id, due_at)
+    SELECT * FROM unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[]), CAST(:moments AS timestamptz[]))
+    ON CONFLICT (workspace, lead_id) DO UPDATE SET due_at = excluded.due_at
+"""
 
 
 async def create_missing(connection: AsyncConnection, keys: Iterable[LeadKey]) -> None:
     """Rows for leads never heard of, in a fixed order so that two transactions cannot wait for each other."""
-    await connection.execute(
-        text(f"""
-            INSERT INTO pipeline.lead (workspace, id)
-            SELECT workspace, id FROM {_KEYS} ORDER BY workspace, id ON CONFLICT DO NOTHING
-        """),  # noqa: S608
-        _key_columns(keys),
-    )
+    await routine.rows(connection, _CREATE, **_key_columns(keys))
 
 
 async def lock_leads(connection: AsyncConnection, keys: Iterable[LeadKey]) -> dict[LeadKey, LeadRow]:
     """The rows of `keys`, locked in a fixed order until the transaction ends."""
-    rows = await connection.execute(
-        text(f"""
-            SELECT {_LEAD_COLUMNS} FROM pipeline.lead
-            WHERE (workspace, id) IN (SELECT workspace, id FROM {_KEYS})
-            ORDER BY pipeline.lead.workspace, pipeline.lead.id FOR UPDATE
-        """),  # noqa: S608
-        _key_columns(keys),
-    )
-    return {row.key: row for row in await _lead_rows(connection, rows.all())}
+    rows = await routine.rows(connection, _LOCK, **_key_columns(keys))
+    return {row.key: row for row in await _lead_rows(connection, rows)}
 
 
 async def read_lead(connection: AsyncConnection, key: LeadKey) -> LeadRow | None:
@@ -121,53 +170,37 @@ async def leads_after(connection: AsyncConnection, workspace: str, after: str | 
 async def write_leads(connection: AsyncConnection, rows: Sequence[LeadRow]) -> None:
     """Write leads back; the caller holds their locks."""
     columns = await sealed_leads.stored(connection, [row.lead for row in rows])
-    await connection.execute(
-        text("""
-            UPDATE pipeline.lead SET emails = CAST(item.emails AS text[]),
-                external_ids = CAST(item.external_ids AS jsonb), attributes = CAST(item.attributes AS jsonb),
-                state = CAST(item.state AS json), sealed = item.sealed, absorbed_by = item.absorbed_by,
-                scores_seen = item.scores_seen, thresholds_sent = item.thresholds_sent,
-                stages_sent = item.stages_sent
-            FROM unnest(
-                CAST(:workspaces AS text[]), CAST(:ids AS uuid[]), CAST(:emails AS text[]),
-                CAST(:external_ids AS text[]), CAST(:attributes AS text[]), CAST(:states AS text[]),
-                CAST(:sealed AS bytea[]), CAST(:absorbed AS uuid[]), CAST(:seen AS bigint[]),
-                CAST(:thresholds AS bigint[]), CAST(:sent AS bigint[])
-            ) AS item (workspace, id, emails, external_ids, attributes, state, sealed, absorbed_by, scores_seen,
-                       thresholds_sent, stages_sent)
-            WHERE lead.workspace = item.workspace AND lead.id = item.id
-        """),
-        {
-            **_key_columns([row.key for row in rows]),
-            # An array of arrays must be rectangular, so each travels as the text PostgreSQL reads it from.
-            "emails": [_array_text(each.emails) for each in columns],
-            "external_ids": [each.external_ids for each in columns],
-            "attributes": [each.attributes for each in columns],
-            "states": [each.state for each in columns],
-            "sealed": [each.sealed for each in columns],
-            "absorbed": [UUID(row.lead.absorbed_by) if row.lead.absorbed_by else None for row in rows],
-            "seen": [row.scores_seen for row in rows],
-            "thresholds": [row.sequences.thresholds for row in rows],
-            "sent": [row.sequences.stages for row in rows],
-        },
+    await routine.rows(
+        connection,
+        _WRITE,
+        **_key_columns([row.key for row in rows]),
+        # An array of arrays must be rectangular, so each travels as the text PostgreSQL reads it from.
+        emails=[_array_text(each.emails) for each in columns],
+        external_ids=[each.external_ids for each in columns],
+        attributes=[each.attributes for each in columns],
+        states=[each.state for each in columns],
+        sealed=[each.sealed for each in columns],
+        absorbed=[row.lead.absorbed_by for row in rows],
+        seen=[row.scores_seen for row in rows],
+        thresholds=[row.sequences.thresholds for row in rows],
+        sent=[row.sequences.stages for row in rows],
     )
 
 
-async def write_standings(connection: AsyncConnection, standings: Sequence[Standing]) -> None:
-    """The newest scores of leads."""
-    messages = [Item(UUID(item.key[1]), item.key[0], item.message) for item in standings]
-    await connection.execute(
-        text("""
-            INSERT INTO pipeline.standing (workspace, lead_id, message, curve)
-            SELECT * FROM unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[]), CAST(:messages AS bytea[]),
-                                 CAST(:curves AS bytea[]))
-            ON CONFLICT (workspace, lead_id) DO UPDATE SET message = excluded.message, curve = excluded.curve
-        """),
-        {
-            **_key_columns([item.key for item in standings]),
-            "messages": await sealing_of(connection).seal(connection, messages, message_bodies.SEALED_AS),
-            "curves": [encode(item.change.forecast.curve) for item in standings],
-        },
+async def write_standings(
+    connection: AsyncConnection, standings: Sequence[Standing], sealed: Mapping[str, bytes]
+) -> None:
+    """The newest scores of leads; `sealed` are messages by their ids that have been sealed already."""
+    untold = [item for item in standings if item.id not in sealed]
+    items = [Item(UUID(item.key[1]), item.key[0], item.message) for item in untold]
+    found = await sealing_of(connection).seal(connection, items, message_bodies.SEALED_AS)
+    messages = {**sealed, **{item.id: message for item, message in zip(untold, found, strict=True)}}
+    await routine.rows(
+        connection,
+        _STAND,
+        **_key_columns([item.key for item in standings]),
+        messages=[messages[item.id] for item in standings],
+        curves=[encode(item.change.forecast.curve) for item in standings],
     )
 
 
@@ -175,60 +208,38 @@ async def remember_model(connection: AsyncConnection, workspace: str, change: Sc
     """Which scores this workspace has: the last combined one is what lists are ordered by."""
     scores = change.forecast.curve.scores
     combined = [name for name, score in scores.items() if score.components]
-    await connection.execute(
-        text("""
-            INSERT INTO pipeline.scored_model (workspace, model, version, scores, default_score)
-            VALUES (:workspace, :model, :version, :scores, :default_score)
-            ON CONFLICT (workspace) DO UPDATE SET model = excluded.model, version = excluded.version,
-                scores = excluded.scores, default_score = excluded.default_score
-            WHERE scored_model.version < excluded.version OR scored_model.model <> excluded.model
-        """),
-        {
-            "workspace": workspace,
-            "model": change.model,
-            "version": change.model_version,
-            "scores": list(scores),
-            "default_score": combined[-1] if combined else next(iter(scores), "total"),
-        },
+    await routine.rows(
+        connection,
+        _REMEMBER_MODEL,
+        workspace=workspace,
+        model=change.model,
+        version=change.model_version,
+        scores=list(scores),
+        default_score=combined[-1] if combined else next(iter(scores), "total"),
     )
 
 
 async def add_lines(connection: AsyncConnection, lines: Sequence[tuple[LeadKey, Line, TraceContext | None]]) -> None:
     """Lines of timelines, each with the trace that it comes from."""
-    await connection.execute(
-        text("""
-            INSERT INTO pipeline.timeline (workspace, lead_id, at, kind, data, trace_id)
-            SELECT workspace, id, at, kind, CAST(data AS json), trace_id
-            FROM unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[]), CAST(:moments AS timestamptz[]),
-                        CAST(:kinds AS text[]), CAST(:data AS text[]), CAST(:traces AS uuid[])) WITH ORDINALITY
-                 AS item (workspace, id, at, kind, data, trace_id, number)
-            ORDER BY number
-        """),
-        {
-            **_key_columns([key for key, _, _ in lines]),
-            "moments": [line.at for _, line, _ in lines],
-            "kinds": [line.kind for _, line, _ in lines],
-            "data": await history_data.sealed(connection, [(key, line.data) for key, line, _ in lines]),
-            "traces": [UUID(trace.trace_id) if trace else None for _, _, trace in lines],
-        },
+    await routine.rows(
+        connection,
+        _ADD_LINES,
+        **_key_columns([key for key, _, _ in lines]),
+        moments=[line.at for _, line, _ in lines],
+        kinds=[line.kind for _, line, _ in lines],
+        data=await history_data.sealed(connection, [(key, line.data) for key, line, _ in lines]),
+        traces=[trace.trace_id if trace else None for _, _, trace in lines],
     )
 
 
 async def add_stays(connection: AsyncConnection, stays: Sequence[tuple[LeadKey, StayLine]]) -> None:
     """Lines of stage histories."""
-    await connection.execute(
-        text("""
-            INSERT INTO pipeline.stay (workspace, lead_id, at, data)
-            SELECT workspace, id, at, CAST(data AS json)
-            FROM unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[]), CAST(:moments AS timestamptz[]),
-                        CAST(:data AS text[])) WITH ORDINALITY AS item (workspace, id, at, data, number)
-            ORDER BY number
-        """),
-        {
-            **_key_columns([key for key, _ in stays]),
-            "moments": [stay.at for _, stay in stays],
-            "data": await history_data.sealed(connection, [(key, stay.data) for key, stay in stays]),
-        },
+    await routine.rows(
+        connection,
+        _ADD_STAYS,
+        **_key_columns([key for key, _ in stays]),
+        moments=[stay.at for _, stay in stays],
+        data=await history_data.sealed(connection, [(key, stay.data) for key, stay in stays]),
     )
 
 
@@ -248,19 +259,16 @@ async def hand_over(connection: AsyncConnection, absorbed: LeadKey, survivor: st
 
 async def write_due(connection: AsyncConnection, leads: Sequence[Lead]) -> None:
     """When something next comes to pass with these leads by itself, in place of what was written before."""
-    await _delete(connection, "due", [(lead.workspace, lead.id) for lead in leads])
-    due = [(lead, lead.next_moment) for lead in leads if lead.next_moment is not None]
-    await connection.execute(
-        text("""
-            INSERT INTO pipeline.due (workspace, lead_id, due_at)
-            SELECT * FROM unnest(CAST(:workspaces AS text[]), CAST(:ids AS uuid[]),
-                                 CAST(:moments AS timestamptz[]))
-        """),
-        {
+    moments = [(lead, lead.next_moment) for lead in leads]
+    if over := [(lead.workspace, lead.id) for lead, moment in moments if moment is None]:
+        await _delete(connection, "due", over)
+    if due := [(lead, moment) for lead, moment in moments if moment is not None]:
+        await routine.rows(
+            connection,
+            _WRITE_DUE,
             **_key_columns([(lead.workspace, lead.id) for lead, _ in due]),
-            "moments": [moment for _, moment in due],
-        },
-    )
+            moments=[moment for _, moment in due],
+        )
 
 
 async def due_leads(connection: AsyncConnection, now: datetime, limit: int) -> list[LeadKey]:
@@ -276,38 +284,37 @@ async def due_leads(connection: AsyncConnection, now: datetime, limit: int) -> l
 
 
 async def _delete(connection: AsyncConnection, table: str, keys: Sequence[LeadKey]) -> None:
-    await connection.execute(
-        text(
-            f"DELETE FROM pipeline.{table} USING {_KEYS} WHERE {table}.workspace = wanted.workspace "  # noqa: S608
-            f"AND {table}.lead_id = wanted.id"
-        ),
-        _key_columns(keys),
+    statement = (
+        f"DELETE FROM pipeline.{table} USING {_KEYS} WHERE {table}.workspace = wanted.workspace "  # noqa: S608
+        f"AND {table}.lead_id = wanted.id"
     )
+    await routine.rows(connection, statement, **_key_columns(keys))
 
 
-async def _lead_rows(connection: AsyncConnection, rows: Sequence[Row[tuple[object, ...]]]) -> list[LeadRow]:
-    opened = iter(await sealed_leads.opened(connection, [row.sealed for row in rows if row.sealed]))
-    return [_lead_row(row, next(opened) if row.sealed else _plain(row)) for row in rows]
+async def _lead_rows(connection: AsyncConnection, rows: Sequence[Sequence[Any]]) -> list[LeadRow]:
+    """Rows of `_LEAD_COLUMNS` with their contents."""
+    opened = iter(await sealed_leads.opened(connection, [row[_SEALED] for row in rows if row[_SEALED]]))
+    return [_lead_row(row, next(opened) if row[_SEALED] else _plain(row)) for row in rows]
 
 
-def _plain(row: Row[tuple[object, ...]]) -> dict[str, Json]:
-    state: dict[str, Json] = from_json(row.state) if row.state else {}
+def _plain(row: Sequence[Any]) -> dict[str, Json]:
+    _, _, emails, external_ids, attributes, state, *_ = row
     return {
-        **state,
-        "emails": row.emails,
-        "external_ids": from_json(row.external_ids),
-        "attributes": from_json(row.attributes),
+        **(from_json(state) if state else {}),
+        "emails": emails,
+        "external_ids": from_json(external_ids),
+        "attributes": from_json(attributes),
     }
 
 
-def _lead_row(row: Row[tuple[object, ...]], content: dict[str, Json] | None) -> LeadRow:
+def _lead_row(row: Sequence[Any], content: dict[str, Json] | None) -> LeadRow:
     """A row with its content; None: that of an erased lead."""
-    fields = {**(content or {}), "workspace": row.workspace, "id": row.id, "absorbed_by": row.absorbed_by}
+    workspace, lead_id, _, _, _, _, absorbed_by, _, scores_seen, thresholds_sent, stages_sent, is_erased = row
     return LeadRow(
-        lead=convert(fields, Lead),
-        scores_seen=row.scores_seen,
-        sequences=Sequences(row.thresholds_sent, row.stages_sent),
-        is_erased=row.is_erased or content is None,
+        lead=convert({**(content or {}), "workspace": workspace, "id": lead_id, "absorbed_by": absorbed_by}, Lead),
+        scores_seen=scores_seen,
+        sequences=Sequences(thresholds_sent, stages_sent),
+        is_erased=is_erased or content is None,
         has_remains=content is None,
     )
 

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.pipeline.domain.reports.row import ReportRow
 from services.pipeline.reports.marks import marks
+from shared.db import routine
 from shared.db.statements import text
 from shared.sealing.data_keys import sealing_of
 
@@ -62,13 +63,12 @@ async def write(connection: AsyncConnection, rows: Sequence[tuple[LeadKey, Repor
         for workspace in sorted({workspace for (workspace, _), _ in rows}):
             keys[workspace] = await sealing.names_key(connection, workspace)
     columns = [_columns(row, keys.get(workspace)) for (workspace, _), row in rows]
-    await connection.execute(
-        text(_WRITE),
-        {
-            "workspaces": [workspace for (workspace, _), _ in rows],
-            "ids": [UUID(lead_id) for (_, lead_id), _ in rows],
-            **{name: [row[name] for row in columns] for name in _COLUMNS},
-        },
+    await routine.rows(
+        connection,
+        _WRITE,
+        workspaces=[workspace for (workspace, _), _ in rows],
+        ids=[lead_id for (_, lead_id), _ in rows],
+        **{name: [row[name] for row in columns] for name in _COLUMNS},
     )
 
 

@@ -13,7 +13,7 @@ from services.pipeline.feed import entries as feed
 from services.pipeline.feed.entries import Told
 from services.pipeline.sealed import message_bodies
 from services.pipeline.subscriptions.repository import Subscription, enabled_of
-from shared.db.statements import text
+from shared.db import routine
 from shared.events.envelope import Message
 from shared.events.json import Json
 from shared.events.scores import LeadErased
@@ -35,6 +35,32 @@ DELIVERED_TYPES = (
 )
 # Only who names them gets them: they are about webhooks and not about leads.
 OPERATIONAL_TYPES = (DISABLED,)
+
+_KEEP = """
+    INSERT INTO pipeline.webhook_message (id, type, body, created_at, traceparent, tracestate)
+    SELECT id, type, body, CAST(:now AS timestamptz), traceparent, tracestate
+    FROM unnest(CAST(:ids AS text[]), CAST(:types AS text[]), CAST(:bodies AS bytea[]),
+                CAST(:traces AS text[]), CAST(:states AS text[]))
+         AS item (id, type, body, traceparent, tracestate)
+    ON CONFLICT DO NOTHING
+"""
+_DELIVER = """
+    INSERT INTO pipeline.delivery (subscription_id, message_id, lead_id, state, next_at, created_at)
+    SELECT subscription_id, message_id, lead_id, 'pending', greatest(CAST(:now AS timestamptz), (
+        SELECT first.next_at FROM pipeline.delivery AS first
+        WHERE first.subscription_id = item.subscription_id AND first.lead_id = item.lead_id
+            AND first.state = 'pending' ORDER BY first.id LIMIT 1
+    )), CAST(:now AS timestamptz)
+    FROM unnest(CAST(:subscriptions AS uuid[]), CAST(:messages AS text[]), CAST(:leads AS text[]))
+         WITH ORDINALITY AS item (subscription_id, message_id, lead_id, number)
+    ORDER BY number
+    ON CONFLICT DO NOTHING
+"""
+_AWAIT = """
+    INSERT INTO pipeline.undelivered (message_id, received_at)
+    SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:moments AS timestamptz[]))
+    ON CONFLICT DO NOTHING
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +86,7 @@ class FanOut:
     trace: TraceContext | None = None
     received_at: datetime | None = None
     _bodies: dict[str, "_Body"] = field(default_factory=dict)
+    _sealed: dict[str, bytes] = field(default_factory=dict)
 
     def add(self, message: Message, body: bytes) -> None:
         """Tell `body`, the message exactly as it is on the log, to the feed and to whoever subscribed to it."""
@@ -91,68 +118,43 @@ class FanOut:
         """
         if not self._bodies:
             return
-        sealed = await self._sealed(connection)
-        await connection.execute(
-            text("""
-                INSERT INTO pipeline.webhook_message (id, type, body, created_at, traceparent, tracestate)
-                SELECT id, type, body, :now, traceparent, tracestate
-                FROM unnest(CAST(:ids AS text[]), CAST(:types AS text[]), CAST(:bodies AS bytea[]),
-                            CAST(:traces AS text[]), CAST(:states AS text[]))
-                     AS item (id, type, body, traceparent, tracestate)
-                ON CONFLICT DO NOTHING
-            """),
-            {
-                "ids": list(self._bodies),
-                "types": [body.kind for body in self._bodies.values()],
-                "bodies": [sealed.get(id_, body.content) for id_, body in self._bodies.items()],
-                "traces": [str(body.trace) if body.trace else None for body in self._bodies.values()],
-                "states": [body.trace.state or None if body.trace else None for body in self._bodies.values()],
-                "now": self.now,
-            },
+        sealed = await self.sealed(connection)
+        await routine.rows(
+            connection,
+            _KEEP,
+            ids=list(self._bodies),
+            types=[body.kind for body in self._bodies.values()],
+            bodies=[sealed.get(id_, body.content) for id_, body in self._bodies.items()],
+            traces=[str(body.trace) if body.trace else None for body in self._bodies.values()],
+            states=[body.trace.state or None if body.trace else None for body in self._bodies.values()],
+            now=self.now,
         )
-        await connection.execute(
-            text("""
-                INSERT INTO pipeline.delivery (subscription_id, message_id, lead_id, state, next_at, created_at)
-                SELECT subscription_id, message_id, lead_id, 'pending', greatest(:now, (
-                    SELECT first.next_at FROM pipeline.delivery AS first
-                    WHERE first.subscription_id = item.subscription_id AND first.lead_id = item.lead_id
-                        AND first.state = 'pending' ORDER BY first.id LIMIT 1
-                )), :now
-                FROM unnest(CAST(:subscriptions AS uuid[]), CAST(:messages AS text[]), CAST(:leads AS text[]))
-                     WITH ORDINALITY AS item (subscription_id, message_id, lead_id, number)
-                ORDER BY number
-                ON CONFLICT DO NOTHING
-            """),
-            {
-                "subscriptions": [item.subscription_id for item in self.deliveries],
-                "messages": [item.message_id for item in self.deliveries],
-                "leads": [item.lead_id for item in self.deliveries],
-                "now": self.now,
-            },
-        )
+        if self.deliveries:
+            await routine.rows(
+                connection,
+                _DELIVER,
+                subscriptions=[item.subscription_id for item in self.deliveries],
+                messages=[item.message_id for item in self.deliveries],
+                leads=[item.lead_id for item in self.deliveries],
+                now=self.now,
+            )
         await self._write_undelivered(connection)
         await feed.append(connection, self.told, self.now)
+
+    async def sealed(self, connection: AsyncConnection) -> Mapping[str, bytes]:
+        """The bodies about leads, by the ids of their messages: each is sealed once, with the key of its lead."""
+        about = {id_: (body, body.owner) for id_, body in self._bodies.items() if id_ not in self._sealed}
+        items = {id_: Item(*owner, body.content) for id_, (body, owner) in about.items() if owner is not None}
+        sealed = await sealing_of(connection).seal(connection, list(items.values()), message_bodies.SEALED_AS)
+        self._sealed.update(zip(items, sealed, strict=True))
+        return self._sealed
 
     async def _write_undelivered(self, connection: AsyncConnection) -> None:
         """What follows from events and has receivers: from the events' receipt to the first delivery is measured."""
         received = {item.message_id: self._bodies[item.message_id].received_at for item in self.deliveries}
         waiting = {id_: moment for id_, moment in received.items() if moment is not None}
         if waiting:
-            await connection.execute(
-                text("""
-                    INSERT INTO pipeline.undelivered (message_id, received_at)
-                    SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:moments AS timestamptz[]))
-                    ON CONFLICT DO NOTHING
-                """),
-                {"ids": list(waiting), "moments": list(waiting.values())},
-            )
-
-    async def _sealed(self, connection: AsyncConnection) -> dict[str, bytes]:
-        """The bodies about leads, sealed with their keys."""
-        about = {id_: (body, body.owner) for id_, body in self._bodies.items()}
-        items = {id_: Item(*owner, body.content) for id_, (body, owner) in about.items() if owner is not None}
-        sealed = await sealing_of(connection).seal(connection, list(items.values()), message_bodies.SEALED_AS)
-        return dict(zip(items, sealed, strict=True))
+            await routine.rows(connection, _AWAIT, ids=list(waiting), moments=list(waiting.values()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,14 @@ def report_row(lead: Lead) -> ReportRow | None:
     )
 
 
+def is_reported_otherwise(before: Lead, now: Lead) -> bool:
+    """Whether anything is another that `report_row` looks at; looking costs a fraction of the row."""
+    return any(getattr(before, name) != getattr(now, name) for name in _LOOKED_AT)
+
+
+_LOOKED_AT: Final = ("past", "attributes", "first_touch", "stay", "thresholds", "deal", "absorbed_by")
+
+
 def _journey(lead: Lead) -> tuple[Passage, ...]:
     """The stages it has come to. Of who has not moved since journeys are kept only the last is known."""
     journey, stay = lead.past.journey, lead.stay
