@@ -19,6 +19,7 @@ from benchmarks.bench.figures import Measured
 from benchmarks.bench.ingest import measure_ingest
 from benchmarks.bench.machine import machine_card
 from benchmarks.bench.memory import measure_memory
+from benchmarks.bench.pipeline import measure_pipeline
 from benchmarks.bench.processes import Installation, installed
 from benchmarks.bench.report import as_json, table
 from benchmarks.bench.scorer import Known, measure_scorer
@@ -89,12 +90,14 @@ async def measure(size: Size) -> Sequence[Measured]:
             installation, leads=size.leads, batch=size.batch, rounds=size.rounds, known=size.known
         )
     async with _fresh() as installation:
+        pipeline = await measure_pipeline(installation, leads=size.leads // 4, batch=size.batch, rounds=size.rounds)
+    async with _fresh() as installation:
         deliveries = await measure_deliveries(
             installation, rounds=size.rounds, messages=size.messages, leads=size.messages // 3
         )
     async with _fresh() as installation:
         memory = await measure_memory(installation, batches=size.memory_batches)
-    return [*ingest, *scorer, *deliveries, *memory]
+    return [*ingest, *scorer, *pipeline, *deliveries, *memory]
 
 
 @asynccontextmanager

@@ -36,11 +36,11 @@ from shared.events.topics import ALL_TOPICS, ENGAGEMENT_EVENTS
 from shared.log.embedded import EmbeddedLog
 from shared.log.protocol import Partition, ReceivedRecord, Record
 
-_PROBE = "one unnest upsert"
-UNIFORM = Figure("scorer, exactly once, uniform leads", "events/s", floor=0.30, aim=0.50, probe=_PROBE)
-SKEWED = Figure("scorer, exactly once, skewed leads", "events/s", floor=0.55, aim=0.90, probe=_PROBE)
-RICH_UNIFORM = Figure("the same with a rich model, uniform leads", "events/s", probe=_PROBE)
-RICH_SKEWED = Figure("the same with a rich model, skewed leads", "events/s", probe=_PROBE)
+PROBE = "one unnest upsert"
+UNIFORM = Figure("scorer, exactly once, uniform leads", "events/s", floor=0.30, aim=0.50, probe=PROBE)
+SKEWED = Figure("scorer, exactly once, skewed leads", "events/s", floor=0.55, aim=0.90, probe=PROBE)
+RICH_UNIFORM = Figure("the same with a rich model, uniform leads", "events/s", probe=PROBE)
+RICH_SKEWED = Figure("the same with a rich model, skewed leads", "events/s", probe=PROBE)
 KNOWN = Figure("scorer, 10 million known events", "events/s", floor=0.6, aim=0.9, probe="100 thousand known events")
 LATENCY = Figure("event to committed score, p99 at half load", "ms", floor=500, aim=100, demand="at most")
 
@@ -165,7 +165,7 @@ async def measure_scorer(
 ) -> list[Measured]:
     """Uniform and skewed leads with both models, latency at half of that, and many known events."""
     database = installation.database
-    await _as_owner(database, "CREATE SCHEMA bench", _TABLE)
+    await make_probe(database)
     plain = Bench(database, "plain", workload.PLAIN_MODEL, leads, batch)
     rich = Bench(database, "rich", workload.MODEL, leads, batch)
     figures = {figure: Rounds(figure) for figure in (UNIFORM, SKEWED, RICH_UNIFORM, RICH_SKEWED)}
@@ -175,7 +175,7 @@ async def measure_scorer(
         for uniform, skewed, bench in ((UNIFORM, SKEWED, plain), (RICH_UNIFORM, RICH_SKEWED, rich)):
             figures[uniform].add(await bench.rate(skewed=False), await bench.probe_rate())
             figures[skewed].add(await bench.rate(skewed=True), await bench.probe_rate())
-        await _forget_what_was_told(database)
+        await forget_what_was_told(database)
     figures[UNIFORM].note = f"{leads:,} leads, batches of {batch}, 25 rules, one score, one threshold"
     figures[RICH_UNIFORM].note = "the same rules with groups and limits, three scores, bands, a grade, two thresholds"
     rate = min(figures[UNIFORM].values) / 2
@@ -184,21 +184,26 @@ async def measure_scorer(
     return [*(each.measured() for each in figures.values()), latency, repeated]
 
 
+async def make_probe(database: Database) -> None:
+    """The table that the probe writes."""
+    await _as_owner(database, "CREATE SCHEMA bench", _TABLE)
+
+
 async def _measure_known(bench: Bench, installation: Installation, *, rounds: int, known: Known) -> Measured:
     measured, with_few = Rounds(KNOWN), []
     await _know(installation.url, known.few)
     for _ in range(rounds):
         with_few.append(await bench.rate(skewed=False))
-        await _forget_what_was_told(installation.database)
+        await forget_what_was_told(installation.database)
     await _know(installation.url, known.many)
     for rate in with_few:
         measured.add(await bench.rate(skewed=False), rate)
-        await _forget_what_was_told(installation.database)
+        await forget_what_was_told(installation.database)
     measured.note = f"{known.many:,} beside {known.few:,}; not interleaved: a table cannot shrink between rounds"
     return measured.measured()
 
 
-async def _forget_what_was_told(database: Database) -> None:
+async def forget_what_was_told(database: Database) -> None:
     """Empty the outbox: its relay is not what is measured, and its table must not grow by the round."""
     await _as_owner(database, "TRUNCATE scorer.outbox")
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from benchmarks.bench.deliveries import measure_deliveries
+from benchmarks.bench.pipeline import measure_pipeline
 from benchmarks.bench.processes import Installation
 from benchmarks.bench.scorer import Known, measure_scorer
 from shared.db.engine import Database
@@ -20,6 +21,18 @@ async def test_the_scorer_is_measured_in_rounds_with_both_models_and_their_probe
     assert [result.figure.unit for result in measured] == ["events/s"] * 4 + ["ms", "events/s"]
     assert all(value > 0 for result in measured for value in result.values)
     assert [len(result.probes) for result in measured] == [2, 2, 2, 2, 0, 2]
+
+
+async def test_the_pipeline_is_measured_in_rounds_beside_the_probe_of_the_scorer(
+    database: Database, tmp_path: Path
+) -> None:
+    installation = Installation(database.url, database, "no key is needed here", tmp_path)
+
+    (measured,) = await measure_pipeline(installation, leads=20, batch=10, rounds=2)
+
+    assert measured.figure.unit == "messages/s"
+    assert all(value > 0 for value in (*measured.values, *measured.probes))
+    assert len(measured.values) == len(measured.probes) == 2
 
 
 async def test_deliveries_are_measured_in_rounds_beside_bare_posts(database: Database, tmp_path: Path) -> None:
