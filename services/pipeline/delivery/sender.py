@@ -6,19 +6,21 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.metadata import version
 from ssl import SSLContext
 
 import httpcore
 import httpx
 
-from services.pipeline.delivery.address import AddressGuard, AddressRefused, GuardedBackend
+from services.pipeline.delivery.address import AddressGuard, AddressRefused
+from services.pipeline.delivery.connections import Connections
 
 _MOST_ANSWER_BYTES = 65_536
 _KEPT_ANSWER_BYTES = 2_048
 _EXCERPT_CHARACTERS = 500
 _SKIM_SECONDS = 2.0
-_KEEPALIVE_SECONDS = 30.0
+_REMEMBERED_URLS = 1_024
 _USER_AGENT = f"leadflow/{version('leadflow')}"
 
 # A receiver's error page may repeat what it was sent.
@@ -75,12 +77,7 @@ class Sender:
     ) -> None:
         self._guard = guard
         self._timeout_seconds = timeout_seconds
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=trust,
-            network_backend=GuardedBackend(guard),
-            max_connections=connections,
-            keepalive_expiry=_KEEPALIVE_SECONDS,
-        )
+        self._connections = Connections(guard, most=connections, trust=trust)
 
     async def send(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """POST `body`; whatever happens is an Answer, within the timeout."""
@@ -103,12 +100,16 @@ class Sender:
 
     async def close(self) -> None:
         """Let go of all connections."""
-        await self._pool.aclose()
+        await self._connections.close()
 
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes, *, heard: _Heard) -> None:
         self._guard.check_url(url)
-        request = {**headers, "user-agent": _USER_AGENT, "accept": "*/*"}
-        async with self._pool.stream("POST", _target(url), headers=list(request.items()), content=body) as response:
+        request = list({**headers, "user-agent": _USER_AGENT, "accept": "*/*"}.items())
+        target = _target(url)
+        async with (
+            self._connections.to(target) as connection,
+            connection.stream("POST", target, headers=request, content=body) as response,
+        ):
             answered = {name.lower(): value for name, value in response.headers}
             heard.retry_after = answered.get(b"retry-after", b"").decode("latin-1") or None
             heard.status = response.status
@@ -127,6 +128,7 @@ async def _skim(response: httpcore.Response, heard: _Heard) -> None:
             return
 
 
+@lru_cache(maxsize=_REMEMBERED_URLS)
 def _target(url: str) -> httpcore.URL:
     """The URL as the connection needs it: an international host in its ASCII form."""
     parsed = httpx.URL(url)
