@@ -1,6 +1,6 @@
 """Leads, identities, events and due moments, statement by statement. Nothing here commits or decides."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -8,7 +8,6 @@ from uuid import UUID
 
 from msgspec import Struct
 from pydantic_core import to_json
-from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer.domain.identity import IdentityKey, KnownLead
@@ -62,6 +61,21 @@ class LeadRow:
     model_version: int | None
     state: str | bytes | None
     published: str | bytes | None
+    sequence: int
+    due_at: datetime | None
+
+
+class _StoredLead(NamedTuple):
+    """The columns of a lead and its moment: of what is sealed, and what is not, one is null."""
+
+    id: UUID
+    workspace: str
+    merged_into: UUID | None
+    model_version: int | None
+    state: str | None
+    published: str | None
+    sealed_state: bytes | None
+    sealed_published: bytes | None
     sequence: int
     due_at: datetime | None
 
@@ -157,16 +171,17 @@ async def lock_leads(connection: AsyncConnection, ids: Iterable[UUID]) -> list[L
 
 async def read_leads(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, LeadRow]:
     """The leads, not locked; without those that were erased, of which a restored backup has brought back rows."""
-    rows = await connection.execute(
-        text("""
+    rows = await routine.rows(
+        connection,
+        """
             SELECT id, workspace, merged_into, model_version, state::text, published::text, sealed_state,
                 sealed_published, sequence, due_at
             FROM scorer.lead LEFT JOIN scorer.due ON due.lead_id = lead.id
             WHERE id = ANY(CAST(:ids AS uuid[]))
-        """),
-        {"ids": list(ids)},
+        """,
+        ids=list(ids),
     )
-    return await _opened(connection, rows.all())
+    return await _opened(connection, [_StoredLead(*row) for row in rows])
 
 
 async def lead_marks(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, str]:
@@ -337,8 +352,13 @@ async def names_of(connection: AsyncConnection, leads: Iterable[UUID]) -> dict[U
     return found
 
 
-async def save_leads(connection: AsyncConnection, leads: Sequence[LeadRow]) -> Mark:
-    """Write back state, what was published, and the sequence; returns the mark that this leaves on the rows."""
+async def save_leads(connection: AsyncConnection, leads: Sequence[LeadRow], moved: Collection[UUID] = ()) -> Mark:
+    """Write back state, what was published, and the sequence; and of `moved` among them, when their standing changes
+    by itself.
+
+    Returns the mark that this leaves on the rows.
+    """
+    dated = [(lead.id, lead.due_at) for lead in leads if lead.id in moved and lead.due_at is not None]
     states, sealed_states = await _stored(connection, [(lead, lead.state) for lead in leads], STATE)
     published, sealed_published = await _stored(connection, [(lead, lead.published) for lead in leads], PUBLISHED)
     (mark,) = await routine.rows(
@@ -353,6 +373,13 @@ async def save_leads(connection: AsyncConnection, leads: Sequence[LeadRow]) -> M
                         CAST(:sealed_published AS bytea[]), CAST(:sequences AS bigint[]))
                  AS item (id, model_version, state, published, sealed_state, sealed_published, sequence)
             WHERE lead.id = item.id
+            ), undated AS (
+            DELETE FROM scorer.due WHERE lead_id = ANY(CAST(:undated AS uuid[]))
+            ), dated AS (
+            INSERT INTO scorer.due (lead_id, due_at)
+            SELECT lead_id, due_at FROM unnest(CAST(:dated AS uuid[]), CAST(:moments AS timestamptz[]))
+                   AS item (lead_id, due_at)
+            ON CONFLICT (lead_id) DO UPDATE SET due_at = excluded.due_at WHERE due.due_at <> excluded.due_at
             )
             SELECT {_SERVER}, CAST(pg_current_xact_id() AS xid)
         """,  # noqa: S608 - a constant
@@ -363,32 +390,11 @@ async def save_leads(connection: AsyncConnection, leads: Sequence[LeadRow]) -> M
         sealed_states=sealed_states,
         sealed_published=sealed_published,
         sequences=[lead.sequence for lead in leads],
+        undated=[lead.id for lead in leads if lead.id in moved and lead.due_at is None],
+        dated=[id_ for id_, _ in dated],
+        moments=[due_at for _, due_at in dated],
     )
     return Mark(*mark)
-
-
-async def set_due(connection: AsyncConnection, due: Mapping[UUID, datetime | None]) -> None:
-    """When each lead's standing changes by itself; None: never."""
-    never = [lead for lead, moment in due.items() if moment is None]
-    dated = [(lead, moment) for lead, moment in due.items() if moment is not None]
-    if never:
-        await connection.execute(
-            text("DELETE FROM scorer.due WHERE lead_id = ANY(CAST(:ids AS uuid[]))"), {"ids": never}
-        )
-    if not dated:
-        return
-    ids, moments = _columns(dated, 2)
-    await routine.rows(
-        connection,
-        """
-            INSERT INTO scorer.due (lead_id, due_at)
-            SELECT lead_id, due_at FROM unnest(CAST(:ids AS uuid[]), CAST(:moments AS timestamptz[]))
-                   AS item (lead_id, due_at)
-            ON CONFLICT (lead_id) DO UPDATE SET due_at = excluded.due_at WHERE due.due_at <> excluded.due_at
-        """,
-        ids=ids,
-        moments=moments,
-    )
 
 
 async def leads_due(connection: AsyncConnection, now: datetime, limit: int) -> list[UUID]:
@@ -421,7 +427,7 @@ async def leads_behind(connection: AsyncConnection, limit: int) -> list[UUID]:
     return [row.id for row in rows]
 
 
-async def _opened(connection: AsyncConnection, rows: Sequence[Row[tuple[object, ...]]]) -> dict[UUID, LeadRow]:
+async def _opened(connection: AsyncConnection, rows: Sequence[_StoredLead]) -> dict[UUID, LeadRow]:
     """The leads of these rows, without those that nobody has the key of any more."""
     sealing = sealing_of(connection)
     states = iter(await sealing.open(connection, [row.sealed_state for row in rows if row.sealed_state], STATE))
@@ -438,7 +444,7 @@ async def _opened(connection: AsyncConnection, rows: Sequence[Row[tuple[object, 
     return leads
 
 
-def _lead(row: Row[tuple[object, ...]], state: str | bytes | None, published: str | bytes | None) -> LeadRow:
+def _lead(row: _StoredLead, state: str | bytes | None, published: str | bytes | None) -> LeadRow:
     return LeadRow(
         id=row.id,
         workspace=row.workspace,

@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer.domain.identity import IdentityKey
+from shared.db import routine
 from shared.db.statements import text
 from shared.sealing.data_keys import Item, name_mark, sealing_of
 
@@ -83,18 +84,20 @@ async def learn(connection: AsyncConnection, names: Sequence[tuple[IdentityKey, 
 
 async def of_leads(connection: AsyncConnection, leads: Iterable[UUID]) -> list[StoredName]:
     """Every name by which leads go, by kind and value; without those that nobody has the key of any more."""
-    rows = await connection.execute(
-        text("""
+    stored = await routine.rows(
+        connection,
+        """
             SELECT lead_id, kind, value, sealed, learnt_at FROM scorer.identity
             WHERE lead_id = ANY(CAST(:ids AS uuid[]))
-        """),
-        {"ids": list(leads)},
+        """,
+        ids=list(leads),
     )
-    stored = rows.all()
-    opened = iter(await sealing_of(connection).open(connection, [row.sealed for row in stored if row.sealed], _NAME))
-    found = [(row, next(opened) if row.sealed else row.value.encode()) for row in stored]
+    contents = [sealed for *_, sealed, _ in stored if sealed]
+    opened = iter(await sealing_of(connection).open(connection, contents, _NAME))
     names = [
-        StoredName(row.lead_id, row.kind, value.decode(), row.learnt_at) for row, value in found if value is not None
+        StoredName(lead_id, kind, name.decode(), learnt_at)
+        for lead_id, kind, value, sealed, learnt_at in stored
+        if (name := next(opened) if sealed else value.encode()) is not None
     ]
     return sorted(names, key=lambda name: (name.kind, name.value))
 

@@ -80,8 +80,8 @@ async def save(
     Returns the mark that this leaves on their rows, and the bytes of each encoded state.
     """
     rows = [_row(id_, outcome.lead) for id_, outcome in sorted(outcomes.items())]
-    mark = await repository.save_leads(connection, rows)
-    await repository.set_due(connection, {row.id: row.due_at for row in rows if row.due_at != before[row.id].due_at})
+    moved = {row.id for row in rows if row.due_at != before[row.id].due_at}
+    mark = await repository.save_leads(connection, rows, moved)
     return mark, {row.id: len(row.state or b"") for row in rows}
 
 
