@@ -45,17 +45,17 @@ _TROUBLES = (AssertionError, TimeoutError, OSError, LeadflowError, httpx.HTTPErr
 # The second number of each size is that of leads; the first that of events, or of events a second where the load
 # lasts as long as the scenario does. What comes after it is how often something breaks.
 SCENARIOS = {
-    "F1": Entry(scenarios.f1_kills, _BOTH, (Size(1500, 150), 6), (Size(50_000, 2000), 100)),
+    "F1": Entry(scenarios.f1_kills, _BOTH, (Size(1500, 150), 6), (Size(20_000, 1000), 50)),
     "F2": Entry(scenarios.f2_failpoints, _BOTH, (Size(300, 50), 1), (Size(2000, 100), 3)),
-    "F3": Entry(scenarios.f3_frozen_scorer, _BOTH, (Size(1000, 50), 1), (Size(10_000, 50), 10)),
+    "F3": Entry(scenarios.f3_frozen_scorer, _BOTH, (Size(1000, 50), 1), (Size(5000, 50), 5)),
     "F4": Entry(scenarios.f4_broker, ("kafka",), (Size(40, 100), 2), (Size(100, 500), 6)),
     "F5": Entry(scenarios.f5_postgres, _BOTH, (Size(40, 100), 2), (Size(100, 500), 6)),
-    "F6": Entry(scenarios.f6_links, _BOTH, (Size(600, 100), 3), (Size(6000, 500), 1)),
-    "F7": Entry(scenarios.f7_subscribers, _BOTH, (Size(400, 50), 0), (Size(10_000, 500), 0)),
+    "F6": Entry(scenarios.f6_links, _BOTH, (Size(600, 100), 3), (Size(4000, 500), 1)),
+    "F7": Entry(scenarios.f7_subscribers, _BOTH, (Size(400, 50), 0), (Size(5000, 300), 0)),
     "F8": Entry(scenarios.f8_disk_full, ("embedded",), (Size(40, 100), 1), (Size(100, 500), 4)),
-    "F9": Entry(scenarios.f9_duplicates, _BOTH, (Size(600, 60), 1), (Size(20_000, 1000), 5)),
-    "F10": Entry(scenarios.f10_burst, ("kafka",), (Size(2000, 100), 0), (Size(100_000, 5000), 0)),
-    "F11": Entry(scenarios.f11_poison, _BOTH, (Size(600, 100), 2), (Size(20_000, 1000), 20)),
+    "F9": Entry(scenarios.f9_duplicates, _BOTH, (Size(600, 60), 1), (Size(10_000, 1000), 5)),
+    "F10": Entry(scenarios.f10_burst, ("kafka",), (Size(2000, 100), 0), (Size(50_000, 3000), 0)),
+    "F11": Entry(scenarios.f11_poison, _BOTH, (Size(600, 100), 2), (Size(10_000, 1000), 10)),
     "F12": Entry(scenarios.f12_rolling_restart, _BOTH, (Size(30, 100), 1), (Size(100, 500), 5)),
     "F13": Entry(scenarios.f13_clocks, ("embedded",), (Size(600, 100), 0), (Size(2000, 200), 0)),
     "F14": Entry(f14_soak, _BOTH, (Size(20, 200), 0), (Size(50, 500), 0)),
@@ -111,7 +111,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="only this one; may be repeated")
     parser.add_argument("--log", choices=_BOTH, help="only on this log")
     parser.add_argument("--seed", type=int, help="replay: what is random comes from this number")
-    parser.add_argument("--minutes", type=int, default=5, help="how long F14 lasts")
+    parser.add_argument("--minutes", type=int, default=10, help="how long F14 lasts")
     parser.add_argument("--long", action="store_true", help="the long run, for a machine that has nothing else to do")
     parser.add_argument(
         "--mutants", action="store_true", help="run leadflow with known mistakes instead: each must be caught"
@@ -206,7 +206,7 @@ async def _one(
     seed: int = options.seed
     entry = SCENARIOS[name]
     size, faults = entry.long if options.long else entry.short
-    lasting = 45.0 if options.long else 6.0
+    lasting = 30.0 if options.long else 6.0
     plan = Plan(log, seed, tree=tree)
     run = Run(plan, running, directory / f"{name}-{log}", size, faults, lasting, minutes=options.minutes)
     _say(f"{name} on {log}, seed {seed}: {entry.scenario.__doc__}")
