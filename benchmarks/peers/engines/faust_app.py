@@ -75,20 +75,24 @@ if sink is not None:
     state.on_recover(sink.write_again)
 
 
-async def count(key: str, body: bytes) -> None:
+async def count(key: str, body: bytes, offset: int) -> None:
     event = read(body)
-    if event is None or (known := f"event {event.id}") in state:
+    if event is None:
         return
-    before = Lead(*(state[key] or NOBODY))
-    after = fold(before, event, job.as_of_us)
-    # The lead before its known event, and the crossing before both: a kill may come between them, and what promises
-    # at least once had better count and tell twice.
-    if crosses(before, after):
+    if (known := f"event {event.id}") in state:
+        # Read again after a crash, not sent again: its crossing may have been lost on its way.
+        crossed = state[known] == offset
+    else:
+        before = Lead(*(state[key] or NOBODY))
+        after = fold(before, event, job.as_of_us)
+        crossed = crosses(before, after)
+        state[key] = list(after)
+        # After the lead: a kill may come between the two, and what promises at least once had better count twice.
+        state[known] = offset if crossed else -1
+        if sink is not None:
+            sink.changed[key] = after
+    if crossed:
         await crossings.send(key=key.encode(), value=event.id.encode())
-    state[key] = list(after)
-    state[known] = True
-    if sink is not None:
-        sink.changed[key] = after
 
 
 async def finish() -> None:
@@ -104,7 +108,7 @@ async def finish() -> None:
 async def counting(stream: "faust.StreamT[bytes]") -> None:
     async for event in stream.events():
         done = marks.at(event.message.partition, event.message.offset)
-        await count(event.key.decode(), event.value)
+        await count(event.key.decode(), event.value, event.message.offset)
         if done:
             await finish()
 
