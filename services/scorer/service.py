@@ -4,7 +4,7 @@ Each is one transaction: what was stored, what the state became, and what is to 
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -20,12 +20,14 @@ from services.scorer.domain.lead import (
     Lead,
     Outcome,
     happen,
+    happen_stepwise,
     is_outdated,
     part,
     pass_time,
     rebuilt,
 )
 from services.scorer.domain.separation import partners
+from services.scorer.domain.steps import Steps, at_once, side_by_side
 from services.scorer.domain.tally import HistoryNeeded
 from services.scorer.erasure import erasing
 from services.scorer.erasure.erasing import Asked
@@ -118,7 +120,8 @@ class Scorer:
             due = await lead_repository.leads_due(connection, now, limit)
             leads = (await stored_leads.take(connection, due, self._remembered)).leads
 
-            def update(active: ActiveModel, lead: Lead, id_: UUID, _is_rebuilt: bool) -> Outcome:
+            def update(active: ActiveModel, lead: Lead, id_: UUID, _is_rebuilt: bool) -> Steps[Outcome]:
+                yield
                 # What was due under another version never comes; that another one counts now is the news.
                 if is_outdated(active, leads[id_]):
                     return happen(active, lead, Happening(), now, is_rebuilt=True)
@@ -164,9 +167,10 @@ class Scorer:
             parted = await separating.part(connection, workspace, lead_id, absorbed, Decision(now, actor, reason))
             leads = await stored_leads.lock(connection, (parted.survivor, parted.restored))
 
-            def update(active: ActiveModel, lead: Lead, id_: UUID, is_rebuilt: bool) -> Outcome:
+            def update(active: ActiveModel, lead: Lead, id_: UUID, is_rebuilt: bool) -> Steps[Outcome]:
                 if not is_rebuilt:
                     raise HistoryNeeded("its events are others now")
+                yield
                 return part(active, lead, parted.parting(id_), now)
 
             done = await self._update(connection, leads, update, {})
@@ -312,8 +316,8 @@ class Scorer:
     ) -> _Done:
         now = self._clock.now()
 
-        def update(active: ActiveModel, lead: Lead, id_: UUID, is_rebuilt: bool) -> Outcome:
-            return happen(active, lead, happenings.get(id_, Happening()), now, is_rebuilt=is_rebuilt)
+        def update(active: ActiveModel, lead: Lead, id_: UUID, is_rebuilt: bool) -> Steps[Outcome]:
+            return happen_stepwise(active, lead, happenings.get(id_, Happening()), now, is_rebuilt=is_rebuilt)
 
         return await self._update(connection, leads, update, happenings, causes)
 
@@ -321,7 +325,7 @@ class Scorer:
         self,
         connection: AsyncConnection,
         leads: Mapping[UUID, Lead],
-        update: Callable[[ActiveModel, Lead, UUID, bool], Outcome],
+        update: Callable[[ActiveModel, Lead, UUID, bool], Steps[Outcome]],
         happenings: Mapping[UUID, Happening],
         causes: Causes | None = None,
     ) -> _Done:
@@ -334,24 +338,23 @@ class Scorer:
         chosen = await self._models.chosen(connection, (lead.workspace for lead in leads.values()))
         apart = [lead for id_, lead in leads.items() if id_ not in happenings or not happenings[id_].absorbed]
         inherited = await self._shadows.inherited(connection, chosen, apart)
-        outcomes: dict[UUID, Outcome] = {}
-        for id_, lead in leads.items():
-            active = chosen[lead.workspace].active
-            try:
+
+        def begun() -> Iterator[tuple[UUID, Steps[Outcome]]]:
+            for id_, lead in leads.items():
+                active = chosen[lead.workspace].active
                 if id_ in inherited:
                     translated = replace(lead, version=active.version, state=inherited[id_])
-                    outcomes[id_] = update(active, translated, id_, True)
-                    continue
-                if is_outdated(active, lead):
-                    raise HistoryNeeded("another model version counts now")
-                outcomes[id_] = update(active, lead, id_, False)
-            except HistoryNeeded:
-                metrics.RECOMPUTES.labels("model" if is_outdated(active, lead) else "history").inc()
+                    yield id_, update(active, translated, id_, True)
+                elif not is_outdated(active, lead):
+                    yield id_, update(active, lead, id_, False)
+
+        outcomes = side_by_side(begun())
         unanswered = [id_ for id_ in leads if id_ not in outcomes]
         histories = await stored_leads.histories(connection, unanswered) if unanswered else {}
         for id_, history in histories.items():
-            active = chosen[leads[id_].workspace].active
-            outcomes[id_] = update(active, rebuilt(active, leads[id_], history), id_, True)
+            lead, active = leads[id_], chosen[leads[id_].workspace].active
+            metrics.RECOMPUTES.labels("model" if is_outdated(active, lead) else "history").inc()
+            outcomes[id_] = at_once(update(active, rebuilt(active, lead, history), id_, True))
         as_of = self._remembered.forgotten
         mark, sizes = await stored_leads.save(connection, leads, outcomes)
         await self._shadows.follow(connection, chosen, _changed(leads, outcomes, happenings))

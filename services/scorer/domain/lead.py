@@ -21,6 +21,7 @@ from services.scorer.domain.forecast import next_change
 from services.scorer.domain.matching import state_of
 from services.scorer.domain.model import Model
 from services.scorer.domain.state import LeadState, combine, combine_all
+from services.scorer.domain.steps import Steps, at_once
 from services.scorer.domain.tally import (
     HistoryNeeded,
     Tally,
@@ -146,6 +147,13 @@ def happen(
 
     Then, or if it is outdated, call again with the `rebuilt` lead, whose state holds all that happened already.
     """
+    return at_once(happen_stepwise(active, lead, happening, now, is_rebuilt=is_rebuilt))
+
+
+def happen_stepwise(
+    active: ActiveModel, lead: Lead, happening: Happening, now: datetime, *, is_rebuilt: bool = False
+) -> Steps[Outcome]:
+    """The same, to be done side by side with other leads."""
     if not is_rebuilt and any(is_outdated(active, absorbed) for absorbed in happening.absorbed):
         raise HistoryNeeded("an absorbed lead is of another model version")
     teller = Teller(lead.reference, lead.workspace, lead.sequence)
@@ -156,11 +164,14 @@ def happen(
         told = told_by(last) if last else told
     added = added_by(active.model, happening)
     state = _state_after(lead, happening, added, is_rebuilt=is_rebuilt)
+    yield
     if is_rebuilt or happening.absorbed:
         tally = tally_of(active.model, state)
     else:
         tally = retaken(active.model, state, before, changed_by=added)
+    yield
     assessment = assess_tally(active.model, state, tally, _moment(now, told, happening.events))
+    yield
     for absorbed in happening.absorbed:
         teller.merged(absorbed.reference.id, assessment.at)
     if happening.events:
