@@ -16,12 +16,12 @@ from benchmarks.peers.engines.job import Job, Marks, Sink
 from benchmarks.peers.rules import NOBODY, Lead, crosses, fold, read
 
 # Checkpoints by count instead of every five seconds; no fsync at a checkpoint, because the changelog is what
-# recovery trusts; records asked for ahead, and acknowledged writes in larger batches.
+# recovery trusts; larger fetches, and acknowledged writes in larger batches.
 _TUNED: dict[str, Any] = {
     "commit_interval": 30.0,
     "commit_every": 10_000,
     "rocksdb_options": RocksDBOptions(use_fsync=False, compression_type="none"),
-    "consumer_extra_config": {"queued.min.messages": 100_000, "fetch.min.bytes": 65_536},
+    "consumer_extra_config": {"fetch.min.bytes": 65_536},
     "producer_extra_config": {"linger.ms": 50, "batch.size": 1_000_000},
 }
 
