@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.pipeline.domain.criteria import fields_of
-from services.pipeline.domain.stages import Move, MovePolicy, Mover, Stages, further, refusal
+from services.pipeline.domain.stages import Move, MovePolicy, Mover, Stages, candidates, further, refusal
+from services.pipeline.domain.triggers import Fresh, Situation
 from shared.events.json import Json
 from tests.support.pipeline import a_pipeline
 
@@ -101,3 +102,30 @@ def test_crm_and_person_are_held_to_the_same_and_a_rule_to_no_less(
 )
 def test_of_two_stages_the_further_is_won_before_open_before_lost(one: str, other: str, expected: str) -> None:
     assert further(STAGES, one, other) == further(STAGES, other, one) == expected
+
+
+def some(names: list[str]) -> st.SearchStrategy[frozenset[str]]:
+    return st.frozensets(st.sampled_from(names), max_size=2)
+
+
+@given(
+    fresh=st.builds(
+        Fresh,
+        entered=some(["warm", "mql", "unknown"]),
+        left=some(["warm", "mql", "unknown"]),
+        events=some(["demo_requested", "page_viewed", "mql"]),
+        judged=st.booleans(),
+        moved=st.booleans(),
+    ),
+    stage=st.sampled_from(IDS),
+    verdict=st.sampled_from(["open", "qualified", "disqualified"]),
+)
+def test_what_sets_off_a_rule_is_heeded(fresh: Fresh, stage: str, verdict: str) -> None:
+    situation = Situation(stage, fresh.entered, verdict, fresh)
+
+    assert STAGES.heed(fresh) or not candidates(STAGES, situation, frozenset())
+
+
+def test_an_event_of_a_type_that_no_rule_names_is_not_heeded() -> None:
+    assert STAGES.heed(Fresh(events=frozenset({"demo_requested"})))
+    assert not STAGES.heed(Fresh(events=frozenset({"page_viewed"})))

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from services.pipeline.domain.facts import Happened
 from services.pipeline.domain.past import NO_PAST, Past, after_facts, united
-from services.pipeline.domain.touches import Touch, first_of, last_of, named_touch_of, touch_of
+from services.pipeline.domain.touches import Touch, first_of, first_touch, last_of, named_touch_of, touch_of
 from shared.events.json import Json
 from shared.events.scores import RecordedEvent
 from tests.support.pipeline import NOON, a_recorded_event
@@ -33,10 +33,12 @@ def events(draw: st.DrawFn) -> RecordedEvent:
     return replace(event, properties=named, **identity)
 
 
-def first_touch(heard: list[RecordedEvent]) -> Touch | None:
+def first_heard(heard: list[RecordedEvent]) -> Touch | None:
+    """One by one; all at once it is the same."""
     found: Touch | None = None
     for event in heard:
-        found = first_of(found, touch_of(event))
+        found = first_touch(found, [event])
+    assert found == first_touch(None, heard) == first_of(*map(touch_of, heard))
     return found
 
 
@@ -52,7 +54,7 @@ def by_id(heard: list[RecordedEvent]) -> list[RecordedEvent]:
 @given(st.lists(events(), max_size=4))
 def test_first_and_last_touch_do_not_depend_on_the_order(heard: list[RecordedEvent]) -> None:
     heard = by_id(heard)
-    assert len({first_touch(list(order)) for order in permutations(heard)}) == 1
+    assert len({first_heard(list(order)) for order in permutations(heard)}) == 1
     assert len({past_of(list(order)).last_touch for order in permutations(heard)}) == 1
 
 
@@ -61,7 +63,7 @@ def test_leads_that_are_one_have_the_touches_of_one(heard: list[RecordedEvent], 
     heard = by_id(heard)
     one, other = heard[:cut], heard[cut:]
 
-    assert first_of(first_touch(one), first_touch(other)) == first_touch(heard)
+    assert first_of(first_heard(one), first_heard(other)) == first_heard(heard)
     together = united(past_of(one), past_of(other)).last_touch
     assert together == united(past_of(other), past_of(one)).last_touch == past_of(heard).last_touch
 

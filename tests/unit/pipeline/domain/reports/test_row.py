@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from services.pipeline.domain import lead as domain
 from services.pipeline.domain.lead import Lead
 from services.pipeline.domain.past import NO_PAST, after_facts
-from services.pipeline.domain.reports.row import ReportRow, report_row
+from services.pipeline.domain.reports.row import ReportRow, is_reported_otherwise, report_row
 from services.pipeline.domain.said import DealFact
 from services.pipeline.domain.stages import Move
 from tests.support.pipeline import LEAD, NOON, a_pipeline, a_recorded_event, recorded
@@ -43,6 +43,20 @@ def begun() -> Lead:
 
 def test_a_lead_nobody_has_heard_of_has_an_empty_row() -> None:
     assert report_row(NOBODY) == ReportRow()
+
+
+def test_what_is_reported_otherwise_is_known_before_the_row_is() -> None:
+    """Of every field: a lead without any other one is either known to be another for reports, or has the same row."""
+    lead = after(1, "sql", replace(begun(), attributes={"amount": 5}, deal=with_deal(owner="ada").deal))
+    others = [
+        replace(lead, **{name: getattr(Lead("acme", "x"), name)})
+        for name in Lead.__struct_fields__
+        if getattr(lead, name) != getattr(Lead("acme", "x"), name)
+    ]
+
+    assert all(is_reported_otherwise(lead, other) or report_row(other) == report_row(lead) for other in others)
+    assert is_reported_otherwise(lead, replace(lead, absorbed_by="x"))
+    assert not is_reported_otherwise(lead, replace(lead, judged_at=None, recent_events=frozenset({"x"})))
 
 
 def test_a_lead_that_is_no_more_has_no_row() -> None:
