@@ -168,11 +168,12 @@ class Attempt:
 @dataclass(frozen=True, slots=True)
 class Settled:
     """An attempt that is written down. `received_at`: when the event was received from which the message follows, if
-    nobody had taken the message before.
+    nobody had taken the message before. `receiver_fails`: something is held against the receiver.
     """
 
     attempt: Attempt
     received_at: datetime | None
+    receiver_fails: bool
 
 
 async def settle(connection: AsyncConnection, attempts: Sequence[Attempt], holder: UUID) -> list[Settled]:
@@ -213,9 +214,11 @@ async def settle(connection: AsyncConnection, attempts: Sequence[Attempt], holde
                 DELETE FROM pipeline.undelivered USING waiting WHERE undelivered.message_id = waiting.message_id
                 RETURNING undelivered.message_id, received_at
             )
-            SELECT id, CASE WHEN row_number() OVER (PARTITION BY message_id ORDER BY id) = 1 THEN received_at END
-                AS received_at
-            FROM settled LEFT JOIN first USING (message_id)
+            SELECT settled.id, failing_since IS NOT NULL AS receiver_fails,
+                CASE WHEN row_number() OVER (PARTITION BY message_id ORDER BY settled.id) = 1 THEN received_at END
+                    AS received_at
+            FROM settled JOIN pipeline.subscription ON subscription.id = subscription_id
+            LEFT JOIN first USING (message_id)
         """),
         {
             "ids": [attempt.delivery.id for attempt in attempts],
@@ -232,7 +235,7 @@ async def settle(connection: AsyncConnection, attempts: Sequence[Attempt], holde
         },
     )
     by_id = {attempt.delivery.id: attempt for attempt in attempts}
-    return [Settled(by_id[row.id], row.received_at) for row in result]
+    return [Settled(by_id[row.id], row.received_at, row.receiver_fails) for row in result]
 
 
 async def _said(connection: AsyncConnection, attempt: Attempt) -> tuple[str | None, bytes | None]:

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from random import Random
 from uuid import UUID, uuid4
@@ -44,7 +44,6 @@ logger = logging.getLogger(__name__)
 
 _FINISH_SECONDS = 5.0
 _TROUBLE_SECONDS = 1.0
-_NO_ROOM = Room(total=0, failing=0, per_subscription=0, busy={})
 _DELIVERED = END_TO_END.labels("delivered")
 _REASONS: Mapping[Disabled, str] = {
     "gone": "the receiver answered 410 Gone",
@@ -90,7 +89,7 @@ class Dispatcher:
             while not stop.is_set():
                 self._changed.clear()
                 try:
-                    await self._round(self._room())
+                    await self._round(self._room)
                 except TransientError as error:
                     logger.warning("webhook dispatcher waits", extra={"error": str(error)})
                     await _pause(stop, _TROUBLE_SECONDS)
@@ -104,15 +103,17 @@ class Dispatcher:
         await stop.wait()
         self._changed.set()
 
-    async def _round(self, room: Room) -> None:
+    async def _round(self, room: Callable[[], Room]) -> None:
         """Write down what receivers have taken, and send as much of what is due as there is room for."""
-        taken, self._taken = self._taken, []
-        if not taken and room.total <= 0:
+        if not self._taken and room().total <= 0:
             return
+        taken: list[Attempt] = []
         try:
             async with self._database.transaction(ALL_WORKSPACES, is_routine=True) as connection:
+                # Only now, so that what lands while the transaction begins is part of it.
+                taken, self._taken = self._taken, []
                 settled = await self._write_down(connection, taken)
-                claimed = await self._claim(connection, room)
+                claimed = await self._claim(connection, room())
         except TransientError:
             self._taken = taken + self._taken
             raise
@@ -132,7 +133,9 @@ class Dispatcher:
         if not taken:
             return []
         settled = await deliveries.settle(connection, taken, self._holder)
-        await repository.record_success(connection, {one.attempt.delivery.subscription_id for one in settled})
+        recovered = {one.attempt.delivery.subscription_id for one in settled if one.receiver_fails}
+        if recovered:
+            await repository.record_success(connection, recovered)
         return settled
 
     async def _claim(self, connection: AsyncConnection, room: Room) -> list[Claimed]:
@@ -253,8 +256,8 @@ class Dispatcher:
         await asyncio.gather(*flying, return_exceptions=True)
         await self._sender.close()
         with contextlib.suppress(TransientError):
-            await self._round(_NO_ROOM)
-            await asyncio.gather(*self._flying)
+            await self._round(_no_room)
+            await asyncio.gather(*self._flying, return_exceptions=True)
             async with self._database.transaction(ALL_WORKSPACES) as connection:
                 await deliveries.release(connection, self._holder)
 
@@ -266,6 +269,10 @@ def _written_down_or_sent_again() -> Iterator[None]:
     except TransientError as error:
         # The lease ends by itself, and the receiver gets the same message once more.
         logger.warning("webhook delivery not written down", extra={"error": str(error)})
+
+
+def _no_room() -> Room:
+    return Room(total=0, failing=0, per_subscription=0, busy={})
 
 
 def _about(delivery: Claimed) -> Attributes:
