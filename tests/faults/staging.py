@@ -32,7 +32,7 @@ class Run:
     size: Size
     faults: int
     lasting_seconds: float = 6.0
-    minutes: int = 5
+    minutes: int = 10
 
 
 Scenario = Callable[[Run], Awaitable[World]]
