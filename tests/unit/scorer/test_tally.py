@@ -145,3 +145,14 @@ def test_a_tally_has_at_one_moment_the_values_of_its_curve(history: list[dict[st
     values = values_from(MODEL, tally, microseconds(moment))
 
     assert values == pytest.approx(scores_at(curve_from(MODEL, tally, microseconds(moment)), moment), abs=1e-9)
+
+
+@given(histories(), moments())
+def test_values_that_are_known_are_not_looked_for_again(history: list[dict[str, Any]], moment: datetime) -> None:
+    tally = tally_of(MODEL, a_state(MODEL, *(an_event_on_the_wire(event) for event in history)))
+    values = values_from(MODEL, tally, microseconds(moment))
+    known = {name: value for name, value in values.items() if name in tally}
+
+    again = values_from(MODEL, {}, microseconds(moment), known=known)
+
+    assert again == values
