@@ -10,9 +10,9 @@ from typing import Any
 
 import re2
 
-from services.scorer.domain.event import Event
-from services.scorer.domain.limits import canonical
-from services.scorer.domain.state import LimitKey
+from services.scorer.domain.events.event import Event
+from services.scorer.domain.states.limits import canonical
+from services.scorer.domain.states.state import LimitKey
 from shared.documents.conditions import MISSING
 
 Document = Mapping[str, Any]

@@ -19,13 +19,13 @@ from typing import Any
 
 from benchmarks import workload
 from services.scorer.domain.codec import encode_state
-from services.scorer.domain.document import parse_model
-from services.scorer.domain.event import Event
-from services.scorer.domain.folding import compact
-from services.scorer.domain.matching import state_of
-from services.scorer.domain.model import Model
-from services.scorer.domain.state import EMPTY, LeadState, combine, combine_all
-from services.scorer.domain.tally import curve_of, needs_history
+from services.scorer.domain.counting.folding import compact
+from services.scorer.domain.counting.matching import state_of
+from services.scorer.domain.counting.tally import curve_of, needs_history
+from services.scorer.domain.events.event import Event
+from services.scorer.domain.models.document import parse_model
+from services.scorer.domain.models.model import Model
+from services.scorer.domain.states.state import EMPTY, LeadState, combine, combine_all
 from shared.events.curve import scores_at
 
 

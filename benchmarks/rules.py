@@ -17,10 +17,10 @@ from random import Random
 from typing import NamedTuple, TypeAlias
 
 from benchmarks import interpreter, workload
-from services.scorer.domain.document import parse_model
-from services.scorer.domain.event import Event
-from services.scorer.domain.matching import matched
-from services.scorer.domain.state import LimitKey
+from services.scorer.domain.counting.matching import matched
+from services.scorer.domain.events.event import Event
+from services.scorer.domain.models.document import parse_model
+from services.scorer.domain.states.state import LimitKey
 
 Matching: TypeAlias = Callable[[Event], list[LimitKey]]
 

@@ -20,9 +20,9 @@ from typing import Any, TypeAlias
 
 from benchmarks import workload
 from services.scorer.domain.codec import decode_state, decode_told, encode_state, encode_told
-from services.scorer.domain.document import parse_model
 from services.scorer.domain.lead import ActiveModel, Happening, Lead, happen
-from services.scorer.domain.state import EMPTY
+from services.scorer.domain.models.document import parse_model
+from services.scorer.domain.states.state import EMPTY
 from shared.events.accepting import AcceptedEvent, decode_event
 from shared.events.codec import encode
 from shared.events.envelope import LeadReference

@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from services.scorer.domain.event import Event
+from services.scorer.domain.events.event import Event
 from shared.events.engagement import EngagementEvent, Identities
 
 START = datetime(2026, 1, 5, tzinfo=UTC)

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from html import escape
 from pathlib import Path
 
-from services.scorer.domain.document import parse_model
-from services.scorer.domain.event_text import read_events
-from services.scorer.domain.matching import state_of
-from services.scorer.domain.standing import standing_of
-from services.scorer.domain.state import combine_all
+from services.scorer.domain.counting.matching import state_of
+from services.scorer.domain.events.text import read_events
+from services.scorer.domain.models.document import parse_model
+from services.scorer.domain.scores.standing import standing_of
+from services.scorer.domain.states.state import combine_all
 from shared.documents.yaml_text import read_yaml
 from shared.events.topics import TOPICS
 

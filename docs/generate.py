@@ -32,7 +32,7 @@ from docs.drawing import pictures
 from docs.words import Document, document_of, fields, list_of, table, type_in_words, variants_of
 from services.command.up import BUILDS
 from services.pipeline.domain.schema import document_schema
-from services.scorer.domain.model_schema import model_schema
+from services.scorer.domain.models.schema import model_schema
 from shared.access.guard import Guard
 from shared.access.keyring import KeyRing
 from shared.clock import SystemClock

@@ -15,10 +15,10 @@ from services.command.failure import fail
 from services.command.model_source import HELP, documents_of, is_stored
 from services.command.runtime import database, run_async
 from services.command.workers import Processes, number_of, progress_bar
-from services.scorer.domain.backtest.drawing import draw
-from services.scorer.domain.backtest.observing import HANDOVER, LOST, WON, EventMatch, Question, read_match
-from services.scorer.domain.backtest.report import Report, Wish
-from services.scorer.domain.backtest.variants import with_half_life
+from services.scorer.domain.what_if.backtest.drawing import draw
+from services.scorer.domain.what_if.backtest.observing import HANDOVER, LOST, WON, EventMatch, Question, read_match
+from services.scorer.domain.what_if.backtest.report import Report, Wish
+from services.scorer.domain.what_if.backtest.variants import with_half_life
 from services.scorer.leads.history import Tuning
 from services.scorer.what_if.backtesting import Entry, backtest, scorer
 from shared.db.migrations import check_migrated

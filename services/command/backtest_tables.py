@@ -7,11 +7,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from services.scorer.domain.backtest.discrimination import Comparison
-from services.scorer.domain.backtest.intervals import Estimate
-from services.scorer.domain.backtest.observing import EventMatch, Question
-from services.scorer.domain.backtest.report import ModelReport, Report
-from services.scorer.domain.backtest.thresholds import Selection
+from services.scorer.domain.what_if.backtest.discrimination import Comparison
+from services.scorer.domain.what_if.backtest.intervals import Estimate
+from services.scorer.domain.what_if.backtest.observing import EventMatch, Question
+from services.scorer.domain.what_if.backtest.report import ModelReport, Report
+from services.scorer.domain.what_if.backtest.thresholds import Selection
 from shared.documents.durations import DAY_US
 
 # So much of what had happened may have been unknown before that is worth a word.

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from services.command.model_source import read_document
 from services.command.runtime import database, run_async
-from services.scorer.domain.document import parse_model
+from services.scorer.domain.models.document import parse_model
 from services.scorer.models import repository as model_repository
 from services.scorer.models import versions
 from services.scorer.models.repository import Draft, PublishedModel

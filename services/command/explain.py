@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from services.command.runtime import database, run_async
-from services.scorer.domain.event_text import read_moment
-from services.scorer.domain.words import points
+from services.scorer.domain.events.text import read_moment
+from services.scorer.domain.scores.words import points
 from services.scorer.explaining import Advice, Explainer, Explanation, Outlook
 from services.scorer.leads.records import RecordedEvent
 from shared.clock import Clock, SystemClock

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from services.command.runtime import database
-from services.scorer.domain.document import parse_model
+from services.scorer.domain.models.document import parse_model
 from services.scorer.models import repository as model_repository
 from services.scorer.models import versions
 from shared.db.engine import Database

@@ -8,9 +8,9 @@ import typer
 
 from services.command.failure import fail
 from services.command.model_source import read_document
-from services.scorer.domain.document import parse_model
-from services.scorer.domain.golden import Case, Mismatch, mismatches, parse_golden
-from services.scorer.domain.model import Model
+from services.scorer.domain.models.document import parse_model
+from services.scorer.domain.models.model import Model
+from services.scorer.domain.what_if.golden import Case, Mismatch, mismatches, parse_golden
 from shared.errors import Fault, InvalidDocument, LeadflowError
 
 

@@ -20,9 +20,9 @@ from services.command.model_tests import default_golden, model_tests, run_tests
 from services.command.runtime import database, run_async
 from services.command.shadow import shadow, shadow_report
 from services.command.simulate import simulate_
-from services.scorer.domain.document import parse_model
-from services.scorer.domain.model_diff import differences
-from services.scorer.domain.model_schema import model_schema
+from services.scorer.domain.models.diff import differences
+from services.scorer.domain.models.document import parse_model
+from services.scorer.domain.models.schema import model_schema
 from services.scorer.models import repository as model_repository
 from services.scorer.models import versions
 from services.scorer.models.repository import Activation, Choice, PublishedModel

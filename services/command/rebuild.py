@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from services.command.failure import fail
 from services.command.runtime import database, run_async
 from services.command.workers import Processes, number_of, progress_bar
-from services.scorer.domain.event_text import read_moment
+from services.scorer.domain.events.text import read_moment
 from services.scorer.leads.history import Progress, Tuning
 from services.scorer.rebuild.rebuilding import LISTED_LEADS, Rebuilt, Verification
 from services.scorer.rebuild.rebuilding import rebuild as rebuild_leads

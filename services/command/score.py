@@ -9,12 +9,12 @@ from msgspec.structs import asdict
 from pydantic_core import to_json
 
 from services.command.failure import fail
-from services.scorer.domain.document import parse_model
-from services.scorer.domain.event_text import read_events, read_moment
-from services.scorer.domain.matching import state_of
-from services.scorer.domain.model import Model
-from services.scorer.domain.standing import standing_of
-from services.scorer.domain.state import combine_all
+from services.scorer.domain.counting.matching import state_of
+from services.scorer.domain.events.text import read_events, read_moment
+from services.scorer.domain.models.document import parse_model
+from services.scorer.domain.models.model import Model
+from services.scorer.domain.scores.standing import standing_of
+from services.scorer.domain.states.state import combine_all
 from shared.documents.yaml_text import read_yaml
 from shared.errors import InvalidInput, LeadflowError
 

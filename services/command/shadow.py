@@ -10,7 +10,7 @@ from rich.table import Table
 
 from services.command.failure import fail
 from services.command.runtime import database, run_async
-from services.scorer.domain.shadow import Reason
+from services.scorer.domain.what_if.shadow import Reason
 from services.scorer.models import versions
 from services.scorer.models.shadow_runs import ShadowRun
 from services.scorer.models.versions import ModelBook

@@ -14,8 +14,8 @@ from services.command.failure import fail
 from services.command.model_source import ACTIVE, DRAFT, HELP, is_stored, read_document, version_of
 from services.command.runtime import database, run_async
 from services.command.workers import Processes, number_of, progress_bar
-from services.scorer.domain.event_text import read_moment
-from services.scorer.domain.simulation import (
+from services.scorer.domain.events.text import read_moment
+from services.scorer.domain.what_if.simulation import (
     MOST_LISTED,
     MOST_MOVERS,
     LeadChange,

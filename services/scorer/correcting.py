@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from services.scorer.domain.corrections import Correction, Retraction, check, event_type, properties
-from services.scorer.domain.state import EventKey
+from services.scorer.domain.states.state import EventKey
 from services.scorer.explaining import Explainer, Explanation
 from services.scorer.leads import records
 from services.scorer.leads import repository as lead_repository

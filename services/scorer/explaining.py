@@ -13,18 +13,18 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer import metrics
-from services.scorer.domain import lift as domain
-from services.scorer.domain.course import course
-from services.scorer.domain.forecast import forecast_from
-from services.scorer.domain.identity import IdentityKey
+from services.scorer.domain.counting.tally import attributes_at, curve_from, needs_history, settled_until, tally_of
+from services.scorer.domain.counting.verdicts import Verdict, verdicts
+from services.scorer.domain.identities.identity import IdentityKey
 from services.scorer.domain.lead import ActiveModel, Lead, is_outdated, rebuilt
-from services.scorer.domain.ledger import ledger_from
-from services.scorer.domain.lift import Lift
-from services.scorer.domain.standing import positions, standing_at
-from services.scorer.domain.state import EventKey
-from services.scorer.domain.tally import attributes_at, curve_from, needs_history, settled_until, tally_of
-from services.scorer.domain.verdicts import Verdict, verdicts
-from services.scorer.domain.words import sentences
+from services.scorer.domain.scores.course import course
+from services.scorer.domain.scores.forecast import forecast_from
+from services.scorer.domain.scores.ledger import ledger_from
+from services.scorer.domain.scores.standing import positions, standing_at
+from services.scorer.domain.scores.words import sentences
+from services.scorer.domain.states.state import EventKey
+from services.scorer.domain.what_if import lift as domain
+from services.scorer.domain.what_if.lift import Lift
 from services.scorer.leads import records, stored_leads
 from services.scorer.leads.records import EventPlace, RecordedEvent
 from services.scorer.models.versions import ModelBook

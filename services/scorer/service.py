@@ -13,7 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer import metrics
 from services.scorer.causes import UNTRACED, Causes, Traces, event_key
-from services.scorer.domain.identity import IdentityKey, KnownLead, Person, resolve
+from services.scorer.domain.counting.tally import HistoryNeeded
+from services.scorer.domain.identities.identity import IdentityKey, KnownLead, Person, resolve
+from services.scorer.domain.identities.separation import partners
 from services.scorer.domain.lead import (
     ActiveModel,
     Happening,
@@ -26,9 +28,7 @@ from services.scorer.domain.lead import (
     pass_time,
     rebuilt,
 )
-from services.scorer.domain.separation import partners
 from services.scorer.domain.steps import Steps, at_once, side_by_side
-from services.scorer.domain.tally import HistoryNeeded
 from services.scorer.erasure import erasing
 from services.scorer.erasure.erasing import Asked
 from services.scorer.leads import repository as lead_repository

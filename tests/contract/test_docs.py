@@ -14,7 +14,7 @@ from docs.website.navigation import unplaced
 from docs.website.staging import NoPage, relinked, site_pages, stage
 from services.ingest.kinds.registry import KINDS
 from services.pipeline.domain.document import parse_pipeline
-from services.scorer.domain.document import parse_model
+from services.scorer.domain.models.document import parse_model
 from shared.documents.yaml_text import read_yaml
 from shared.events.json import Json, parse_json
 from tests.support.pages import ROOT, Block, anchors, blocks, links, pages, text_of

@@ -6,7 +6,7 @@ import pytest
 
 from services.pipeline.domain import qualification
 from services.pipeline.domain.document import Pipeline, parse_pipeline
-from services.scorer.domain.document import parse_model
+from services.scorer.domain.models.document import parse_model
 from shared.documents.yaml_text import read_yaml
 from tests.support.pipeline import NOON
 

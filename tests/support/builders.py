@@ -6,11 +6,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from services.scorer.domain.document import parse_model
-from services.scorer.domain.event import Event
-from services.scorer.domain.matching import state_of
-from services.scorer.domain.model import Model
-from services.scorer.domain.state import LeadState, combine_all
+from services.scorer.domain.counting.matching import state_of
+from services.scorer.domain.events.event import Event
+from services.scorer.domain.models.document import parse_model
+from services.scorer.domain.models.model import Model
+from services.scorer.domain.states.state import LeadState, combine_all
 from shared.events.json import Json
 
 

@@ -22,8 +22,8 @@ from services.pipeline.documents import repository as document_repository
 from services.pipeline.domain.document import Pipeline, parse_pipeline
 from services.pipeline.settings import PipelineSettings
 from services.pipeline.subscriptions import repository as subscription_repository
-from services.scorer.domain.document import parse_model
-from services.scorer.domain.model import Model
+from services.scorer.domain.models.document import parse_model
+from services.scorer.domain.models.model import Model
 from services.scorer.models import repository as model_repository
 from services.scorer.settings import ScorerSettings
 from shared.access.repository import KeyRepository

@@ -13,7 +13,7 @@ from services.pipeline.domain.triggers import thresholds_named
 from services.pipeline.settings import PipelineSettings
 from services.pipeline.subscriptions.managing import BY_OWNER
 from services.pipeline.subscriptions.repository import Subscription
-from services.scorer.domain.model import Model
+from services.scorer.domain.models.model import Model
 from shared.access.repository import StoredKey
 from shared.db.migrations import Revisions
 from shared.db.outbox import Backlog

@@ -18,7 +18,7 @@ from services.scorer.api.models import (
     differences_between,
     who,
 )
-from services.scorer.domain.document import parse_model
+from services.scorer.domain.models.document import parse_model
 from services.scorer.models import repository as model_repository
 from services.scorer.models import versions
 from services.scorer.models.repository import Draft

@@ -8,8 +8,8 @@ from uuid import UUID
 from msgspec.structs import asdict
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
-from services.scorer.domain.lift import Lift, Way
-from services.scorer.domain.lift import Step as AdvisedStep
+from services.scorer.domain.what_if.lift import Lift, Way
+from services.scorer.domain.what_if.lift import Step as AdvisedStep
 from services.scorer.explaining import Advice, Explanation, JudgedEvent, Outlook, Subject
 from shared.events.json import Json
 from shared.events.scores import LedgerEntry, Standing, ThresholdPosition

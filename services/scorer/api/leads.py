@@ -31,7 +31,7 @@ from services.scorer.api.lead_schemas import (
 )
 from services.scorer.correcting import Corrected, Corrector
 from services.scorer.domain import corrections
-from services.scorer.domain.course import moments
+from services.scorer.domain.scores.course import moments
 from services.scorer.explaining import Explainer
 from services.scorer.leads.records import EventPlace
 from services.scorer.service import Scorer

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.scorer.domain.document import parse_model
-from services.scorer.domain.model_diff import differences
+from services.scorer.domain.models.diff import differences
+from services.scorer.domain.models.document import parse_model
 from services.scorer.models import repository as model_repository
 from services.scorer.models import versions
 from services.scorer.models.repository import PublishedModel

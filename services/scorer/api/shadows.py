@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from services.scorer.api.models import Decision, Version, who
-from services.scorer.domain.shadow import Reason
+from services.scorer.domain.what_if.shadow import Reason
 from services.scorer.models import versions
 from services.scorer.models.shadow_runs import ShadowRun
 from services.scorer.models.versions import ModelBook

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.scorer.api.lead_schemas import Moment
-from services.scorer.domain.simulation import MOST_LISTED, MOST_MOVERS
+from services.scorer.domain.what_if.simulation import MOST_LISTED, MOST_MOVERS
 from services.scorer.models import versions
 from services.scorer.what_if.jobs import SIMULATED, WANTED, Simulations
 from services.scorer.what_if.repository import Job, Status

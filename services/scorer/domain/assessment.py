@@ -5,12 +5,12 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from services.scorer.domain.forecast import forecast_of, next_change
-from services.scorer.domain.ledger import ledger_from
-from services.scorer.domain.model import Model
-from services.scorer.domain.standing import positions, standing
-from services.scorer.domain.state import LeadState
-from services.scorer.domain.tally import Tally, attributes_at, curve_from, settled_until, tally_of
+from services.scorer.domain.counting.tally import Tally, attributes_at, curve_from, settled_until, tally_of
+from services.scorer.domain.models.model import Model
+from services.scorer.domain.scores.forecast import forecast_of, next_change
+from services.scorer.domain.scores.ledger import ledger_from
+from services.scorer.domain.scores.standing import positions, standing
+from services.scorer.domain.states.state import LeadState
 from shared.events.curve import Curve, microseconds, moment, values_at
 from shared.events.json import Json
 from shared.events.scores import Forecast, LedgerEntry, Standing, ThresholdPosition

@@ -11,7 +11,7 @@ from msgspec import DecodeError
 from msgspec.json import Decoder, Encoder
 
 from services.scorer.domain.assessment import Told
-from services.scorer.domain.state import (
+from services.scorer.domain.states.state import (
     AdjustedSum,
     Adjustment,
     EventKey,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.scorer.domain.model import AttributeScore, CombinedScore, EventScore, Model
+from services.scorer.domain.models.model import AttributeScore, CombinedScore, EventScore, Model
 from shared.documents.durations import NONE, duration_us, expiry_us, whole_days
 from shared.errors import Fault, InvalidDocument
 from shared.events.curve import microseconds

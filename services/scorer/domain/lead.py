@@ -15,14 +15,9 @@ from services.scorer.domain.assessment import (
     changes_by_itself,
     told_by,
 )
-from services.scorer.domain.event import as_event
-from services.scorer.domain.folding import compact
-from services.scorer.domain.forecast import next_change
-from services.scorer.domain.matching import state_of
-from services.scorer.domain.model import Model
-from services.scorer.domain.state import LeadState, combine, combine_all
-from services.scorer.domain.steps import Steps, at_once
-from services.scorer.domain.tally import (
+from services.scorer.domain.counting.folding import compact
+from services.scorer.domain.counting.matching import state_of
+from services.scorer.domain.counting.tally import (
     HistoryNeeded,
     Tally,
     curve_from,
@@ -31,6 +26,11 @@ from services.scorer.domain.tally import (
     tally_of,
     values_from,
 )
+from services.scorer.domain.events.event import as_event
+from services.scorer.domain.models.model import Model
+from services.scorer.domain.scores.forecast import next_change
+from services.scorer.domain.states.state import LeadState, combine, combine_all
+from services.scorer.domain.steps import Steps, at_once
 from services.scorer.domain.telling import Parting, Teller
 from shared.events.accepting import AcceptedEvent
 from shared.events.curve import microseconds, moment, published

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterable
 from itertools import islice
 from typing import Final, TypeAlias, TypeVar, cast
 
-from services.scorer.domain.tally import HistoryNeeded
+from services.scorer.domain.counting.tally import HistoryNeeded
 
 Key = TypeVar("Key")
 Result = TypeVar("Result")

@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Final
 
 from services.scorer.domain.assessment import Assessment, Told, assess, told_by
-from services.scorer.domain.folding import compact
-from services.scorer.domain.forecast import next_change
+from services.scorer.domain.counting.folding import compact
+from services.scorer.domain.counting.tally import HistoryNeeded, Tally, curve_from, settled_until, tally_of
 from services.scorer.domain.lead import ActiveModel, Happening, Lead, happen, is_outdated, rebuilt
-from services.scorer.domain.model import Model
-from services.scorer.domain.standing import positions, standing
-from services.scorer.domain.state import LeadState
-from services.scorer.domain.tally import HistoryNeeded, Tally, curve_from, settled_until, tally_of
+from services.scorer.domain.models.model import Model
+from services.scorer.domain.scores.forecast import next_change
+from services.scorer.domain.scores.standing import positions, standing
+from services.scorer.domain.states.state import LeadState
 from services.scorer.domain.telling import Teller
 from shared.events.accepting import AcceptedEvent
 from shared.events.curve import microseconds, moment, scores_at

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scorer.domain.identity import IdentityKey
+from services.scorer.domain.identities.identity import IdentityKey
 from services.scorer.leads import repository as lead_repository
 from services.scorer.leads import sealed_names
 from services.scorer.leads.repository import EVENT, STATE, SURVIVOR_NAMES

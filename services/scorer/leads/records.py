@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scorer.domain.identity import IdentityKey
+from services.scorer.domain.identities.identity import IdentityKey
 from services.scorer.leads import repository
 from shared.events.engagement import EngagementEvent
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scorer.domain.identity import IdentityKey, KnownLead
+from services.scorer.domain.identities.identity import IdentityKey, KnownLead
 from services.scorer.leads import sealed_names
 from shared.db import routine
 from shared.db.statements import text

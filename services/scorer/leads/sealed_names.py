@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scorer.domain.identity import IdentityKey
+from services.scorer.domain.identities.identity import IdentityKey
 from shared.db import routine
 from shared.db.statements import text
 from shared.sealing.data_keys import Item, name_mark, sealing_of

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer.domain.codec import decode_state, decode_told, encode_state, encode_told
 from services.scorer.domain.lead import Lead, Outcome
-from services.scorer.domain.state import EMPTY, LeadState
+from services.scorer.domain.states.state import EMPTY, LeadState
 from services.scorer.leads import repository
 from services.scorer.leads.remembered_leads import RememberedLeads
 from services.scorer.leads.repository import LeadRow, Mark

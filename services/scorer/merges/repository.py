@@ -8,8 +8,8 @@ from uuid import UUID
 from pydantic_core import from_json, to_json
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scorer.domain.identity import IdentityKey
-from services.scorer.domain.separation import Merged, Names, names_of
+from services.scorer.domain.identities.identity import IdentityKey
+from services.scorer.domain.identities.separation import Merged, Names, names_of
 from services.scorer.leads.repository import EVENT, SURVIVOR_NAMES, opened_bodies
 from shared.db.statements import text
 from shared.events.engagement import Identities

@@ -5,8 +5,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.scorer.domain.identities.separation import divide, leaving
 from services.scorer.domain.lead import Lead
-from services.scorer.domain.separation import divide, leaving
 from services.scorer.domain.telling import Parting
 from services.scorer.leads import records, sealed_names, stored_leads
 from services.scorer.leads import repository as lead_repository

@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scorer.domain.document import parse_model
 from services.scorer.domain.lead import NO_MODEL, ActiveModel
+from services.scorer.domain.models.document import parse_model
 from services.scorer.models import repository, shadow_runs
 from services.scorer.models.repository import Choice, Draft, PublishedModel
 from services.scorer.models.shadow_runs import ShadowRun

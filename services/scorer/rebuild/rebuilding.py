@@ -16,11 +16,11 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scorer.domain.digest import digest_of, fingerprint
-from services.scorer.domain.document import parse_model
-from services.scorer.domain.event import as_event
+from services.scorer.domain.counting.tally import tally_of
+from services.scorer.domain.events.event import as_event
 from services.scorer.domain.lead import NO_MODEL, ActiveModel, Lead, Outcome, rebuilt
-from services.scorer.domain.tally import tally_of
+from services.scorer.domain.models.document import parse_model
+from services.scorer.domain.scores.digest import digest_of, fingerprint
 from services.scorer.domain.verification import Difference, Repair, differences, repaired
 from services.scorer.leads import history, stored_leads
 from services.scorer.leads import repository as lead_repository

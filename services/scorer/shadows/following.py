@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer import metrics
 from services.scorer.domain.codec import decode_state, encode_state
-from services.scorer.domain.folding import compact
+from services.scorer.domain.counting.folding import compact
+from services.scorer.domain.counting.tally import HistoryNeeded
 from services.scorer.domain.lead import Happening, Lead, added_by, rebuilt
-from services.scorer.domain.shadow import Comparison, Seen, compare
-from services.scorer.domain.state import EMPTY, LeadState, combine_all
-from services.scorer.domain.tally import HistoryNeeded
+from services.scorer.domain.states.state import EMPTY, LeadState, combine_all
+from services.scorer.domain.what_if.shadow import Comparison, Seen, compare
 from services.scorer.leads import stored_leads
 from services.scorer.models.versions import Chosen, ModelBook, Shadow
 from services.scorer.shadows import repository

@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scorer.domain.lead import Lead
-from services.scorer.domain.shadow import Reason, Seen, moment_of, reasons
-from services.scorer.domain.standing import standing_of
-from services.scorer.domain.state import LeadState
+from services.scorer.domain.scores.standing import standing_of
+from services.scorer.domain.states.state import LeadState
+from services.scorer.domain.what_if.shadow import Reason, Seen, moment_of, reasons
 from services.scorer.leads import history, stored_leads
 from services.scorer.models import shadow_runs
 from services.scorer.models.shadow_runs import ShadowRun

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from services.scorer.domain.backtest.observing import Observed, Question, Scorer, default_score, observe
-from services.scorer.domain.backtest.report import Contender, Report, Wish, report_of
-from services.scorer.domain.document import parse_model
-from services.scorer.domain.event import as_event
-from services.scorer.domain.model import Model, ScoreThreshold
+from services.scorer.domain.events.event import as_event
+from services.scorer.domain.models.document import parse_model
+from services.scorer.domain.models.model import Model, ScoreThreshold
+from services.scorer.domain.what_if.backtest.observing import Observed, Question, Scorer, default_score, observe
+from services.scorer.domain.what_if.backtest.report import Contender, Report, Wish, report_of
 from services.scorer.leads import history
 from services.scorer.leads.history import LeadHistory, Tuning
 from shared.db.engine import Database

@@ -7,9 +7,9 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from services.scorer.domain.document import parse_model
-from services.scorer.domain.event import as_event
-from services.scorer.domain.simulation import (
+from services.scorer.domain.events.event import as_event
+from services.scorer.domain.models.document import parse_model
+from services.scorer.domain.what_if.simulation import (
     Counts,
     Question,
     Simulation,

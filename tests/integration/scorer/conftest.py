@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from services.scorer.api.leads import scores_router
-from services.scorer.domain.identity import IdentityKey
+from services.scorer.domain.identities.identity import IdentityKey
 from services.scorer.leads import records
 from services.scorer.models import versions
 from services.scorer.service import Scorer

@@ -12,8 +12,8 @@ from benchmarks.peers.data import MIXES, Made, Mix, record
 from benchmarks.peers.gate import Found, Left, faults
 from benchmarks.peers.oracle import MODEL_FILE, expected, score_after
 from benchmarks.peers.rules import CROSSED_AT, NOBODY, Lead, crosses, fold, read
-from services.scorer.domain.document import parse_model
-from services.scorer.domain.model import EventScore
+from services.scorer.domain.models.document import parse_model
+from services.scorer.domain.models.model import EventScore
 from shared.documents.yaml_text import read_yaml
 from shared.errors import InvalidInput
 from shared.events.codec import decode

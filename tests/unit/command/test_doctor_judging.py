@@ -16,8 +16,8 @@ from services.pipeline.delivery.endpoint import Failing
 from services.pipeline.domain.document import Pipeline, parse_pipeline
 from services.pipeline.subscriptions.managing import BY_OWNER
 from services.pipeline.subscriptions.repository import Subscription
-from services.scorer.domain.document import parse_model
-from services.scorer.domain.model import Model
+from services.scorer.domain.models.document import parse_model
+from services.scorer.domain.models.model import Model
 from shared.access.principal import Scope
 from shared.access.repository import StoredKey
 from shared.db.migrations import Revisions

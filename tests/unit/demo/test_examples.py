@@ -4,7 +4,7 @@ from services.demo.api import example
 from services.demo.webhooks import SOURCES
 from services.ingest.kinds.kind import Parked
 from services.pipeline.domain.document import parse_pipeline
-from services.scorer.domain.document import parse_model
+from services.scorer.domain.models.document import parse_model
 from shared.events.json import Json
 from tests.unit.demo.stories import the_story
 from tests.unit.demo.test_bodies import drafts

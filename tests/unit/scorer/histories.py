@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from services.scorer.domain.document import parse_model
+from services.scorer.domain.models.document import parse_model
 
 START = datetime(2026, 2, 26, tzinfo=UTC)
 SPAN_MINUTES = 60 * 24 * 21

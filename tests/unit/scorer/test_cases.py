@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import asdict
 from pydantic_core import from_json
 
-from services.scorer.domain.document import parse_model
-from services.scorer.domain.standing import standing_of
+from services.scorer.domain.models.document import parse_model
+from services.scorer.domain.scores.standing import standing_of
 from shared.events.curve import published
 from tests.support.builders import a_state, an_event_on_the_wire, at
 from tests.support.oracle import scores_from_scratch

@@ -8,8 +8,8 @@ from hypothesis import given
 
 from services.scorer.domain.assessment import Told
 from services.scorer.domain.codec import decode_state, decode_told, encode_state, encode_told
-from services.scorer.domain.folding import fold
-from services.scorer.domain.state import (
+from services.scorer.domain.counting.folding import fold
+from services.scorer.domain.states.state import (
     AdjustedSum,
     Adjustment,
     EventKey,

@@ -12,7 +12,7 @@ from services.scorer.domain.corrections import (
     event_type,
     properties,
 )
-from services.scorer.domain.matching import state_of
+from services.scorer.domain.counting.matching import state_of
 from shared.errors import InvalidDocument
 from shared.events.json import Json
 from tests.support.builders import a_model, an_adjustment, at

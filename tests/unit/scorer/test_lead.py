@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.scorer.domain.codec import decode_state, encode_state
-from services.scorer.domain.document import parse_model
+from services.scorer.domain.counting.tally import HistoryNeeded, tally_of
 from services.scorer.domain.lead import ActiveModel, Happening, Lead, Reading, happen, is_outdated, pass_time, rebuilt
-from services.scorer.domain.standing import standing_of
-from services.scorer.domain.state import EMPTY
-from services.scorer.domain.tally import HistoryNeeded, tally_of
+from services.scorer.domain.models.document import parse_model
+from services.scorer.domain.scores.standing import standing_of
+from services.scorer.domain.states.state import EMPTY
 from shared.events.accepting import AcceptedEvent
 from shared.events.envelope import LeadReference, Message
 from shared.events.scores import LeadScoreChanged, ScoreChange

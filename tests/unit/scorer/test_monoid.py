@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.scorer.domain import folding
 from services.scorer.domain.codec import decode_state, encode_state
-from services.scorer.domain.document import parse_model
-from services.scorer.domain.folding import compact, fold
-from services.scorer.domain.forecast import forecast_from
-from services.scorer.domain.state import EMPTY, EventKey, LeadState, combine
-from services.scorer.domain.tally import HistoryNeeded, curve_of, needs_history
+from services.scorer.domain.counting import folding
+from services.scorer.domain.counting.folding import compact, fold
+from services.scorer.domain.counting.tally import HistoryNeeded, curve_of, needs_history
+from services.scorer.domain.models.document import parse_model
+from services.scorer.domain.scores.forecast import forecast_from
+from services.scorer.domain.states.state import EMPTY, EventKey, LeadState, combine
 from shared.events.curve import microseconds, scores_at
 from tests.support.builders import a_state, an_event_on_the_wire
 from tests.support.oracle import scores_from_scratch

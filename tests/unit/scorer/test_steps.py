@@ -1,7 +1,7 @@
 """Leads are done side by side: in the order of their steps, and with what each gives alone."""
 
+from services.scorer.domain.counting.tally import HistoryNeeded
 from services.scorer.domain.steps import TOGETHER, Steps, at_once, side_by_side
-from services.scorer.domain.tally import HistoryNeeded
 
 
 def work(name: int, stops: int, seen: list[tuple[int, int]]) -> Steps[str]:

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from msgspec import structs
 
 from services.scorer.domain.assessment import Told
-from services.scorer.domain.folding import fold
+from services.scorer.domain.counting.folding import fold
 from services.scorer.domain.lead import ActiveModel, Happening, Lead, happen, rebuilt
-from services.scorer.domain.state import EMPTY
+from services.scorer.domain.states.state import EMPTY
 from services.scorer.domain.verification import differences, repaired
 from shared.events.accepting import AcceptedEvent, AcceptedNames
 from shared.events.curve import microseconds

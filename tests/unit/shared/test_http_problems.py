@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 
-from services.scorer.domain.tally import HistoryNeeded
+from services.scorer.domain.counting.tally import HistoryNeeded
 from shared import errors
 from shared.access.errors import Forbidden, Unauthenticated
 from shared.db.snapshot import NotLoaded

@@ -17,7 +17,7 @@ from shared.db.outbox import Outbox
 from shared.db.reach import ALL_WORKSPACES
 from tests.support.messages import an_event
 from tests.unit.scorer.histories import MODEL_DOCUMENT
-from tests.unit.scorer.test_simulation import doubled
+from tests.unit.scorer.what_if.test_simulation import doubled
 
 pytestmark = pytest.mark.postgres
 

@@ -13,10 +13,10 @@ from sqlalchemy import text
 
 from services.scorer import metrics
 from services.scorer.domain.codec import decode_state
-from services.scorer.domain.document import parse_model
 from services.scorer.domain.lead import ActiveModel, rebuilt
-from services.scorer.domain.shadow import Seen, compare
-from services.scorer.domain.standing import standing_of
+from services.scorer.domain.models.document import parse_model
+from services.scorer.domain.scores.standing import standing_of
+from services.scorer.domain.what_if.shadow import Seen, compare
 from services.scorer.leads import stored_leads
 from services.scorer.models import versions
 from services.scorer.models.versions import ModelBook

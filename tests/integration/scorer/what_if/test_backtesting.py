@@ -13,12 +13,12 @@ from typer.testing import CliRunner, Result
 from services.command import models as commands
 from services.ingest.importing.mapping import parse_mapping
 from services.ingest.importing.translation import items_of
-from services.scorer.domain.backtest.observing import EventMatch, Question, Scorer, observe
-from services.scorer.domain.backtest.report import Contender, Report, Wish, report_of
-from services.scorer.domain.backtest.variants import with_half_life
-from services.scorer.domain.document import parse_model
-from services.scorer.domain.event import Event
-from services.scorer.domain.event_text import read_events
+from services.scorer.domain.events.event import Event
+from services.scorer.domain.events.text import read_events
+from services.scorer.domain.models.document import parse_model
+from services.scorer.domain.what_if.backtest.observing import EventMatch, Question, Scorer, observe
+from services.scorer.domain.what_if.backtest.report import Contender, Report, Wish, report_of
+from services.scorer.domain.what_if.backtest.variants import with_half_life
 from services.scorer.models import versions
 from services.scorer.service import Scorer as ScorerService
 from shared.clock import ManualClock

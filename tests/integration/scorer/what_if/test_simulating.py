@@ -34,7 +34,7 @@ from tests.support.messages import NOON, an_event
 from tests.support.oracle import scores_from_scratch
 from tests.support.traffic import mixed_traffic, play
 from tests.unit.scorer.histories import MODEL_DOCUMENT
-from tests.unit.scorer.test_simulation import doubled, standing_from_scratch
+from tests.unit.scorer.what_if.test_simulation import doubled, standing_from_scratch
 
 pytestmark = pytest.mark.postgres
 

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from services.scorer.domain.lead import Lead
-from services.scorer.domain.state import EMPTY
+from services.scorer.domain.states.state import EMPTY
 from services.scorer.leads.remembered_leads import RememberedLeads, Written
 from services.scorer.leads.repository import Mark
 from shared.events.envelope import LeadReference

@@ -1,0 +1,1 @@
+"""Events as the core sees them, and as text."""

@@ -1,0 +1,1 @@
+"""Models: from a document to what it means, and how two of them differ."""
