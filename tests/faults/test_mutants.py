@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.faults.__main__ import SCENARIOS
+from tests.faults.lanes import SCENARIOS
 from tests.faults.mutants import MUTANTS, Mutant, applies
 
 
