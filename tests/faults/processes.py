@@ -193,6 +193,12 @@ class Process:
         held = [line for line in text.splitlines() if line.startswith("leadflow_consumer_assigned_partitions{")]
         return any(float(line.rpartition(" ")[2]) > 0 for line in held)
 
+    async def remembered_bytes(self) -> int:
+        """What the leads take that it keeps between batches, as it says itself; 0 for what is no scorer."""
+        lines = (await self.metrics() or "").splitlines()
+        said = [line for line in lines if line.startswith("leadflow_scoring_remembered_bytes ")]
+        return round(sum(float(line.rpartition(" ")[2]) for line in said))
+
     async def metrics(self) -> str | None:
         """What /metrics shows, None without an answer."""
         with suppress(httpx.HTTPError):

@@ -55,9 +55,12 @@ RUNTIME = Board(
                 ),
                 Panel(
                     "Memory",
-                    "Resident.",
+                    "Resident; of that the leads that a scorer keeps between batches, 40 MB at most.",
                     "bytes",
-                    (Query(of("process_resident_memory_bytes"), _PROCESS),),
+                    (
+                        Query(of("process_resident_memory_bytes"), _PROCESS),
+                        Query(of("leadflow_scoring_remembered_bytes"), f"leads, {_PROCESS}"),
+                    ),
                 ),
                 Panel(
                     "Open files",

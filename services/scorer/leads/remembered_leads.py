@@ -12,6 +12,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from services.scorer import metrics
 from services.scorer.domain.lead import Lead
 from services.scorer.leads.repository import Mark
 
@@ -76,12 +77,14 @@ class RememberedLeads:
         while self._weight_bytes > self._most_bytes:
             _, entry = self._entries.popitem(last=False)
             self._weight_bytes -= entry.weight_bytes
+        metrics.REMEMBERED.set(self._weight_bytes)
 
     def forget(self, ids: Collection[UUID]) -> None:
         """Keep these leads in memory no longer: they are erased."""
         self.forgotten += 1
         for lead_id in ids:
             self._drop(lead_id)
+        metrics.REMEMBERED.set(self._weight_bytes)
 
     def _drop(self, lead_id: UUID) -> None:
         entry = self._entries.pop(lead_id, None)
