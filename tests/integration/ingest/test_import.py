@@ -11,11 +11,12 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import asyncpg
 import pytest
 from pydantic_core import from_json
 from sqlalchemy import text
@@ -413,12 +414,32 @@ async def test_what_cannot_be_imported_is_said_in_words(
     assert "Traceback" not in done.output
 
 
-async def test_ctrl_c_ends_the_command_and_the_same_command_goes_on(command: Command, bench: Bench) -> None:
+@asynccontextmanager
+async def only_so_many(database_url: str, offset: int) -> AsyncIterator[None]:
+    """The embedded log takes records up to `offset` in a partition; who brings more waits until the block ends."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute(f"""
+            SELECT pg_advisory_lock(1);
+            CREATE FUNCTION log.wait() RETURNS trigger LANGUAGE plpgsql AS
+                'BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END';
+            CREATE TRIGGER gate BEFORE INSERT ON log.records
+                FOR EACH ROW WHEN (NEW."offset" >= {offset}) EXECUTE FUNCTION log.wait();
+        """)
+        yield
+    finally:
+        await connection.close()
+
+
+async def test_ctrl_c_ends_the_command_and_the_same_command_goes_on(
+    command: Command, bench: Bench, database_url: str
+) -> None:
     path = a_file(command.directory, rows=60_000)
-    with command.started(str(path), *_FLAGS) as process:
-        await wait_until(lambda: bool(command.positions()), "the first batch is durable", timeout_seconds=60)
-        process.send_signal(signal.SIGINT)
-        _, complaint = await asyncio.to_thread(process.communicate, timeout=60)
+    async with only_so_many(database_url, 3000):
+        with command.started(str(path), *_FLAGS) as process:
+            await wait_until(lambda: bool(command.positions()), "the first batch is durable", timeout_seconds=60)
+            process.send_signal(signal.SIGINT)
+            _, complaint = await asyncio.to_thread(process.communicate, timeout=60)
 
     resumed = await command.run(str(path), *_FLAGS)
 
