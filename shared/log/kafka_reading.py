@@ -20,8 +20,8 @@ from shared.log.protocol import Extent, GroupState, Lag, Partition, ReceivedReco
 
 _POLL_MS = 200
 _FETCHED_BYTES = 1024 * 1024
-# To see the first record of each partition. What was fetched lies in cycles of aiokafka's for a while, and a scorer that
-# is behind looks again and again how far: with the megabyte of old it grew by eight each time.
+# To see the first record of each partition. What was fetched lies in cycles of aiokafka's for a while, and a scorer
+# that is behind looks again and again how far: with the megabyte of old it grew by eight each time.
 _FIRST_BYTES = 64 * 1024
 _CLOSE_SECONDS = 2.0
 _LIVE_STATES = {"Stable", "PreparingRebalance", "CompletingRebalance"}
