@@ -39,6 +39,8 @@ _REQUEST_SECONDS = 20.0
 _OWN_SECONDS = 30.0
 _AGAIN_SECONDS = 0.1
 _SENDING_SECONDS = 240.0
+# On Kafka a thousand dead letters are sent back in two minutes and a half.
+_COMMAND_SECONDS = 400.0
 _MOST_TRIES = 10_000
 _SOON = timedelta(seconds=20)
 # Small batches, so that there are many commits to die between.
@@ -129,7 +131,7 @@ class World:
         output = self.directory / f"{arguments[0]}.log"
         environment = {**inherited(), **self.environment(arguments[0])}
         process = (tree or self.plan.tree).start(arguments, environment, output=output)
-        await wait_until(lambda: process.poll() is not None, arguments[0], timeout_seconds=120)
+        await wait_until(lambda: process.poll() is not None, arguments[0], timeout_seconds=_COMMAND_SECONDS)
         assert process.poll() in codes, f"leadflow {' '.join(arguments)} failed: {output.read_text()[-2000:]}"
 
     async def _post(self, service: str, path: str, body: Mapping[str, Any]) -> None:
