@@ -57,7 +57,7 @@ SCENARIOS = {
     "F7": Entry(scenarios.f7_subscribers, BOTH, (Size(400, 50), 0), (Size(5000, 300), 0)),
     "F8": Entry(scenarios.f8_disk_full, ("embedded",), (Size(40, 100), 1), (Size(100, 500), 4)),
     "F9": Entry(scenarios.f9_duplicates, BOTH, (Size(600, 60), 1), (Size(10_000, 1000), 5)),
-    "F10": Entry(scenarios.f10_burst, ("kafka",), (Size(2000, 100), 0), (Size(50_000, 3000), 0)),
+    "F10": Entry(scenarios.f10_burst, ("kafka",), (Size(2000, 100), 0), (Size(50_000, 1000), 0)),
     "F11": Entry(scenarios.f11_poison, BOTH, (Size(600, 100), 2), (Size(10_000, 1000), 10)),
     "F12": Entry(scenarios.f12_rolling_restart, BOTH, (Size(30, 100), 1), (Size(100, 500), 5)),
     "F13": Entry(scenarios.f13_clocks, ("embedded",), (Size(600, 100), 0), (Size(2000, 200), 0)),
