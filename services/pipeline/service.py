@@ -62,7 +62,7 @@ class PipelineService:
         if not batch:
             return
         with metrics.TRANSACTION_SECONDS.time():
-            async with self._database.transaction(ALL_WORKSPACES, is_routine=True) as connection:
+            async with self._database.transaction(ALL_WORKSPACES) as connection:
                 work = await self._begin(connection, [key for item in batch for key in _leads_of(item.message)])
                 erased = _erased(work, batch)
                 outcomes = [_take_in(work, item, erased) for item in batch]

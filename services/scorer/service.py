@@ -104,7 +104,7 @@ class Scorer:
         `note` is told in the same transaction which of them were new. What is told goes on in their `traces`.
         """
         with metrics.TRANSACTION.time():
-            async with self._database.transaction(reach, is_routine=True) as connection:
+            async with self._database.transaction(reach) as connection:
                 fresh, repetitions = await self._without_duplicates(connection, messages)
                 counted, done = await self._count_fresh(connection, fresh, traces) if fresh else ([], _Done())
                 if note is not None:
