@@ -94,8 +94,8 @@ class Database:
     async def transaction(self, reach: Reach, *, is_routine: bool = False) -> AsyncIterator[AsyncConnection]:
         """One unit of work on the rows of `reach`: committed when the block ends, rolled back when it raises.
 
-        `is_routine`: its statements come all the time, and one plan suits them whatever their parameters. Not so those that
-        look for many ids in a table of millions: one plan for all took three times as long.
+        `is_routine`: its statements come all the time, and one plan suits them whatever their parameters. Not so
+        those that look for many ids in a table of millions: with one plan for all they took three times as long.
 
         Raises DatabaseUnavailable for trouble that may pass, Misconfigured when the database does not let the login
         in; what the block raises otherwise goes through.
