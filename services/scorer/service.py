@@ -348,7 +348,7 @@ class Scorer:
                 elif not is_outdated(active, lead):
                     yield id_, update(active, lead, id_, False)
 
-        outcomes = side_by_side(begun())
+        outcomes = side_by_side(begun(), without=HistoryNeeded)
         unanswered = [id_ for id_ in leads if id_ not in outcomes]
         histories = await stored_leads.histories(connection, unanswered) if unanswered else {}
         for id_, history in histories.items():

@@ -9,8 +9,6 @@ from collections.abc import Generator, Iterable
 from itertools import islice
 from typing import Final, TypeAlias, TypeVar, cast
 
-from services.scorer.domain.counting.tally import HistoryNeeded
-
 Key = TypeVar("Key")
 Result = TypeVar("Result")
 
@@ -30,16 +28,16 @@ def at_once(steps: Steps[Result]) -> Result:
             return cast("Result", end.value)
 
 
-def side_by_side(begun: Iterable[tuple[Key, Steps[Result]]]) -> dict[Key, Result]:
-    """The results, in the order of `begun`, without those whose steps raise HistoryNeeded."""
+def side_by_side(begun: Iterable[tuple[Key, Steps[Result]]], *, without: type[Exception]) -> dict[Key, Result]:
+    """The results, in the order of `begun`, without those whose steps raise `without`."""
     waiting, results = iter(begun), dict[Key, Result]()
     while group := dict(islice(waiting, TOGETHER)):
-        found = _results(group)
+        found = _results(group, without)
         results.update({key: found[key] for key in group if key in found})
     return results
 
 
-def _results(going: dict[Key, Steps[Result]]) -> dict[Key, Result]:
+def _results(going: dict[Key, Steps[Result]], without: type[Exception]) -> dict[Key, Result]:
     found: dict[Key, Result] = {}
     while going:
         still: dict[Key, Steps[Result]] = {}
@@ -49,7 +47,7 @@ def _results(going: dict[Key, Steps[Result]]) -> dict[Key, Result]:
                 still[key] = steps
             except StopIteration as end:
                 found[key] = end.value
-            except HistoryNeeded:
+            except without:
                 continue
         going = still
     return found
