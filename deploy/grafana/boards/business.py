@@ -10,7 +10,7 @@ _NEW = 'from="none"'
 BUSINESS = Board(
     "leadflow-business",
     "Leads",
-    "Leads by stage and band, thresholds, moves and conversions; reports by workspace are in the API.",
+    "Leads by stage and band, thresholds and moves; reports by workspace are in the API.",
     (
         Row(
             "Where leads are",
@@ -107,9 +107,10 @@ BUSINESS = Board(
                     stacked=True,
                 ),
                 Panel(
-                    "Conversion into each stage",
-                    "Moves into a stage by leads that became known in the same time.",
-                    "percentunit",
+                    "Moves for each new lead",
+                    "Moves into a stage for each lead that became known in the same time: more than 1 while known "
+                    "leads move, too. What becomes of the same leads is told by the funnel of the API.",
+                    "none",
                     (
                         Query(
                             f"{summed(rate(_MOVES), 'to')} / scalar({summed(rate(_MOVES, _NEW))} > 0)",
