@@ -81,8 +81,8 @@ async def read(world: World) -> Story:
         if record.topic == ENGAGEMENT_EVENTS.name:
             published += 1
             partitions.add(record.place[0])
-        if record.topic == f"{ENGAGEMENT_EVENTS.name}-dlq":
-            dead.add(record.origin or record.place)
+        if record.topic.endswith("-dlq"):
+            dead.add((record.topic, record.origin or record.place))
     delivered = Said()
     for request in world.sink.requests:
         delivered.hear(request.headers["webhook-id"], request.body)

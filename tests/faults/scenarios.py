@@ -22,7 +22,6 @@ from sqlalchemy.engine import make_url
 from shared.errors import LeadflowError
 from shared.events.topics import ENGAGEMENT_EVENTS
 from shared.failpoints import Failpoint
-from shared.log.connect import open_log
 from shared.log.protocol import Record
 from tests.faults.judgement import judge
 from tests.faults.ledger import Event
@@ -398,17 +397,12 @@ async def f11_poison(run: Run) -> World:
         here = await stack.enter_async_context(built(run))
         await here.start_services(trees={"scorer-1": unable})
         injected = 0
-        async with while_sending(here, here.send(events(here.random, run.size))), here.opened_database() as database:
-            log = open_log(here.settings(), database)
-            await log.start()
-            try:
-                for share in shares(run.faults):
-                    await reached(here, run, share)
-                    poison = [Record(os.urandom(8), value) for value in _poison()]
-                    await log.publish("engagement-events", poison)
-                    injected += len(poison)
-            finally:
-                await log.stop()
+        async with while_sending(here, here.send(events(here.random, run.size))), here.opened_log() as log:
+            for share in shares(run.faults):
+                await reached(here, run, share)
+                poison = [Record(os.urandom(8), value) for value in _poison()]
+                await log.publish("engagement-events", poison)
+                injected += len(poison)
         unread = sum(entry.event["type"] == _UNREAD for entry in here.ledger.entries.values())
         await here.supervisor.retire(here.supervisor.of("scorer")[0])
         here.start("scorer-1")

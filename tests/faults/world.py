@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,6 +20,7 @@ from shared.access.repository import KeyRepository
 from shared.db.engine import Database
 from shared.errors import LeadflowError
 from shared.log.connect import open_log
+from shared.log.protocol import Log
 from shared.settings import Settings
 from tests.faults.counters import Counters
 from tests.faults.ledger import Event, Ledger, Outcome
@@ -32,7 +33,7 @@ from tests.support.waiting import wait_until
 SESSION_SECONDS = 6.0
 # With nothing moving (the third attempt of a webhook is made five minutes after the second), and at most: a machine
 # that others use is slow, and still gets there.
-QUIET_SECONDS = 360.0
+_UNMOVED_SECONDS = 360.0
 _LONGEST_SECONDS = 1200.0
 _REQUEST_SECONDS = 20.0
 # What the harness itself asks of database and log may take longer than what a service asks.
@@ -42,7 +43,8 @@ _SENDING_SECONDS = 240.0
 # On Kafka each of a thousand dead letters that are sent back takes a tenth of a second, and more on a busy machine.
 _COMMAND_SECONDS = 400.0
 _MOST_TRIES = 10_000
-_SOON = timedelta(seconds=20)
+# What has come to rest may be judged once this much more of what time alone does was told.
+_SOON = timedelta(seconds=5)
 # Small batches, so that there are many commits to die between.
 _SERVICES = {
     "LEADFLOW_SCORER_BATCH_SIZE": "50",
@@ -84,6 +86,7 @@ class World:
     counters: Counters = field(default_factory=Counters)
     kafka_prefix: str = ""
     scorer_ahead: timedelta = timedelta(0)
+    told_until: datetime = field(default_factory=lambda: datetime.now(UTC))
     subscriber_url: str = ""
     environments: dict[str, dict[str, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -288,57 +291,94 @@ class World:
         )
 
     async def until_quiet(self) -> None:
-        """Return when nothing is on its way any more, and nothing will come by itself right away.
+        """Return when nothing is on its way any more, and what time alone did until then, and soon after, was told.
 
         What moves is waited for; what stands still for long is a broken promise.
         """
-        started = moved = time.monotonic()
+        started = time.monotonic()
         await self.supervisor.all_ready()
-        last: list[str] = []
-
-        async def is_over() -> bool:
-            nonlocal moved
-            found = await self.unrest()
-            if found != last:
-                last[:], moved = found, time.monotonic()
-            return not last or time.monotonic() - moved > QUIET_SECONDS
-
-        with suppress(AssertionError):
-            await wait_until(is_over, "quiet", timeout_seconds=_LONGEST_SECONDS, every_seconds=0.5)
+        left = await self._outwaited(self._on_its_way)
+        self.told_until = datetime.now(UTC) + self.scorer_ahead + _SOON
+        left = left or await self._outwaited(self._due)
         seconds = time.monotonic() - started
-        if last:
-            self.violations.append(f"not quiet after {seconds:.0f} s: {', '.join(last)}")
+        if left:
+            self.violations.append(f"not quiet after {seconds:.0f} s: {', '.join(left)}")
             return
         self.notes.append(f"quiet {seconds:.0f} s after the last fault")
         await self.counters.look(self.supervisor.processes)
 
-    async def unrest(self) -> list[str]:
-        """What is on its way, in words; empty when all is quiet. What waits for other subscribers is their affair."""
-        try:
-            soon = datetime.now(UTC) + self.scorer_ahead + _SOON
-            waiting = await self.query(f"""
-                SELECT (SELECT count(*) FROM scorer.outbox) AS scorer_outbox,
-                       (SELECT count(*) FROM pipeline.outbox) AS pipeline_outbox,
-                       (SELECT count(*) FROM pipeline.delivery AS delivery
-                        JOIN pipeline.subscription AS subscription ON subscription.id = subscription_id
-                        WHERE delivery.state = 'pending' AND url = '{self.subscriber_url}') AS deliveries,
-                       (SELECT count(*) FROM scorer.due WHERE due_at < '{soon}') AS due
-            """)
-            return [f"{name} {number}" for name, number in waiting[0].items() if number] or await self._lags()
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, LeadflowError) as error:
-            return [f"{type(error).__name__}: {error}"]
+    @asynccontextmanager
+    async def standing_still(self) -> AsyncIterator[None]:
+        """Once it is quiet: as long as the block lasts time does nothing to a lead, and nothing is on its way.
 
-    async def _lags(self) -> list[str]:
+        Scorers pass over leads that somebody else has locked, and look again later.
+        """
+        connection = await self.connect()
+        try:
+            async with connection.transaction():
+                await connection.execute("SELECT FROM scorer.lead FOR UPDATE")
+                if not self.violations and (left := await self._outwaited(self._on_its_way)):
+                    self.violations.append(f"did not come to rest: {', '.join(left)}")
+                yield
+        finally:
+            await connection.close()
+
+    async def _outwaited(self, look: Callable[[], Awaitable[list[str]]]) -> list[str]:
+        """What `look` sees in the end: nothing, or what did not go away."""
+        moved = time.monotonic()
+        last: list[str] = []
+
+        async def is_over() -> bool:
+            nonlocal last, moved
+            try:
+                found = await look()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, LeadflowError) as error:
+                found = [f"{type(error).__name__}: {error}"]
+            if found != last:
+                last, moved = found, time.monotonic()
+            return not last or time.monotonic() - moved > _UNMOVED_SECONDS
+
+        with suppress(AssertionError):
+            await wait_until(is_over, "quiet", timeout_seconds=_LONGEST_SECONDS, every_seconds=0.5)
+        return last
+
+    async def _on_its_way(self) -> list[str]:
+        """In words; empty when all is through. What waits for other subscribers is their affair.
+
+        Looked for in the order in which messages go on, so that none slips past.
+        """
+        async with self.opened_log() as log:
+            return (
+                await self._lag(log, "scorer", "engagement-events")
+                or await self._waiting("SELECT count(*) AS scorer_outbox FROM scorer.outbox")
+                or await self._lag(log, "pipeline", "lead-scores")
+                or await self._waiting(f"""
+                    SELECT (SELECT count(*) FROM pipeline.outbox) AS pipeline_outbox,
+                           (SELECT count(*) FROM pipeline.delivery AS delivery
+                            JOIN pipeline.subscription AS subscription ON subscription.id = subscription_id
+                            WHERE delivery.state = 'pending' AND url = '{self.subscriber_url}') AS deliveries
+                """)
+            )
+
+    async def _due(self) -> list[str]:
+        """What time alone does until `told_until`, and is not told yet."""
+        return await self._waiting(f"SELECT count(*) AS due FROM scorer.due WHERE due_at <= '{self.told_until}'")
+
+    async def _waiting(self, statement: str) -> list[str]:
+        (row,) = await self.query(statement)
+        return [f"{name} {number}" for name, number in row.items() if number]
+
+    async def _lag(self, log: Log, group: str, topic: str) -> list[str]:
+        lag = sum(part.records for part in (await log.group(group, [topic])).lag.values())
+        return [f"lag of {group} {lag}"] if lag else []
+
+    @asynccontextmanager
+    async def opened_log(self) -> AsyncIterator[Log]:
         async with self.opened_database() as database:
             log = open_log(self.settings(), database)
             await log.start()
             try:
-                found = []
-                for group, topic in (("scorer", "engagement-events"), ("pipeline", "lead-scores")):
-                    state = await log.group(group, [topic])
-                    lag = sum(part.records for part in state.lag.values())
-                    found += [f"lag of {group} {lag}"] if lag else []
-                return found
+                yield log
             finally:
                 await log.stop()
 
