@@ -9,7 +9,17 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from services.command.letters import TOPICS, Listed, Place, found_at, newest, not_sent_back, place_of, summary
+from services.command.letters import (
+    TOPICS,
+    Letters,
+    Listed,
+    Place,
+    found_at,
+    newest,
+    not_sent_back,
+    place_of,
+    summary,
+)
 from services.command.payload import one_line, payload_of
 from services.command.runtime import database_and_log, run_async
 from shared.clock import SystemClock
@@ -130,7 +140,7 @@ def send_back(
                 (source,) = _chosen(topic)
                 chosen = await not_sent_back(database, log, source, reason=reason, limit=_MOST)
                 _confirm(len(chosen), yes=yes)
-            return [await _sent_back(database, log, place, again=again) for place in chosen]
+            return await _all_sent_back(database, log, chosen, again=again)
 
     outcomes = run_async(work())
     for outcome in outcomes:
@@ -141,16 +151,24 @@ def send_back(
         raise SystemExit(1)
 
 
-async def _sent_back(database: Database, log: Log, place: Place, *, again: bool) -> _Outcome:
+async def _all_sent_back(database: Database, log: Log, chosen: Sequence[Place], *, again: bool) -> list[_Outcome]:
+    """Each partition's oldest first, whatever their order; what became of them in the order in which they came."""
+    letters = Letters(database, log, chosen)
+    outcomes = [await _sent_back(database, log, letters, place, again=again) for place in sorted(chosen)]
+    turns = {place: turn for turn, place in enumerate(chosen)}
+    return sorted(outcomes, key=lambda outcome: turns[outcome.place])
+
+
+async def _sent_back(database: Database, log: Log, letters: Letters, place: Place, *, again: bool) -> _Outcome:
     try:
-        one = await found_at(database, log, place)
-        topic = await replay(database, log, one.letter, now=SystemClock().now(), again=again)
+        letter = await letters.at(place)
+        topic = await replay(database, log, letter, now=SystemClock().now(), again=again)
     except (Refused, InvalidInput) as error:
         return _Outcome(place, sent_back=False, words=f"{error}{_REMEDIES.get(error.code, '')}")
     except LogUnavailable as error:
         doubt = "; it may have gone all the same" if error.outcome_unknown else ""
         return _Outcome(place, sent_back=False, words=f"{error}{doubt}")
-    return _Outcome(place, sent_back=True, words=f"{one.letter.whole_bytes} bytes to {topic}")
+    return _Outcome(place, sent_back=True, words=f"{letter.whole_bytes} bytes to {topic}")
 
 
 def _confirm(letters: int, *, yes: bool) -> None:

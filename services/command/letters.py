@@ -1,6 +1,6 @@
 """Dead letters as an operator reads them: by place, the newest first, with what became of each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -13,14 +13,14 @@ from shared.events.topics import DEAD_LETTER_TOPICS
 from shared.log.dead_letter import Origin, StoredLetter, stored_letter
 from shared.log.letter_replays import Replay, replays_of
 from shared.log.letter_sealing import opened_letter
-from shared.log.protocol import Extent, Log, Partition, ReceivedRecord
+from shared.log.protocol import Extent, Log, Partition
 
 TOPICS = tuple(topic.name for topic in DEAD_LETTER_TOPICS)
 _STRETCH = 100
 _LONGEST_NUMBER = 18
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Place:
     """Where a letter stands; written `engagement-events-dlq:0:41`."""
 
@@ -41,7 +41,7 @@ class Listed:
     @property
     def place(self) -> Place:
         """Its own place, by which people name it."""
-        return Place(self.letter.record.partition, self.letter.record.offset)
+        return _place_of_letter(self.letter)
 
 
 def place_of(text: str) -> Place:
@@ -106,15 +106,43 @@ async def not_sent_back(database: Database, log: Log, topic: str, *, reason: str
     return found
 
 
+class Letters:
+    """The letters at `places` for somebody who takes them one by one, best in the order of their places.
+
+    Then neighbours come by one question to the log: on Kafka each opens connections of its own. At hand is what the
+    last one gave, which is some megabytes at most.
+    """
+
+    def __init__(self, database: Database, log: Log, places: Collection[Place]) -> None:
+        self._database = database
+        self._log = log
+        self._places = frozenset(places)
+        self._asked: frozenset[Place] = frozenset()
+        self._at_hand: Mapping[Place, StoredLetter] = {}
+
+    async def at(self, place: Place) -> StoredLetter:
+        """The letter at `place`, opened. Raises InvalidInput(not_found), LogUnavailable."""
+        if place not in self._asked:
+            # A topic that nobody has made holds no letter either.
+            with suppress(Misconfigured):
+                await self._ask(place)
+        if place not in self._at_hand:
+            raise InvalidInput(f"{place} is not there, or no longer", code="not_found", field="letter")
+        return await opened_letter(self._database, self._at_hand[place])
+
+    async def _ask(self, place: Place) -> None:
+        ahead = [Place(place.partition, offset) for offset in range(place.offset, place.offset + _STRETCH)]
+        wanted = self._places.intersection(ahead)
+        extent = Extent(place.offset, max(wanted).offset + 1)
+        letters, until = await _read(self._log, place.partition, extent)
+        found = {_place_of_letter(letter): letter for letter in letters}
+        self._asked = frozenset(one for one in wanted if one.offset < until)
+        self._at_hand = {one: found[one] for one in wanted if one in found}
+
+
 async def found_at(database: Database, log: Log, place: Place) -> Listed:
-    """The letter at `place`. Raises InvalidInput(not_found)."""
-    records: Sequence[ReceivedRecord] = ()
-    # One question only: on Kafka each opens connections of its own, and a thousand letters are sent back one by one.
-    with suppress(Misconfigured):
-        records = await log.browse(place.partition, offset=place.offset, max_records=1)
-    if not records or records[0].offset != place.offset:
-        raise InvalidInput(f"{place} is not there, or no longer", code="not_found", field="letter")
-    letter = await opened_letter(database, stored_letter(records[0]))
+    """The letter at `place`, opened. Raises InvalidInput(not_found)."""
+    letter = await Letters(database, log, [place]).at(place)
     (found,) = await _with_replays(database, [letter])
     return found
 
@@ -142,12 +170,20 @@ async def _stretch(log: Log, partition: Partition, extent: Extent) -> list[Store
     letters: list[StoredLetter] = []
     start = extent.first
     while start < extent.end:
-        more = await log.browse(partition, offset=start, max_records=extent.end - start)
-        if not more:
-            break
-        letters += [_without_payload(stored_letter(record)) for record in more if record.offset < extent.end]
-        start = more[-1].offset + 1
+        more, start = await _read(log, partition, Extent(start, extent.end))
+        letters += [_without_payload(letter) for letter in more]
     return letters
+
+
+async def _read(log: Log, partition: Partition, extent: Extent) -> tuple[list[StoredLetter], int]:
+    """What one question gives of the letters in `extent`, and the offset up to which that is all of them."""
+    records = await log.browse(partition, offset=extent.first, max_records=extent.end - extent.first)
+    until = min(records[-1].offset + 1, extent.end) if records else extent.end
+    return [stored_letter(record) for record in records if record.offset < until], until
+
+
+def _place_of_letter(letter: StoredLetter) -> Place:
+    return Place(letter.record.partition, letter.record.offset)
 
 
 def _without_payload(letter: StoredLetter) -> StoredLetter:

@@ -7,9 +7,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.log.embedded_consumer import decoded_headers
-from shared.log.protocol import Extent, GroupState, Lag, Partition, ReceivedRecord, TopicState
+from shared.log.protocol import BROWSED_BYTES, Extent, GroupState, Lag, Partition, ReceivedRecord, TopicState
 
-_BYTES = 4 * 1024 * 1024
 _TOPICS = text("SELECT topic, count(*) AS partitions FROM log.partitions GROUP BY topic ORDER BY topic")
 _EXTENT = text("""
     SELECT number, head, coalesce((SELECT min("offset") FROM log.records WHERE partition_id = partitions.id), head)
@@ -58,7 +57,7 @@ async def browse(
     connection: AsyncConnection, partition: Partition, *, offset: int, max_records: int
 ) -> Sequence[ReceivedRecord]:
     place = {"topic": partition.topic, "number": partition.number, "offset": offset}
-    rows = await connection.execute(_BROWSE, {**place, "max_records": max_records, "max_bytes": _BYTES})
+    rows = await connection.execute(_BROWSE, {**place, "max_records": max_records, "max_bytes": BROWSED_BYTES})
     return [
         ReceivedRecord(
             partition=partition,

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from shared.errors import LogUnavailable, Misconfigured
 from shared.log.kafka_ending import ended
 from shared.log.kafka_security import KafkaSecurity
-from shared.log.protocol import Extent, GroupState, Lag, Partition, ReceivedRecord, TopicState
+from shared.log.protocol import BROWSED_BYTES, Extent, GroupState, Lag, Partition, ReceivedRecord, TopicState
 
 _POLL_MS = 200
 _FETCHED_BYTES = 1024 * 1024
@@ -89,9 +89,11 @@ class KafkaReader:
 
     async def _extents(self, consumer: AIOKafkaConsumer, topics: Sequence[str]) -> dict[TopicPartition, Extent]:
         places: list[TopicPartition] = []
-        cluster = await consumer._client.fetch_all_metadata()  # noqa: SLF001 - without a subscription nobody asks for it
+        # Without a subscription nobody asks for it, and a question for offsets then waits a tenth of a second.
+        if not await consumer._client.force_metadata_update():  # noqa: SLF001
+            raise KafkaError("no broker tells which topics there are")
         for topic in topics:
-            numbers = cluster.partitions_for_topic(self._prefix + topic)
+            numbers = consumer.partitions_for_topic(self._prefix + topic)
             if not numbers:
                 raise Misconfigured(f"topic {topic} does not exist: start a leadflow service, which makes it")
             places += [TopicPartition(self._prefix + topic, number) for number in sorted(numbers)]
@@ -168,11 +170,17 @@ def _committed(offsets: Mapping[TopicPartition, Any], place: TopicPartition) -> 
 async def _until(
     consumer: AIOKafkaConsumer, place: TopicPartition, *, end: int, max_records: int
 ) -> list[ConsumerRecord]:
-    """Up to `max_records` from where the consumer stands; not all offsets have a record, so its place decides."""
+    """Up to `max_records` from where the consumer stands, until they are large enough together.
+
+    Not all offsets have a record, so its place decides.
+    """
     records: list[ConsumerRecord] = []
-    while len(records) < max_records and await consumer.position(place) < end:
+    size = 0
+    while len(records) < max_records and size < BROWSED_BYTES and await consumer.position(place) < end:
         polled = await consumer.getmany(place, timeout_ms=_POLL_MS, max_records=max_records - len(records))
-        records += [record for record in polled.get(place, []) if record.offset < end]
+        more = [record for record in polled.get(place, []) if record.offset < end]
+        size += sum(len(record.value or b"") for record in more)
+        records += more
     return records
 
 

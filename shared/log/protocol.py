@@ -32,6 +32,8 @@ from shared.events.topics import TopicSpec
 
 # What Kafka's brokers take by default. `size_of` counts the framing generously, so both engines agree.
 MAX_RECORD_BYTES = 1024 * 1024
+# What one `browse` gives, by the values: those who read on in a loop hold no more at once.
+BROWSED_BYTES = 4 * 1024 * 1024
 _FRAMING_BYTES = 128
 _HEADER_FRAMING_BYTES = 12
 
@@ -237,6 +239,7 @@ class Log(Protocol):
     async def browse(self, partition: Partition, *, offset: int, max_records: int) -> Sequence[ReceivedRecord]:
         """Up to `max_records` of a partition from `offset` on, in order, for people: no group is joined, nothing is
         committed. What is no longer kept is passed over; empty only at the end, and of a partition that is none.
+        Fewer where their values come to more than about BROWSED_BYTES.
         """
         ...
 
