@@ -2,11 +2,14 @@
 
 import os
 import platform
+import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 _PACKAGES = ("fastapi", "uvicorn", "uvloop", "httptools", "pydantic", "msgspec", "asyncpg", "sqlalchemy", "aiokafka")
+# The clock of a process that counts how long the scheduler let it run (CPUCLOCK_SCHED).
+_SCHEDULED = 2
 
 
 def machine_card() -> Mapping[str, str]:
@@ -31,12 +34,25 @@ def _first_line(path: str, name: str) -> str:
 
 
 def processor_seconds(pid: int) -> float:
-    """What a process has used of the processors so far, in seconds (Linux)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """What a process has used of the processors so far, in seconds, to the nanosecond (Linux).
+
+    Raises OSError when there is no such process. The clock is the one that clock_getcpuclockid(3) gives; /proc tells
+    hundredths of a second only, which is an eighth of what a round of batches takes.
+    """
+    return time.clock_gettime(~pid << 3 | _SCHEDULED)
 
 
 def resident_megabytes(pid: int) -> float:
     """How much memory a process holds (Linux)."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return _memory_megabytes(pid, "VmRSS")
+
+
+def peak_megabytes(pid: int) -> float:
+    """The most that a process has held so far, by the kernel's own mark (Linux)."""
+    return _memory_megabytes(pid, "VmHWM")
+
+
+def _memory_megabytes(pid: int, mark: str) -> float:
+    """One line of the process's status; 0 when it has none, because it ended and nobody has asked how."""
+    lines = (line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return next((int(line[1]) * 1024 / 1e6 for line in lines if line[0] == f"{mark}:"), 0.0)

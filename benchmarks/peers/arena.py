@@ -1,6 +1,7 @@
 """Broker and PostgreSQL of the benchmark, real and on this machine, and what they have used of its processors."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -217,12 +218,10 @@ def _with_children(pid: int) -> float:
 def _used(pid: int) -> float:
     try:
         return processor_seconds(pid)
-    except (FileNotFoundError, ProcessLookupError):
+    except OSError:
         return 0.0
 
 
 def _with_gone(pid: int) -> float:
-    import os
-
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")

@@ -104,7 +104,7 @@ async def run(
         postgres=postgres / millions,
         broker=broker / millions,
         rate=len(task.records) / used.seconds,
-        memory=held.watch.peak_bytes / 1e6,
+        memory=held.watch.peak_megabytes,
         disk=disk / len(task.records),
         doubled=found.doubled,
     )

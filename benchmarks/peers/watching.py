@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from benchmarks.bench.machine import peak_megabytes
+
 _LOOK_SECONDS = 0.05
 _BLOCK = 512
 
@@ -24,10 +26,10 @@ class Watch:
         self._spent = spent
         self._looks: list[tuple[float, Spent]] = []
         self._pid: int | None = None
-        self._peaks: dict[int, int] = {}
+        self._peaks: dict[int, float] = {}
 
     @property
-    def peak_bytes(self) -> int:
+    def peak_megabytes(self) -> float:
         """What the engine's processes held at most, each at its own worst moment."""
         return sum(self._peaks.values())
 
@@ -47,7 +49,7 @@ class Watch:
         """One look."""
         self._looks.append((time.monotonic(), self._spent()))
         for pid in () if self._pid is None else family(self._pid):
-            self._peaks[pid] = max(self._peaks.get(pid, 0), _peak(pid))
+            self._peaks[pid] = max(self._peaks.get(pid, 0.0), _peak(pid))
 
 
 @asynccontextmanager
@@ -92,10 +94,8 @@ async def _look_on(watch: Watch) -> None:
         watch.look()
 
 
-def _peak(pid: int) -> int:
+def _peak(pid: int) -> float:
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
+        return peak_megabytes(pid)
     except (FileNotFoundError, ProcessLookupError):
-        return 0
-    marks = (line.split() for line in status.splitlines() if line.startswith("VmHWM:"))
-    return next((int(mark[1]) * 1024 for mark in marks), 0)
+        return 0.0
