@@ -10,7 +10,7 @@ one has three scores, groups, limits, bands, a grade and two thresholds, and sta
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
@@ -105,7 +105,7 @@ class Bench:
         for first in range(0, self._leads, self._batch):
             numbers = range(first, min(first + self._batch, self._leads))
             await self._handlers.handle(self._received(numbers))
-            await self.upsert(numbers)
+            await self._upsert(_ids(numbers))
 
     async def rate(self, *, skewed: bool) -> float:
         """Events a second of one batch, from the bytes of its records to the commit."""
@@ -114,12 +114,11 @@ class Bench:
 
     async def probe_rate(self) -> float:
         """Rows a second of one upsert of as many rows as a batch has events."""
-        numbers = self._random.sample(range(self._leads), self._batch)
-        return await _per_second(self.upsert(numbers), self._batch)
+        ids = _ids(self._random.sample(range(self._leads), self._batch))
+        return await _per_second(self._upsert(ids), self._batch)
 
-    async def upsert(self, numbers: Sequence[int]) -> None:
+    async def _upsert(self, ids: Sequence[UUID]) -> None:
         """What the probe writes, as the owner of its table."""
-        ids = sorted(uuid5(_NAMESPACE, str(number)) for number in numbers)
         async with self._database.engine.begin() as connection:
             await connection.execute(
                 _UPSERT,
@@ -146,6 +145,11 @@ class Bench:
             records.append(ReceivedRecord(partition, self._records, record.key, record.value, {}, now))
             self._records += 1
         return records
+
+
+def _ids(numbers: Iterable[int]) -> Sequence[UUID]:
+    """Of rows of the probe, in the order of its index."""
+    return sorted(uuid5(_NAMESPACE, str(number)) for number in numbers)
 
 
 _PARTITIONS = {"plain": 0, "rich": 1}
