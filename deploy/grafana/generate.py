@@ -1,4 +1,4 @@
-"""Writes the dashboards of Grafana from what is declared in boards.py, or checks that they agree.
+"""Writes the dashboards of Grafana from what `boards` declares, or checks that they agree.
 
 `python -m deploy.grafana.generate write | check`
 """
