@@ -12,14 +12,13 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from tests.faults.lanes import BOTH, SCENARIOS, TROUBLES, Orders, run_lane, say
+from tests.faults.lanes import BOTH, SCENARIOS, TROUBLES, Orders, run_lane, say, say_violations
 from tests.faults.mutants import MUTANTS, Mutant, tree_of
 from tests.faults.servers import Servers, servers
 from tests.faults.staging import Run
 from tests.faults.world import Plan
 from tests.support.kafka_broker import KafkaUnavailable
 
-_SHOWN = 5
 _ONLY_LASTS = {"F14"}
 # The long run, and whoever asks for a log, has each scenario on both; ten minutes have room for these.
 _SHORT_ON = {
@@ -124,9 +123,10 @@ async def _caught(mutant: Mutant, seed: int, running: Servers, directory: Path) 
         try:
             violations = (await entry.scenario(run)).violations
         except TROUBLES as error:
-            violations = [f"{type(error).__name__}: {error}"]
-    for violation in violations[:_SHOWN]:
-        say(f"  ! {violation[:200]}")
+            # A scenario that does not come to its end has judged nothing.
+            say(f"  {type(error).__name__}: {error}")
+            return []
+    say_violations(violations)
     return violations
 
 

@@ -85,21 +85,26 @@ def told_to_the_end(ledger: Ledger, story: Story, until: datetime) -> Iterator[s
 
     `count` moves with every event. A score that is between two thresholds, or on one, says nothing of where it is.
     """
-    counts = {lead: changes[-1]["current"]["scores"]["count"] for lead, changes in _changes(story).items()}
+    changes = _changes(story)
     told = {
         (message["subject"], message["data"]["threshold"]): message["type"]
         for messages in story.topics[THRESHOLDS].by_lead().values()
         for message in messages
     }
     for lead, history in _histories(ledger, story).items():
-        scores = scores_from_scratch(MODEL, history, until)
-        if counts.get(lead, 0) != scores["count"]:
-            yield f"lead {lead} was last told to count {counts.get(lead, 0)}, it is {scores['count']:.0f}"
+        if not changes[lead]:
+            yield f"lead {lead} was never told a score"
+            continue
+        # A lead's time does not go back, whatever the clock of the scorer says.
+        last, at = changes[lead][-1], max(until, datetime.fromisoformat(changes[lead][-1]["at"]))
+        scores = scores_from_scratch(MODEL, history, at)
+        if last["current"]["scores"]["count"] != scores["count"]:
+            yield f"lead {lead} was last told to count {last['current']['scores']['count']}, not {scores['count']}"
         for name, threshold in MODEL["thresholds"].items():
-            score, last = scores[threshold["score"]], told.get((lead, name))
+            score, position = scores[threshold["score"]], told.get((lead, name))
             lowest, highest = threshold.get("exit", threshold["enter"]) - _HAIR, threshold["enter"] + _HAIR
-            if score < lowest if last == "lead.threshold_entered" else score > highest:
-                yield f"lead {lead}, threshold {name}: last told {last}, is {score:.2f} by {until}"
+            if score < lowest if position == "lead.threshold_entered" else score > highest:
+                yield f"lead {lead}, threshold {name}: last told {position}, is {score:.2f} at {at}"
 
 
 def stages_follow_crossings(story: Story) -> Iterator[str]:
@@ -232,9 +237,9 @@ def _recorded(story: Story) -> Iterable[tuple[str, Mapping[str, Any]]]:
                 yield message["subject"], event
 
 
-def _changes(story: Story) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+def _changes(story: Story) -> defaultdict[str, list[Mapping[str, Any]]]:
     """How the scores of each lead were told to change, in that order."""
-    found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    found: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for message in sorted(story.topics[SCORES].messages.values(), key=lambda each: int(each["data"]["sequence"])):
         if message["type"] == "lead.score_changed":
             found[message["subject"]].append(message["data"])

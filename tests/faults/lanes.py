@@ -23,6 +23,7 @@ from tests.faults.upgrade import f16_upgrade
 from tests.faults.world import Plan, World
 
 BOTH = ("embedded", "kafka")
+_SHOWN, _WIDTH = 12, 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +122,7 @@ async def _outcome(scenario: Scenario, run: Run) -> tuple[str, str, str]:
     except TROUBLES as error:
         say(_last_words(run.directory))
         return "**failed**", f"{type(error).__name__}: {error}", f"{run.size.events} events"
-    for violation in here.violations:
-        say(f"  ! {violation}")
+    say_violations(here.violations)
     if here.violations:
         say(_last_words(run.directory))
     return ("**missed**" if here.violations else "held"), ", ".join(here.notes), _load(here)
@@ -139,6 +139,14 @@ def _last_words(directory: Path) -> str:
         f"--- {path.name}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-12:])
         for path in sorted(directory.glob("*.log"))
     )
+
+
+def say_violations(violations: Sequence[str]) -> None:
+    """The first of them; one mistake may break a promise for every lead."""
+    for violation in violations[:_SHOWN]:
+        say(f"  ! {violation[:_WIDTH]}")
+    if len(violations) > _SHOWN:
+        say(f"  ! and {len(violations) - _SHOWN} more")
 
 
 def say(text: str) -> None:

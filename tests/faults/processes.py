@@ -8,6 +8,8 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import httpx
@@ -187,30 +189,43 @@ class Process:
         """The status of /livez, None without an answer."""
         return await self._answers("/livez")
 
+    async def partitions(self) -> int:
+        """How many it was given, and has looked at."""
+        return await self._shown("leadflow_consumer_assigned_partitions{")
+
     async def holds_partitions(self) -> bool:
-        """Whether it was given partitions, and has looked at them."""
-        text = await self.metrics() or ""
-        held = [line for line in text.splitlines() if line.startswith("leadflow_consumer_assigned_partitions{")]
-        return any(float(line.rpartition(" ")[2]) > 0 for line in held)
+        return await self.partitions() > 0
 
     async def remembered_bytes(self) -> int:
         """What the leads take that it keeps between batches, as it says itself; 0 for what is no scorer."""
+        return await self._shown("leadflow_scoring_remembered_bytes ")
+
+    async def _shown(self, beginning: str) -> int:
+        """The sum of what /metrics shows in lines that begin like this."""
         lines = (await self.metrics() or "").splitlines()
-        said = [line for line in lines if line.startswith("leadflow_scoring_remembered_bytes ")]
-        return round(sum(float(line.rpartition(" ")[2]) for line in said))
+        return round(sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(beginning)))
+
+    async def clock_ahead(self) -> timedelta:
+        """How far its clock is ahead of ours, by the date of an answer."""
+        async with self._client() as client:
+            answer = await client.get("/livez")
+        return parsedate_to_datetime(answer.headers["date"]) - datetime.now(UTC)
 
     async def metrics(self) -> str | None:
         """What /metrics shows, None without an answer."""
         with suppress(httpx.HTTPError):
-            async with httpx.AsyncClient(base_url=self.base_url, trust_env=False, timeout=5) as client:
+            async with self._client() as client:
                 return (await client.get("/metrics")).text
         return None
 
     async def _answers(self, path: str) -> int | None:
         with suppress(httpx.HTTPError):
-            async with httpx.AsyncClient(base_url=self.base_url, trust_env=False, timeout=5) as client:
+            async with self._client() as client:
                 return (await client.get(path)).status_code
         return None
+
+    def _client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.base_url, trust_env=False, timeout=5)
 
     def _send(self, number: signal.Signals) -> None:
         if self._process is not None:

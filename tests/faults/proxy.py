@@ -5,6 +5,7 @@ healed, unless the connection was given up by then.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -27,13 +28,16 @@ class Mode(StrEnum):
 
 @dataclass
 class Link:
-    """One link from clients to a server; `connect` opens a connection to the server."""
+    """One link from clients to a server; `connect` opens a connection to the server.
+
+    `met` counts what every mode did something to: a link that nobody used was not broken.
+    """
 
     name: str
     connect: Callable[[], Awaitable[Streams]]
     random: Random
     mode: Mode = Mode.PASS
-    held_back: int = 0
+    met: Counter[Mode] = field(default_factory=Counter)
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     _healed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -89,13 +93,14 @@ class Link:
         while chunk := await source.read(_CHUNK):
             await self._way_through(is_answer=is_answer)
             if self.mode is Mode.DELAY:
+                self.met[Mode.DELAY] += 1
                 await asyncio.sleep(self.random.uniform(0.1, 0.3))
             sink.write(chunk)
             await sink.drain()
 
     async def _way_through(self, *, is_answer: bool) -> None:
         while self.mode is Mode.BLACKHOLE or (self.mode is Mode.HALF_OPEN and is_answer):
-            self.held_back += 1
+            self.met[self.mode] += 1
             await self._healed.wait()
 
 

@@ -53,6 +53,8 @@ _MOST_ASKED = 32
 # What senders are promised, and what a busy machine may add to it.
 ANSWER_SECONDS = 5.0
 _GRACE_SECONDS = 1.5
+# What a process has to end in order (LEADFLOW_SHUTDOWN_TIMEOUT_SECONDS), and what a busy machine may add.
+_END_SECONDS = 25.0
 
 
 async def f1_kills(run: Run) -> World:
@@ -133,24 +135,41 @@ async def _rebalance(here: World, scorer: Process, second: Process | None) -> Pr
 
 
 async def f3_frozen_scorer(run: Run) -> World:
-    """SIGSTOP of a scorer past its session, a second one running, then SIGCONT"""
-    async with built(run, replace(run.plan, static_members=False)) as here:
+    """SIGSTOP of a scorer in a commit, past its session, a second one taking over, then SIGCONT"""
+    # What was asked of the database when it froze is not given up meanwhile.
+    plan = replace(run.plan, static_members=False, environment={"LEADFLOW_DATABASE_TIMEOUT_SECONDS": "30"})
+    async with built(run, plan) as here:
         # Long enough for relays to go past them, on a busy machine too.
         await here.slow_commits(every=61, seconds=1.0)
+        await here.log_in_by_name("scorer-1", "scorer-2")
         await here.start_services("scorer-2")
         async with while_sending(here, here.send(events(here.random, run.size))):
             for share in shares(run.faults):
                 await reached(here, run, share)
-                frozen = here.random.choice(here.supervisor.of("scorer"))
-                frozen.freeze()
-                await asyncio.sleep(SESSION_SECONDS + run.lasting_seconds / 2)
-                frozen.thaw()
+                scorers = here.supervisor.of("scorer")
+                here.random.shuffle(scorers)
+                await _frozen(here, *scorers, seconds=SESSION_SECONDS + run.lasting_seconds / 2)
         rejected = sum(process.said("commit rejected") for process in here.supervisor.of("scorer"))
         here.notes.append(f"{run.faults} freezes, {rejected} commits of a zombie refused")
         if any(process.exits for process in here.supervisor.of("scorer")):
             here.violations.append("a scorer that had been frozen died of it")
         await judge(here)
     return here
+
+
+async def _frozen(here: World, victim: Process, other: Process, *, seconds: float) -> None:
+    """Return when the other one has taken everything over and the victim, let go on, was refused what it held."""
+    await comes(lambda: here.is_committing(victim.name), f"a batch of {victim.name} is being committed")
+    refused = victim.said("commit rejected")
+    victim.freeze()
+    await asyncio.sleep(seconds)
+    await comes(lambda: _has_all(other), f"{other.name} takes over")
+    victim.thaw()
+    await comes(lambda: victim.said("commit rejected") > refused, f"{victim.name} is refused its commit")
+
+
+async def _has_all(scorer: Process) -> bool:
+    return await scorer.partitions() == ENGAGEMENT_EVENTS.partitions
 
 
 async def f4_broker(run: Run) -> World:
@@ -201,6 +220,9 @@ async def f5_postgres(run: Run) -> World:
     return here
 
 
+_BROKEN = (Mode.BLACKHOLE, Mode.HALF_OPEN, Mode.DELAY)
+
+
 async def f6_links(run: Run) -> World:
     """every link held up, half open and slow, and some cut"""
     async with AsyncExitStack() as stack:
@@ -222,8 +244,8 @@ async def f6_links(run: Run) -> World:
                         link.cut()
         _answers_in_time(here)
         here.notes.append(f"{len(links)} links, {len(rounds)} times {run.faults} of them at most")
-        if idle := [link.name for link in links if not link.held_back]:
-            here.violations.append(f"links that nothing was held back on: {idle}")
+        if idle := [f"{link.name}, {mode}" for mode in _BROKEN for link in links if not link.met[mode]]:
+            here.violations.append(f"links that nobody used while they were broken: {idle}")
         await judge(here)
     return here
 
@@ -231,7 +253,7 @@ async def f6_links(run: Run) -> World:
 def _rounds(links: Sequence[Link], *, together: int) -> list[tuple[Sequence[Link], Mode]]:
     """Every mode on every link, `together` of them at a time."""
     groups = [links[start : start + together] for start in range(0, len(links), together)]
-    return [(group, mode) for mode in (Mode.BLACKHOLE, Mode.HALF_OPEN, Mode.DELAY) for group in groups]
+    return [(group, mode) for mode in _BROKEN for group in groups]
 
 
 async def _links(stack: AsyncExitStack, here: World) -> list[Link]:
@@ -473,16 +495,26 @@ async def f12_rolling_restart(run: Run) -> World:
     async with built(run) as here:
         await here.start_services("ingest-2", "scorer-2", "pipeline-2")
         async with under_load(here, leads=run.size.leads, per_second=run.size.events, most_tries=2) as goes_on:
+            slowest = 0.0
             for process in list(here.supervisor.processes):
                 await goes_on()
-                before = process.starts
-                process.end()
-                await comes(lambda: process.starts > before, f"{process.name} ends and starts")  # noqa: B023
-                await comes(process.is_ready, f"{process.name} is ready")
-        here.notes.append(f"{len(here.supervisor.processes)} restarts")
+                slowest = max(slowest, await _restarted(process))
+        here.notes.append(f"{len(here.supervisor.processes)} restarts, slowest end {slowest:.1f} s")
+        if slowest > _END_SECONDS:
+            here.violations.append(f"a process took {slowest:.1f} s to end")
         nobody_noticed(here)
         await judge(here)
     return here
+
+
+async def _restarted(process: Process) -> float:
+    """Return when it has ended in order and is back; how many seconds it took to end."""
+    before, began = process.starts, time.monotonic()
+    process.end()
+    await comes(lambda: process.starts > before, f"{process.name} ends and starts")
+    seconds = time.monotonic() - began
+    await comes(process.is_ready, f"{process.name} is ready")
+    return seconds
 
 
 _FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
@@ -497,18 +529,29 @@ async def f13_clocks(run: Run) -> World:
     """ingest an hour ahead, the scorer an hour behind, events of 1970 and of ten years ahead"""
     _need_faketime()
 
-    def skewed(by: str) -> dict[str, str]:
-        return {"LD_PRELOAD": str(_FAKETIME), "FAKETIME": by, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-
+    ahead = {"ingest-1": timedelta(hours=1), "scorer-1": timedelta(hours=-1)}
     async with built(run) as here:
-        here.environments["ingest-1"] = skewed("+1h")
-        here.environments["scorer-1"] = skewed("-1h")
-        here.scorer_ahead = timedelta(hours=-1)
+        for name, by in ahead.items():
+            here.environments[name] = _skewed(by)
+        here.scorer_ahead = ahead["scorer-1"]
         await here.start_services()
+        for process in here.supervisor.processes:
+            is_ahead = await process.clock_ahead()
+            if abs(is_ahead - ahead.get(process.name, timedelta(0))) > timedelta(minutes=1):
+                here.violations.append(f"the clock of {process.name} is {is_ahead} ahead")
         async with while_sending(here, here.send(_at_odd_times(here, events(here.random, run.size)))):
             pass
         await judge(here)
     return here
+
+
+def _skewed(by: timedelta) -> dict[str, str]:
+    """The environment of a process whose clock is ahead."""
+    return {
+        "LD_PRELOAD": str(_FAKETIME),
+        "FAKETIME": f"{by.total_seconds():+.0f}",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
 
 
 def _at_odd_times(here: World, usual: Iterable[Event]) -> Iterator[Event]:
@@ -563,7 +606,4 @@ async def _more_partitions(here: World) -> None:
     finally:
         await admin.close()
     for process in here.supervisor.of("ingest") + here.supervisor.of("scorer"):
-        before = process.starts
-        process.end()
-        await comes(lambda: process.starts > before, f"{process.name} ends and starts")  # noqa: B023
-        await comes(process.is_ready, f"{process.name} is ready")
+        await _restarted(process)

@@ -124,7 +124,7 @@ def test_events_after_which_no_score_was_told_are_found() -> None:
 
     assert list(told_to_the_end(Ledger(), a_story(*told, stored=set()), THEN)) == []
     (found,) = told_to_the_end(Ledger(), a_story(*told, recorded(3, "b"), stored=set()), THEN)
-    assert found == "lead lead was last told to count 1, it is 2"
+    assert found == "lead lead was last told to count 1, not 2.0"
 
 
 def test_a_crossing_by_time_alone_that_nobody_was_told_of_is_found() -> None:

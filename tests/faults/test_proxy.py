@@ -50,7 +50,7 @@ async def test_what_is_held_back_arrives_when_the_link_is_healed(mode: Mode, tmp
 
         link.break_(mode)
         writer.write(b"two\n")
-        await wait_until(lambda: link.held_back > 0, "bytes are held back", timeout_seconds=30)
+        await wait_until(lambda: link.met[mode] > 0, "bytes are held back", timeout_seconds=30)
         assert server.heard == ([b"one\n"] if mode is Mode.BLACKHOLE else [b"one\n", b"two\n"])
         link.heal()
 

@@ -268,6 +268,24 @@ class World:
         finally:
             await connection.close()
 
+    async def log_in_by_name(self, *names: str) -> None:
+        """These processes will be known to PostgreSQL by a name of their own each, who else asks it what they do."""
+        for name in names:
+            if not await self.query(f"SELECT FROM pg_roles WHERE rolname = '{name}'"):
+                await self.query(f'CREATE ROLE "{name}" LOGIN SUPERUSER')
+            url = make_url(self.database_url).set(username=name)
+            self.environments.setdefault(name, {})["LEADFLOW_DATABASE_URL"] = url.render_as_string()
+
+    async def is_committing(self, name: str) -> bool:
+        """Whether a batch of this process, which logs in by name, is in a slow commit that will last a while yet."""
+        return bool(
+            await self.query(f"""
+                SELECT FROM pg_stat_activity JOIN pg_locks USING (pid)
+                WHERE usename = '{name}' AND wait_event = 'PgSleep' AND clock_timestamp() - query_start < '0.5 s'
+                  AND relation = 'log.handled'::regclass
+            """)
+        )
+
     async def connect(self) -> "asyncpg.Connection[Any]":
         """A connection of the harness's own to the database of this world."""
         return await asyncpg.connect(self.database_url)
