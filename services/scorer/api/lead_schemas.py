@@ -17,7 +17,8 @@ from shared.http.inputs import PlainText
 
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
-_DATE = re.compile(r"\d{4}-\d\d-\d\dT", re.ASCII | re.IGNORECASE)
+_WRITTEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d:?\d\d)", re.ASCII | re.IGNORECASE)
+_BARE_PLUS = "; in a URL, + is written %2B"
 
 
 def _plausible(at: datetime) -> datetime:
@@ -28,9 +29,10 @@ def _plausible(at: datetime) -> datetime:
 
 def _written_out(value: object) -> object:
     """A number would be taken for seconds since 1970, which nobody means who writes a moment."""
-    if isinstance(value, str) and _DATE.match(value):
+    if isinstance(value, str) and _WRITTEN.fullmatch(value):
         return value
-    raise ValueError("must be a time with its zone, 2026-03-02T10:00:00Z")
+    bare_plus = isinstance(value, str) and _WRITTEN.fullmatch(value.replace(" ", "+"))
+    raise ValueError(f"must be a time with its zone, 2026-03-02T10:00:00Z{_BARE_PLUS if bare_plus else ''}")
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_plausible)]

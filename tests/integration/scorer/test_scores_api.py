@@ -228,6 +228,28 @@ async def test_what_would_have_no_effect_is_refused_with_its_place(
     assert await bench.rows("SELECT count(*) FROM scorer.event") == [(1,)]
 
 
+@pytest.mark.parametrize(
+    ("query", "hint"),
+    [
+        ("at=2026-03-02", ""),
+        ("at=2026-03-02T10:00:00", ""),
+        ("at=2026-03-02T10:00:00+01:00", "; in a URL, + is written %2B"),
+    ],
+    ids=["a day", "no zone", "a plus that the URL made a blank"],
+)
+async def test_a_moment_without_a_zone_is_refused_and_a_bare_plus_is_named(
+    bench: ScoresHarness, query: str, hint: str
+) -> None:
+    await bench.count(a_visit("v1", NOON))
+
+    answer = await (await bench.client()).get(f"/v1/scores/{await bench.lead()}?{query}")
+
+    assert answer.status_code == 422
+    (fault,) = answer.json()["errors"]
+    assert fault["field"] == "query.at"
+    assert fault["message"].endswith(f"must be a time with its zone, 2026-03-02T10:00:00Z{hint}")
+
+
 async def test_nobody_sees_or_changes_leads_of_another_workspace_or_without_the_scope(bench: ScoresHarness) -> None:
     await bench.count(a_visit("v1", NOON))
     lead = await bench.lead()
