@@ -14,7 +14,16 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from shared.errors import CommitRejected, InvalidInput, LogUnavailable, Misconfigured
 from shared.events.topics import TopicSpec
-from shared.log.protocol import MAX_RECORD_BYTES, Consumer, Log, Partition, ReceivedRecord, Record, size_of
+from shared.log.protocol import (
+    BROWSED_BYTES,
+    MAX_RECORD_BYTES,
+    Consumer,
+    Log,
+    Partition,
+    ReceivedRecord,
+    Record,
+    size_of,
+)
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.log_engines import (
     PUBLISH_TIMEOUT_SECONDS,
@@ -379,6 +388,21 @@ class TestLookingOn:
             (partition, b"k", b"\xff")
         }
         assert (await log.group(topic.name, [topic.name])).members == 0
+
+    async def test_large_records_are_read_some_at_a_time_and_all_of_them(self, log: Log, topic: TopicSpec) -> None:
+        large = [bytes([number]) * 1_000_000 for number in range(10)]
+        for value in large:
+            await log.publish(topic.name, [Record(b"k", value)])
+        (partition,) = [place for place, extent in (await log.extent(topic.name)).items() if extent.end]
+
+        looks, start = [], 0
+        while look := await log.browse(partition, offset=start, max_records=100):
+            looks.append(sum(len(record.value) for record in look))
+            assert [record.value for record in look] == large[start : start + len(look)]
+            start = look[-1].offset + 1
+
+        assert start == len(large)
+        assert max(looks) <= BROWSED_BYTES + MAX_RECORD_BYTES
 
     async def test_the_extent_of_every_partition_is_told(self, log: Log, topic: TopicSpec) -> None:
         await log.publish(topic.name, numbered(20))

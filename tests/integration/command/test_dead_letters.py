@@ -1,15 +1,21 @@
 """`leadflow dead-letters` on both engines, as docs/operate.md tells it."""
 
+import itertools
+import re
 from datetime import UTC, datetime
 
 import pytest
+from msgspec import structs
 from pydantic_core import from_json
 
 from shared.db.engine import Database
 from shared.db.reach import ALL_WORKSPACES
-from shared.events.topics import ENGAGEMENT_EVENTS
+from shared.errors import LogUnavailable
+from shared.events.topics import ENGAGEMENT_EVENTS, LEAD_SCORES
 from shared.log.dead_letter import DeadLetter, publish_dead_letters
-from shared.log.protocol import MAX_RECORD_BYTES, Log, ReceivedRecord, Record
+from shared.log.embedded import EmbeddedLog
+from shared.log.letter_sealing import erase_letters, set_aside
+from shared.log.protocol import MAX_RECORD_BYTES, Log, Partition, ReceivedRecord, Record
 from tests.integration.command.conftest import Invoke
 
 TOPIC = ENGAGEMENT_EVENTS.name
@@ -120,6 +126,71 @@ async def test_more_than_go_at_once_go_in_several_runs_the_oldest_first(
 
     assert runs == [f"{sent} sent back, 0 not" for sent in (2, 2, 1, 0)]
     assert [record.value for record in await everything(log, TOPIC)][5:] == [b"1", b"2", b"3", b"4", b"5"]
+
+
+async def test_letters_by_their_ids_go_the_oldest_first_and_are_told_of_in_their_order(
+    invoke: Invoke, log: Log
+) -> None:
+    await dead(log, b"1", b"2", b"3")
+    stray = f"{LEAD_SCORES.name}-dlq:0:5"
+    ids = [f"{TOPIC}-dlq:0:2", stray, f"{TOPIC}-dlq:0:0", f"{TOPIC}-dlq:0:7", f"{TOPIC}-dlq:0:1"]
+
+    done = await invoke("dead-letters", "replay", *ids)
+
+    *told, last = done.stdout.splitlines()
+    assert done.exit_code == 1
+    assert told == [
+        f"{ids[0]}: 1 bytes to {TOPIC}",
+        f"{stray}: {stray} is not there, or no longer",
+        f"{ids[2]}: 1 bytes to {TOPIC}",
+        f"{ids[3]}: {ids[3]} is not there, or no longer",
+        f"{ids[4]}: 1 bytes to {TOPIC}",
+    ]
+    assert last == "3 sent back, 2 not"
+    assert [record.value for record in await everything(log, TOPIC)][3:] == [b"1", b"2", b"3"]
+
+
+async def test_what_becomes_of_a_letter_is_its_own_matter(invoke: Invoke, log: Log, database: Database) -> None:
+    await dead(log, b"first", b"x" * (MAX_RECORD_BYTES - 200))
+    (first, *_) = await everything(log, TOPIC)
+    erased = DeadLetter(structs.replace(first, offset=77, value=b"of an erased lead"), "not_json")
+    await set_aside(database, log, [erased], now=NOW)
+    await erase_letters(database, log, f"{TOPIC}-dlq", workspace="default", names=re.compile("erased lead"))
+    await dead(log, b"last")
+
+    done = await invoke("dead-letters", "replay", *(f"{TOPIC}-dlq:0:{offset}" for offset in (0, 1, 2, 3, 0)))
+
+    outcomes = {line.split(": ")[0][-1]: line for line in done.stdout.splitlines()[:-1]}
+    assert "sent back before" in outcomes["0"]
+    assert "bytes were kept" in outcomes["1"]
+    assert "was erased" in outcomes["2"]
+    assert f"4 bytes to {TOPIC}" in outcomes["3"]
+    assert done.stdout.endswith("2 sent back, 3 not\n")
+
+
+@pytest.mark.parametrize("engine", ["embedded"], indirect=True)
+async def test_a_log_that_does_not_answer_for_a_while_costs_only_the_letters_of_that_while(
+    invoke: Invoke, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.command.letters._STRETCH", 2)
+    await dead(log, b"1", b"2", b"3", b"4", b"5")
+    letters = [f"{TOPIC}-dlq:0:{offset}" for offset in range(5)]
+    browse, questions = EmbeddedLog.browse, itertools.count(1)
+
+    async def stuttering(self: EmbeddedLog, partition: Partition, *, offset: int, max_records: int) -> object:
+        if next(questions) == 2:
+            raise LogUnavailable("it is away", outcome_unknown=False)
+        return await browse(self, partition, offset=offset, max_records=max_records)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EmbeddedLog, "browse", stuttering)
+        first = await invoke("dead-letters", "replay", *letters)
+    second = await invoke("dead-letters", "replay", *letters)
+
+    assert f"{letters[2]}: it is away" in first.stdout
+    assert first.stdout.endswith("4 sent back, 1 not\n")
+    assert second.stdout.endswith("1 sent back, 4 not\n")
+    assert [record.value for record in await everything(log, TOPIC)][5:] == [b"1", b"2", b"4", b"5", b"3"]
 
 
 async def test_twins_of_one_record_go_back_once(invoke: Invoke, log: Log) -> None:
