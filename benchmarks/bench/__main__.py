@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks.bench.deliveries import measure_deliveries
 from benchmarks.bench.figures import Measured
 from benchmarks.bench.ingest import measure_ingest
+from benchmarks.bench.latency import measure_latency
 from benchmarks.bench.machine import machine_card
 from benchmarks.bench.memory import measure_memory
 from benchmarks.bench.pipeline import measure_pipeline
@@ -36,6 +37,8 @@ class Size:
     leads: int
     batch: int
     known: Known
+    drained: int
+    latency_seconds: float
     messages: int
     memory_batches: int
 
@@ -47,6 +50,8 @@ FULL = Size(
     leads=8000,
     batch=1000,
     known=Known(100_000, 10_000_000),
+    drained=10_000,
+    latency_seconds=20.0,
     messages=2000,
     memory_batches=40,
 )
@@ -57,6 +62,8 @@ QUICK = Size(
     leads=1500,
     batch=500,
     known=Known(50_000, 500_000),
+    drained=3000,
+    latency_seconds=5.0,
     messages=500,
     memory_batches=4,
 )
@@ -64,7 +71,7 @@ QUICK = Size(
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a minute instead of ten: to see that it works")
+    parser.add_argument("--quick", action="store_true", help="less of everything: to see that it works")
     parser.add_argument("--json", type=Path, help="where to write every round")
     options = parser.parse_args()
     card = machine_card()
@@ -90,6 +97,8 @@ async def measure(size: Size) -> Sequence[Measured]:
             installation, leads=size.leads, batch=size.batch, rounds=size.rounds, known=size.known
         )
     async with _fresh() as installation:
+        latency = await measure_latency(installation, drained=size.drained, seconds=size.latency_seconds)
+    async with _fresh() as installation:
         pipeline = await measure_pipeline(installation, leads=size.leads // 4, batch=size.batch, rounds=size.rounds)
     async with _fresh() as installation:
         deliveries = await measure_deliveries(
@@ -97,7 +106,7 @@ async def measure(size: Size) -> Sequence[Measured]:
         )
     async with _fresh() as installation:
         memory = await measure_memory(installation, batches=size.memory_batches)
-    return [*ingest, *scorer, *pipeline, *deliveries, *memory]
+    return [*ingest, *scorer, latency, *pipeline, *deliveries, *memory]
 
 
 @asynccontextmanager

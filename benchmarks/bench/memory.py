@@ -6,17 +6,15 @@ The work is over when the scorer and the pipeline are through with it: ingest ha
 import asyncio
 from contextlib import AsyncExitStack
 
-from sqlalchemy import text
-
 from benchmarks import workload
 from benchmarks.bench.figures import Figure, Measured, Rounds
 from benchmarks.bench.ingest import Events
 from benchmarks.bench.load import request, send
 from benchmarks.bench.machine import peak_megabytes, resident_megabytes
 from benchmarks.bench.processes import Installation, Process, service
+from benchmarks.bench.scorer import is_telling
 from services.scorer.models import versions
 from shared.clock import SystemClock
-from shared.db.reach import ALL_WORKSPACES
 from shared.events.topics import ENGAGEMENT_EVENTS, LEAD_SCORES
 from shared.log.embedded import EmbeddedLog
 
@@ -24,7 +22,6 @@ _SERVICES = ("ingest", "scorer", "pipeline")
 _LOOK_SECONDS = 0.2
 # Some ten seconds on a free machine.
 _LONGEST_SECONDS = 300.0
-_IS_TELLING = text("SELECT EXISTS (SELECT FROM scorer.outbox)")
 
 
 def memory_of(name: str) -> Figure:
@@ -61,7 +58,7 @@ async def _is_working(installation: Installation, log: EmbeddedLog) -> bool:
     """Whether the scorer has events to read or messages to tell, or the pipeline has any of those to read."""
     return (
         await _waits(log, "scorer", ENGAGEMENT_EVENTS.name)
-        or await _is_telling(installation)
+        or await is_telling(installation.database)
         or await _waits(log, "pipeline", LEAD_SCORES.name)
     )
 
@@ -69,11 +66,6 @@ async def _is_working(installation: Installation, log: EmbeddedLog) -> bool:
 async def _waits(log: EmbeddedLog, group: str, topic: str) -> bool:
     state = await log.group(group, [topic])
     return any(lag.records for lag in state.lag.values())
-
-
-async def _is_telling(installation: Installation) -> bool:
-    async with installation.database.transaction(ALL_WORKSPACES) as connection:
-        return bool(await connection.scalar(_IS_TELLING))
 
 
 def _measured(name: str, peak: float, rest: float, batches: int) -> Measured:

@@ -8,7 +8,6 @@ The floors were measured for 25 rules over one decaying score and one threshold:
 one has three scores, groups, limits, bands, a grade and two thresholds, and stands beside it without a floor.
 """
 
-import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,22 +16,21 @@ from random import Random
 from typing import Any
 from uuid import UUID, uuid5
 
-import httpx
-from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
 from benchmarks import workload
 from benchmarks.bench.figures import Figure, Measured, Rounds
-from benchmarks.bench.processes import Installation, Process, service
+from benchmarks.bench.processes import Installation
 from services.scorer.handlers import Handlers
 from services.scorer.models import versions
 from services.scorer.service import Scorer
 from shared.clock import SystemClock
 from shared.db.engine import Database
 from shared.db.outbox import Outbox
+from shared.db.reach import ALL_WORKSPACES
 from shared.events.codec import encode
 from shared.events.engagement import EngagementAccepted, EngagementEvent, identity_digest
-from shared.events.topics import ALL_TOPICS, ENGAGEMENT_EVENTS
+from shared.events.topics import ENGAGEMENT_EVENTS
 from shared.log.embedded import EmbeddedLog
 from shared.log.protocol import Partition, ReceivedRecord, Record
 
@@ -41,12 +39,9 @@ UNIFORM = Figure("scorer, exactly once, uniform leads", "events/s", floor=0.30, 
 SKEWED = Figure("scorer, exactly once, skewed leads", "events/s", floor=0.55, aim=0.90, probe=PROBE)
 RICH_UNIFORM = Figure("the same with a rich model, uniform leads", "events/s", probe=PROBE)
 RICH_SKEWED = Figure("the same with a rich model, skewed leads", "events/s", probe=PROBE)
-KNOWN = Figure("scorer, 10 million known events", "events/s", floor=0.6, aim=0.9, probe="100 thousand known events")
-LATENCY = Figure("event to committed score, p99 at half load", "ms", floor=500, aim=100, demand="at most")
 
 _NAMESPACE = UUID("0d6c1e6e-6a83-4a0b-9d4e-5a9b0c7f6d11")
 _ZIPF = 1.1
-_TICK_SECONDS = 0.02
 # One event in twenty is late, as those of a platform that batches what it sends.
 _LATE, _LATEST = 0.05, timedelta(days=7)
 
@@ -69,6 +64,7 @@ _KNOW = text("""
            lpad(to_hex(number * (4294967295 / :missing)), 8, '0') || substr(gen_random_uuid()::text, 9), true
     FROM generate_series(1, CAST(:missing AS bigint)) AS number
 """)
+_IS_TELLING = text("SELECT EXISTS (SELECT FROM scorer.outbox)")
 # A minute on a free core; on a busy machine better late than never.
 _KNOW_SECONDS = 900.0
 
@@ -79,6 +75,12 @@ class Known:
 
     few: int
     many: int
+
+    @property
+    def figure(self) -> Figure:
+        """How fast many are told from new events, beside how fast few are."""
+        many, few = f"scorer, {self.many:,} known events", f"{self.few:,} known events"
+        return Figure(many, "events/s", floor=0.6, aim=0.9, probe=few)
 
 
 class Bench:
@@ -165,9 +167,9 @@ def as_record(event: EngagementEvent, workspace: str) -> Record:
 
 
 async def measure_scorer(
-    installation: Installation, *, leads: int, batch: int, rounds: int, known: Known, latency_seconds: float = 20.0
+    installation: Installation, *, leads: int, batch: int, rounds: int, known: Known
 ) -> list[Measured]:
-    """Uniform and skewed leads with both models, latency at half of that, and many known events."""
+    """Uniform and skewed leads with both models, and many known events."""
     database = installation.database
     await make_probe(database)
     plain = Bench(database, "plain", workload.PLAIN_MODEL, leads, batch)
@@ -182,10 +184,8 @@ async def measure_scorer(
         await forget_what_was_told(database)
     figures[UNIFORM].note = f"{leads:,} leads, batches of {batch}, 25 rules, one score, one threshold"
     figures[RICH_UNIFORM].note = "the same rules with groups and limits, three scores, bands, a grade, two thresholds"
-    rate = min(figures[UNIFORM].values) / 2
-    latency = await measure_latency(installation, rate=rate, seconds=latency_seconds)
     repeated = await _measure_known(plain, installation, rounds=rounds, known=known)
-    return [*(each.measured() for each in figures.values()), latency, repeated]
+    return [*(each.measured() for each in figures.values()), repeated]
 
 
 async def make_probe(database: Database) -> None:
@@ -194,7 +194,7 @@ async def make_probe(database: Database) -> None:
 
 
 async def _measure_known(bench: Bench, installation: Installation, *, rounds: int, known: Known) -> Measured:
-    measured, with_few = Rounds(KNOWN), []
+    measured, with_few = Rounds(known.figure), []
     await _know(installation.url, known.few)
     for _ in range(rounds):
         with_few.append(await bench.rate(skewed=False))
@@ -203,8 +203,14 @@ async def _measure_known(bench: Bench, installation: Installation, *, rounds: in
     for rate in with_few:
         measured.add(await bench.rate(skewed=False), rate)
         await forget_what_was_told(installation.database)
-    measured.note = f"{known.many:,} beside {known.few:,}; not interleaved: a table cannot shrink between rounds"
+    measured.note = "not interleaved: a table cannot shrink between rounds"
     return measured.measured()
+
+
+async def is_telling(database: Database) -> bool:
+    """Whether a scorer has messages that are not on the log yet."""
+    async with database.transaction(ALL_WORKSPACES) as connection:
+        return bool(await connection.scalar(_IS_TELLING))
 
 
 async def forget_what_was_told(database: Database) -> None:
@@ -229,71 +235,6 @@ async def _as_owner(database: Database, *statements: str) -> None:
     async with database.engine.begin() as connection:
         for statement in statements:
             await connection.execute(text(statement))
-
-
-async def measure_latency(installation: Installation, *, rate: float, seconds: float) -> Measured:
-    """From the moment at which events are due, by a schedule that waits for nobody, to the commit.
-
-    Some events come before, in which a process that was just started opens its connections, compiles the model and
-    begins to remember leads; they are not counted.
-    """
-    log, random = EmbeddedLog(installation.database), Random(77)  # noqa: S311 - a workload
-    count, rounds = int(rate * seconds), Rounds(LATENCY)
-    first = count // 10
-    await log.start()
-    await log.ensure_topics(ALL_TOPICS)
-    async with service(installation, "scorer") as scorer:
-        await _publish_on_schedule(log, random, rate=rate, count=first)
-        before = await _buckets_when(scorer, first)
-        await _publish_on_schedule(log, random, rate=rate, count=count)
-        after = await _buckets_when(scorer, first + count)
-    await log.stop()
-    buckets = [(bound, reached - earlier) for (bound, reached), (_, earlier) in zip(after, before, strict=True)]
-    rounds.add(_percentile_ms(buckets, 0.99))
-    rounds.note = (
-        f"{count:,} events at {rate:,.0f} a second through the embedded log, by the scorer's own histogram, after a"
-        " tenth as many that do not count"
-    )
-    return rounds.measured()
-
-
-async def _publish_on_schedule(log: EmbeddedLog, random: Random, *, rate: float, count: int) -> None:
-    """Each event counts as received when it is due: one that is sent late has waited."""
-    tick = max(1, round(rate * _TICK_SECONDS))
-    clock = SystemClock()
-    began = clock.now() + timedelta(seconds=_TICK_SECONDS)
-    for sent in range(0, count, tick):
-        due = began + timedelta(seconds=sent / rate)
-        made = [workload.an_accepted_event(random, random.randrange(5000)) for _ in range(min(tick, count - sent))]
-        events = [event.model_copy(update={"occurred_at": due, "received_at": due}) for event in made]
-        records = [as_record(event, "plain") for event in events]
-        await asyncio.sleep(max(0.0, (due - clock.now()).total_seconds()))
-        await log.publish(ENGAGEMENT_EVENTS.name, records)
-
-
-async def _buckets_when(scorer: Process, count: int) -> list[tuple[float, int]]:
-    """The histogram of the scorer once it has scored `count` events: (upper bound in seconds, events up to it)."""
-    async with asyncio.timeout(120):
-        while (buckets := await _buckets(scorer))[-1][1] < count:  # noqa: ASYNC110 - another process's doing
-            await asyncio.sleep(0.2)
-    return buckets
-
-
-async def _buckets(scorer: Process) -> list[tuple[float, int]]:
-    async with httpx.AsyncClient(trust_env=False) as client:
-        exposed = (await client.get(f"http://127.0.0.1:{scorer.port}/metrics")).text
-    return [
-        (float(sample.labels["le"]), int(sample.value))
-        for family in text_string_to_metric_families(exposed)
-        for sample in family.samples
-        if sample.name == "leadflow_event_end_to_end_seconds_bucket" and sample.labels["stage"] == "scored"
-    ]
-
-
-def _percentile_ms(buckets: list[tuple[float, int]], share: float) -> float:
-    """The upper bound of the bucket in which that share of events is reached: no event of it took longer."""
-    wanted = share * buckets[-1][1]
-    return next(bound * 1000 for bound, reached in buckets if reached >= wanted)
 
 
 async def _per_second(work: object, count: int) -> float:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from benchmarks.bench.deliveries import measure_deliveries
+from benchmarks.bench.latency import measure_latency
 from benchmarks.bench.pipeline import measure_pipeline
 from benchmarks.bench.processes import Installation
 from benchmarks.bench.scorer import Known, measure_scorer
@@ -14,13 +15,22 @@ async def test_the_scorer_is_measured_in_rounds_with_both_models_and_their_probe
 ) -> None:
     installation = Installation(database.url, database, "no key is needed here", tmp_path)
 
-    measured = await measure_scorer(
-        installation, leads=20, batch=10, rounds=2, known=Known(few=100, many=1000), latency_seconds=0.5
-    )
+    measured = await measure_scorer(installation, leads=20, batch=10, rounds=2, known=Known(few=100, many=1000))
 
-    assert [result.figure.unit for result in measured] == ["events/s"] * 4 + ["ms", "events/s"]
-    assert all(value > 0 for result in measured for value in result.values)
-    assert [len(result.probes) for result in measured] == [2, 2, 2, 2, 0, 2]
+    assert [result.figure.unit for result in measured] == ["events/s"] * 5
+    assert all(value > 0 for result in measured for value in (*result.values, *result.probes))
+    assert [(len(result.values), len(result.probes)) for result in measured] == [(2, 2)] * 5
+
+
+async def test_latency_is_that_of_every_event_of_the_schedule_and_of_no_other(
+    database: Database, tmp_path: Path
+) -> None:
+    installation = Installation(database.url, database, "no key is needed here", tmp_path)
+
+    measured = await measure_latency(installation, drained=100, seconds=0.5)
+
+    assert measured.figure.unit == "ms"
+    assert measured.measure > 0
 
 
 async def test_the_pipeline_is_measured_in_rounds_beside_the_probe_of_the_scorer(

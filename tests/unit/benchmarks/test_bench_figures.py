@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.bench.figures import Figure, Measured
+from benchmarks.bench.latency import percentile_ms
 from benchmarks.bench.report import table
 
 SPEED = Figure("speed", "events/s", floor=0.3, aim=0.5, probe="probe")
@@ -31,3 +32,9 @@ def test_nothing_is_demanded_of_a_figure_without_a_floor() -> None:
     assert table([measured]).splitlines()[-1] == (
         "| speed | 1.00 [1.00..1.00] events/s | probe: 100 [100..100] | 0.010 [0.010..0.010] | - | - | - |"
     )
+
+
+def test_a_percentile_is_told_by_the_bound_that_no_event_of_it_exceeds() -> None:
+    buckets = [(0.05, 90), (0.1, 99), (0.25, 100), (float("inf"), 100)]
+
+    assert [percentile_ms(buckets, share) for share in (0.9, 0.99, 0.995)] == [50.0, 100.0, 250.0]
