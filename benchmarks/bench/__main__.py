@@ -46,7 +46,7 @@ class Size:
 FULL = Size(
     rounds=7,
     singles=4000,
-    batches=20,
+    batches=60,
     leads=8000,
     batch=1000,
     known=Known(100_000, 10_000_000),
@@ -58,7 +58,7 @@ FULL = Size(
 QUICK = Size(
     rounds=3,
     singles=1000,
-    batches=5,
+    batches=20,
     leads=1500,
     batch=500,
     known=Known(50_000, 500_000),
