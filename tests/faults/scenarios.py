@@ -262,14 +262,13 @@ async def _links(stack: AsyncExitStack, here: World) -> list[Link]:
     to_database = [await _link_to_database(stack, here, name) for name in names]
     here.subscriber_url = here.sink.url.replace(str(here.sink.port), str(port := free_port()))
     opened = tcp_link("pipeline-1 to the subscriber", here.random, port=port, to_port=here.sink.port)
-    to_log = (
-        [await _link_to_log(stack, here, name, number) for number, name in enumerate(names)]
-        if here.plan.log == "kafka"
-        else []
-    )
-    # In threes of different services, as far as it goes.
     to_subscriber = await stack.enter_async_context(opened)
-    return [*to_database[:2], to_subscriber, to_database[2], *to_log]
+    if here.plan.log != "kafka":
+        return [*to_database, to_subscriber]
+    to_log = [await _link_to_log(stack, here, name, number) for number, name in enumerate(names)]
+    # In threes of different services; without them nothing goes to the subscriber, so that its link comes alone.
+    mixed = [to_database[0], to_log[1], to_database[2], to_log[0], to_database[1], to_log[2]]
+    return [*mixed, to_subscriber]
 
 
 async def _link_to_database(stack: AsyncExitStack, here: World, name: str) -> Link:
@@ -320,7 +319,7 @@ async def _subscribed(api: httpx.AsyncClient, receiver: Receiver) -> str:
 
 
 async def f8_disk_full(run: Run) -> World:
-    """the disk of PostgreSQL runs full, and is freed"""
+    """the disk of PostgreSQL runs full, first for data and then for the WAL, and is freed"""
     async with AsyncExitStack() as stack:
         disk = stack.enter_context(_small_disk(run.directory / "disk"))
         own = await stack.enter_async_context(servers(disk / "pg", kafka=False))
@@ -334,6 +333,8 @@ async def f8_disk_full(run: Run) -> World:
                 try:
                     await asyncio.to_thread(_fill, ballast)
                     await comes(lambda: _refusals(here) > refused, "a sender is refused")  # noqa: B023
+                    await own.postgres.exhaust_wal()
+                    await comes(lambda: _nobody_is_ready(here), "no service is ready")
                 finally:
                     ballast.unlink()
                 await comes(lambda: _back(own.postgres), "PostgreSQL is back")
@@ -348,6 +349,10 @@ async def _back(postgres: Postgres) -> bool:
         with suppress(LeadflowError):
             await postgres.start()
     return await postgres.answers()
+
+
+async def _nobody_is_ready(here: World) -> bool:
+    return not any([await process.is_ready() for process in here.supervisor.processes])
 
 
 def _refusals(here: World) -> int:

@@ -72,6 +72,24 @@ class Postgres:
             return False
         return True
 
+    async def exhaust_wal(self) -> None:
+        """Return when the WAL found no more room on a full disk: PostgreSQL drops all sessions then."""
+        before = self._panics()
+
+        async def has_panicked() -> bool:
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                connection = await asyncpg.connect(self.url, timeout=5)
+                try:
+                    await connection.execute("SELECT pg_logical_emit_message(false, '', ''), pg_switch_wal()")
+                finally:
+                    await connection.close(timeout=5)
+            return self._panics() > before
+
+        await wait_until(has_panicked, "the WAL is full", timeout_seconds=_START_SECONDS, every_seconds=0.1)
+
+    def _panics(self) -> int:
+        return (self._directory / "postgresql.log").read_text(errors="replace").count("PANIC")
+
     @property
     def alive(self) -> bool:
         """Whether its first process lives; it ends by itself when it cannot recover."""
