@@ -178,8 +178,8 @@ async def _stretch(log: Log, partition: Partition, extent: Extent) -> list[Store
 async def _read(log: Log, partition: Partition, extent: Extent) -> tuple[list[StoredLetter], int]:
     """What one question gives of the letters in `extent`, and the offset up to which that is all of them."""
     records = await log.browse(partition, offset=extent.first, max_records=extent.end - extent.first)
-    until = min(records[-1].offset + 1, extent.end) if records else extent.end
-    return [stored_letter(record) for record in records if record.offset < until], until
+    letters = [stored_letter(record) for record in records if record.offset < extent.end]
+    return letters, records[-1].offset + 1 if records else extent.end
 
 
 def _place_of_letter(letter: StoredLetter) -> Place:
