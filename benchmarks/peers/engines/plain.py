@@ -8,6 +8,8 @@ that a crash loses and doubles nothing. Its crossings are published after the co
 # What is not in leadflow's environment, mypy cannot see.
 # mypy: disable-error-code="import-not-found"
 
+from collections.abc import Iterable
+
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from benchmarks.peers.engines.job import Job, Marks
@@ -104,10 +106,9 @@ class InPostgres:
             if score - added[key].score < CROSSED_AT <= score:
                 self._producer.produce(self._job.crossings, key=key)
 
-    def _summed(self, found: "object") -> dict[str, Lead]:
+    def _summed(self, found: Iterable[tuple[str, Event]]) -> dict[str, Lead]:
         sums: dict[str, Lead] = {}
-        for key, event in found:  # type: ignore[attr-defined]
-            assert isinstance(event, Event)
+        for key, event in found:
             sums[key] = fold(sums.get(key, NOBODY), event, self._job.as_of_us)
         return sums
 
