@@ -29,7 +29,7 @@ from shared.garbage import collect_seldom
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured."""
+    """How much is measured. The pipeline has a quarter of the scorer's `leads`: no fewer than a `batch` has events."""
 
     rounds: int
     singles: int
@@ -59,7 +59,7 @@ QUICK = Size(
     rounds=3,
     singles=1000,
     batches=20,
-    leads=1500,
+    leads=2000,
     batch=500,
     known=Known(50_000, 500_000),
     drained=3000,

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from benchmarks.bench.__main__ import FULL, QUICK, Size
 from benchmarks.bench.figures import Figure, Measured
 from benchmarks.bench.latency import percentile_ms
 from benchmarks.bench.report import table
@@ -38,3 +39,8 @@ def test_a_percentile_is_told_by_the_bound_that_no_event_of_it_exceeds() -> None
     buckets = [(0.05, 90), (0.1, 99), (0.25, 100), (float("inf"), 100)]
 
     assert [percentile_ms(buckets, share) for share in (0.9, 0.99, 0.995)] == [50.0, 100.0, 250.0]
+
+
+@pytest.mark.parametrize("size", [FULL, QUICK], ids=["full", "quick"])
+def test_the_probe_finds_as_many_leads_as_a_batch_has_events_in_every_part(size: Size) -> None:
+    assert size.leads // 4 >= size.batch
