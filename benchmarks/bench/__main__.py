@@ -29,7 +29,7 @@ from shared.garbage import collect_seldom
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured. The pipeline has a quarter of the scorer's `leads`: no fewer than a `batch` has events."""
+    """How much is measured. The pipeline has a quarter of the `leads`, no fewer than a `batch` has events."""
 
     rounds: int
     singles: int
@@ -65,7 +65,7 @@ QUICK = Size(
     drained=3000,
     latency_seconds=5.0,
     messages=500,
-    memory_batches=4,
+    memory_batches=20,
 )
 
 
@@ -84,7 +84,7 @@ def main() -> int:
         options.json.write_text(as_json(card, results) + "\n")
     missed = [result.figure.name for result in results if result.verdict == "MISSED"]
     if missed:
-        sys.stderr.write(f"\nfloors missed: {', '.join(missed)}\n")
+        sys.stderr.write(f"\nfloors missed: {'; '.join(missed)}\n")
     return 1 if missed else 0
 
 
