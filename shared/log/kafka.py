@@ -57,7 +57,7 @@ _STOP_SECONDS = 3.0
 _ABANDON_SECONDS = 1.0
 _ADMIN_SECONDS = 20.0
 _ADMIN_RETRY_SECONDS = 0.2
-# One of these can be chance; after two in a row the producer does not recover by itself.
+# One of these can be chance; after two in a row in one partition the producer does not recover by itself.
 _PRODUCER_FAULTS = (
     OutOfOrderSequenceNumber,
     InvalidProducerEpoch,
@@ -102,7 +102,8 @@ class KafkaLog:
         self._session_timeout_seconds = session_timeout_seconds
         self._static_members = static_members
         self._producer: AIOKafkaProducer | None = None
-        self._producer_faults = 0
+        self._renewal: asyncio.Task[AIOKafkaProducer] | None = None
+        self._faults_in_row: dict[tuple[str, int], int] = {}
         self._flushers: dict[tuple[str, int], Flusher[Record]] = {}
         self._reader = KafkaReader(
             bootstrap_servers, security=security, prefix=prefix, timeout_seconds=publish_timeout_seconds
@@ -116,6 +117,10 @@ class KafkaLog:
         self._flushers.clear()
         if closing:
             await asyncio.wait(closing, timeout=_STOP_SECONDS)
+        renewal, self._renewal = self._renewal, None
+        if renewal is not None:
+            renewal.cancel()
+            await asyncio.wait([renewal])
         producer, self._producer = self._producer, None
         if producer is not None:
             await _stop_producer(producer)
@@ -181,7 +186,7 @@ class KafkaLog:
     async def check(self) -> None:
         try:
             async with asyncio.timeout(_CHECK_SECONDS):
-                await self._open_producer().client.fetch_all_metadata()
+                await (await self._opened()).client.fetch_all_metadata()
         except (KafkaError, TimeoutError, OSError) as error:
             raise LogUnavailable(f"Kafka does not answer: {error!r}", outcome_unknown=False) from error
 
@@ -216,7 +221,7 @@ class KafkaLog:
         acknowledged: list[asyncio.Future[Any]] = []
         try:
             async with asyncio.timeout(self._publish_timeout_seconds):
-                producer = self._open_producer()
+                producer = await self._opened()
                 for batch in _batches(producer, records):
                     sent = await producer.send_batch(batch, topic, partition=number)
                     # One by one: what went out before a failure decides whether the outcome is known.
@@ -225,29 +230,43 @@ class KafkaLog:
         except MessageSizeTooLargeError as error:
             raise InvalidInput("the broker takes no record of this size", code="record_too_large") from error
         except (KafkaError, TimeoutError, OSError) as error:
-            await self._count_fault(error)
+            await self._count_fault(error, (topic, number))
             raise LogUnavailable(f"Kafka did not confirm: {error!r}", outcome_unknown=bool(acknowledged)) from error
         finally:
             for future in acknowledged:
                 future.add_done_callback(_retrieve)
-        self._producer_faults = 0
+        self._faults_in_row.pop((topic, number), None)
 
-    async def _count_fault(self, error: Exception) -> None:
+    async def _count_fault(self, error: Exception, lane: tuple[str, int]) -> None:
+        """Give the producer up when this partition does not get over it, however well the others do."""
         if not isinstance(error, _PRODUCER_FAULTS):
             return
-        self._producer_faults += 1
-        logger.warning("producer fault", extra={"error": type(error).__name__, "in_row": self._producer_faults})
-        if self._producer_faults <= _TOLERATED_FAULTS or self._producer is None:
+        in_row = self._faults_in_row[lane] = self._faults_in_row.get(lane, 0) + 1
+        logger.warning("producer fault", extra={"error": type(error).__name__, "in_row": in_row})
+        if in_row <= _TOLERATED_FAULTS or self._producer is None:
             return
         broken, self._producer = self._producer, None
-        self._producer_faults = 0
+        self._faults_in_row.clear()
+        self._renew()
         await _stop_producer(broken)
-        self._producer = await self._started_producer()
 
-    def _open_producer(self) -> AIOKafkaProducer:
-        if self._producer is None:
+    async def _opened(self) -> AIOKafkaProducer:
+        """The producer, or a new one in place of one that was given up; tried again as long as Kafka is away."""
+        if self._producer is not None:
+            return self._producer
+        if self._renewal is None:
             raise LogUnavailable("the connection to Kafka is closed", outcome_unknown=False)
-        return self._producer
+        # Many wait for it, and those that give up waiting do not end it.
+        return await asyncio.shield(self._renew() if self._renewal.done() else self._renewal)
+
+    def _renew(self) -> "asyncio.Task[AIOKafkaProducer]":
+        self._renewal = asyncio.create_task(self._renewed_producer(), name="Kafka producer renewal")
+        self._renewal.add_done_callback(_retrieve)
+        return self._renewal
+
+    async def _renewed_producer(self) -> AIOKafkaProducer:
+        self._producer = producer = await self._started_producer()
+        return producer
 
     async def _started_producer(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
@@ -263,6 +282,9 @@ class KafkaLog:
         try:
             async with asyncio.timeout(self._publish_timeout_seconds):
                 await producer.start()
+        except asyncio.CancelledError:
+            await _stop_producer(producer)
+            raise
         except (KafkaError, TimeoutError, OSError) as error:
             await _stop_producer(producer)
             raise LogUnavailable(
@@ -273,7 +295,7 @@ class KafkaLog:
     async def _partition_count(self, topic: str) -> int:
         try:
             async with asyncio.timeout(self._publish_timeout_seconds):
-                client = self._open_producer().client
+                client = (await self._opened()).client
                 found = client.cluster.partitions_for_topic(topic)
                 if not found:
                     found = (await client.fetch_all_metadata()).partitions_for_topic(topic)

@@ -1,6 +1,7 @@
 """What only the Kafka engine does: a producer that is replaced, members that keep their place."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +13,17 @@ from aiokafka.errors import OutOfOrderSequenceNumber
 from shared.errors import LogUnavailable, Misconfigured
 from shared.events.topics import TopicSpec
 from shared.log.kafka import KafkaLog
+from shared.log.partitioner import partitions_of
 from shared.log.protocol import Partition, Record
 from tests.support.kafka_broker import KafkaBroker
+from tests.support.leadflow_process import free_port
 from tests.support.log_engines import a_topic
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.kafka
+
+# Enough for every partition to have one.
+KEYS = [str(number).encode() for number in range(20)]
 
 
 @pytest.fixture
@@ -51,6 +57,55 @@ async def test_a_producer_that_lost_its_sequence_for_good_is_replaced(
     await log.publish(topic.name, [Record(b"key", b"kept")])
 
     assert log._producer is not broken
+
+
+async def test_a_producer_that_lost_its_sequence_in_one_partition_is_replaced_though_others_take_records(
+    log: KafkaLog, topic: TopicSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = log._producer
+    assert broken is not None
+    send_batch = broken.send_batch
+    by_partition = {number: key for key in KEYS for number in partitions_of([key], 2)}
+
+    async def out_of_order_in_one(*arguments: Any, partition: int) -> Any:
+        if partition == 0:
+            raise OutOfOrderSequenceNumber
+        return await send_batch(*arguments, partition=partition)
+
+    monkeypatch.setattr(broken, "send_batch", out_of_order_in_one)
+    for _ in range(2):
+        with pytest.raises(LogUnavailable):
+            await log.publish(topic.name, [Record(by_partition[0], b"lost")])
+        if log._producer is broken:
+            await log.publish(topic.name, [Record(by_partition[1], b"kept")])
+
+    await log.publish(topic.name, [Record(by_partition[0], b"kept")])
+
+    assert log._producer is not broken
+
+
+async def test_a_producer_that_could_not_be_replaced_at_once_is_replaced_later(
+    log: KafkaLog, topic: TopicSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = log._producer
+
+    async def out_of_order(*_: Any, **__: Any) -> None:
+        raise OutOfOrderSequenceNumber
+
+    monkeypatch.setattr(broken, "send_batch", out_of_order)
+    with monkeypatch.context() as away:
+        away.setattr(log, "_bootstrap_servers", f"127.0.0.1:{free_port()}")
+        for _ in range(3):
+            with pytest.raises(LogUnavailable):
+                await log.publish(topic.name, [Record(b"key", b"lost")])
+
+    async def is_replaced() -> bool:
+        with suppress(LogUnavailable):
+            await log.publish(topic.name, [Record(b"key", b"kept")])
+            return log._producer is not broken
+        return False
+
+    await wait_until(is_replaced, "a new producer")
 
 
 async def test_what_is_older_than_its_retention_is_deleted_by_the_broker(
