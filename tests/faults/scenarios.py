@@ -40,7 +40,7 @@ from tests.faults.staging import (
     under_load,
     while_sending,
 )
-from tests.faults.story import Size, events
+from tests.faults.story import Size
 from tests.faults.trees import copied
 from tests.faults.world import SESSION_SECONDS, World
 from tests.support.kafka_broker import LocalBroker
@@ -61,7 +61,7 @@ async def f1_kills(run: Run) -> World:
     """kill -9 of any service at any time"""
     async with built(run) as here:
         await here.start_services()
-        async with while_sending(here, here.send(events(here.random, run.size))):
+        async with while_sending(here, here.send(here.events(run.size))):
             for share in shares(run.faults):
                 await reached(here, run, share)
                 victim = here.random.choice(here.supervisor.processes)
@@ -113,7 +113,7 @@ async def _send_until_all_died(here: World, run: Run) -> None:
             break
         chunk += 1
         size = Size(max(20, run.size.events // 10), run.size.leads)
-        await here.send(events(here.random, size, prefix=f"c{chunk}-"))
+        await here.send(here.events(size, prefix=f"c{chunk}-"))
         if set(scorer.failpoints) == {REBALANCED}:
             second = await _rebalance(here, scorer, second)
     if second is not None:
@@ -143,7 +143,7 @@ async def f3_frozen_scorer(run: Run) -> World:
         await here.slow_commits(every=61, seconds=1.0)
         await here.log_in_by_name("scorer-1", "scorer-2")
         await here.start_services("scorer-2")
-        async with while_sending(here, here.send(events(here.random, run.size))):
+        async with while_sending(here, here.send(here.events(run.size))):
             for share in shares(run.faults):
                 await reached(here, run, share)
                 scorers = here.supervisor.of("scorer")
@@ -232,7 +232,7 @@ async def f6_links(run: Run) -> World:
         await here.start_services()
         rounds = _rounds(links, together=run.faults)
         per_second = run.size.events / (len(rounds) + 1) / (run.lasting_seconds + 1)
-        async with while_sending(here, here.send(events(here.random, run.size), per_second=per_second)):
+        async with while_sending(here, here.send(here.events(run.size), per_second=per_second)):
             for share, (broken, mode) in zip(shares(len(rounds)), rounds, strict=True):
                 await reached(here, run, share)
                 for link in broken:
@@ -261,7 +261,9 @@ async def _links(stack: AsyncExitStack, here: World) -> list[Link]:
     names = ("ingest-1", "scorer-1", "pipeline-1")
     to_database = [await _link_to_database(stack, here, name) for name in names]
     here.subscriber_url = here.sink.url.replace(str(here.sink.port), str(port := free_port()))
-    opened = tcp_link("pipeline-1 to the subscriber", here.random, port=port, to_port=here.sink.port)
+    opened = tcp_link(
+        "pipeline-1 to the subscriber", here.plan.chance("subscriber"), port=port, to_port=here.sink.port
+    )
     to_subscriber = await stack.enter_async_context(opened)
     if here.plan.log != "kafka":
         return [*to_database, to_subscriber]
@@ -277,7 +279,7 @@ async def _link_to_database(stack: AsyncExitStack, here: World, name: str) -> Li
     near.parent.mkdir()
     url = make_url(here.database_url).update_query_dict({"host": str(near.parent)})
     here.environments.setdefault(name, {})["LEADFLOW_DATABASE_URL"] = url.render_as_string(hide_password=False)
-    opened = unix_link(f"{name} to PostgreSQL", here.random, path=near, to_path=socket)
+    opened = unix_link(f"{name} to PostgreSQL", here.plan.chance(f"{name} to PostgreSQL"), path=near, to_path=socket)
     return await stack.enter_async_context(opened)
 
 
@@ -286,7 +288,9 @@ async def _link_to_log(stack: AsyncExitStack, here: World, name: str, number: in
     assert isinstance(broker, LocalBroker)
     way = broker.links[number]
     here.environments.setdefault(name, {})["LEADFLOW_KAFKA_BOOTSTRAP_SERVERS"] = f"127.0.0.1:{way.advertised_port}"
-    opened = tcp_link(f"{name} to the log", here.random, port=way.advertised_port, to_port=way.port)
+    opened = tcp_link(
+        f"{name} to the log", here.plan.chance(f"{name} to the log"), port=way.advertised_port, to_port=way.port
+    )
     return await stack.enter_async_context(opened)
 
 
@@ -297,7 +301,7 @@ async def f7_subscribers(run: Run) -> World:
         others = {"hanging": hanging, "failing": failing, "gone": gone}
         async with here.client(here.supervisor.of("pipeline")[0]) as api:
             ids = {name: await _subscribed(api, receiver) for name, receiver in others.items()}
-            await here.send(events(here.random, run.size))
+            await here.send(here.events(run.size))
             await here.until_quiet()
             views = {name: (await api.get(f"/v1/subscriptions/{id_}")).json() for name, id_ in ids.items()}
             for id_ in ids.values():
@@ -384,7 +388,7 @@ async def f9_duplicates(run: Run) -> World:
     """every event up to four times, out of order, over restarts"""
     async with built(run) as here:
         await here.start_services()
-        async with while_sending(here, here.send(events(here.random, run.size), copies=4)):
+        async with while_sending(here, here.send(here.events(run.size), copies=4)):
             for share in shares(run.faults):
                 await reached(here, run, share)
                 await _killed(here.random.choice(here.supervisor.of("scorer")))
@@ -399,9 +403,9 @@ async def f10_burst(run: Run) -> World:
     async with built(run) as here:
         await here.start_services()
         calm = Size(run.size.events // 10, run.size.leads)
-        await here.send(events(here.random, calm, prefix="calm-"), workers=2)
+        await here.send(here.events(calm, prefix="calm-"), workers=2)
         at_rest = {process.name: process.resident_bytes() for process in here.supervisor.processes}
-        async with while_sending(here, here.send(events(here.random, run.size), workers=20, batch=(100, 100))):
+        async with while_sending(here, here.send(here.events(run.size), workers=20, batch=(100, 100))):
             pass
         for process in here.supervisor.processes:
             grown = process.most_resident_bytes() / at_rest[process.name]
@@ -412,6 +416,8 @@ async def f10_burst(run: Run) -> World:
             here.violations.append(f"answers in a burst: {sorted(strange)}")
         if any(process.said("partitions assigned") > 1 for process in here.supervisor.processes):
             here.violations.append("the burst brought a rebalance")
+        if any(process.exits for process in here.supervisor.processes):
+            here.violations.append("a process died of the burst")
         await judge(here)
     return here
 
@@ -424,7 +430,7 @@ async def f11_poison(run: Run) -> World:
         here = await stack.enter_async_context(built(run))
         await here.start_services(trees={"scorer-1": unable})
         injected = 0
-        async with while_sending(here, here.send(events(here.random, run.size))), here.opened_log() as log:
+        async with while_sending(here, here.send(here.events(run.size))), here.opened_log() as log:
             for share in shares(run.faults):
                 await reached(here, run, share)
                 poison = [Record(os.urandom(8), value) for value in _poison()]
@@ -544,7 +550,7 @@ async def f13_clocks(run: Run) -> World:
             is_ahead = await process.clock_ahead()
             if abs(is_ahead - ahead.get(process.name, timedelta(0))) > timedelta(minutes=1):
                 here.violations.append(f"the clock of {process.name} is {is_ahead} ahead")
-        async with while_sending(here, here.send(_at_odd_times(here, events(here.random, run.size)))):
+        async with while_sending(here, here.send(_at_odd_times(here, here.events(run.size)))):
             pass
         await judge(here)
     return here
@@ -567,9 +573,10 @@ def _at_odd_times(here: World, usual: Iterable[Event]) -> Iterator[Event]:
         datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC),
         datetime(2026, 3, 29, 1, 30, tzinfo=UTC),
     ]
+    chance = here.plan.chance("times")
     for event in usual:
-        if here.random.random() < 0.2:
-            yield {**event, "occurred_at": here.random.choice(odd).isoformat()}
+        if chance.random() < 0.2:
+            yield {**event, "occurred_at": chance.choice(odd).isoformat()}
         else:
             yield event
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.faults.ledger import Outcome
 from tests.faults.servers import Servers
-from tests.faults.story import Size, events
+from tests.faults.story import Size
 from tests.faults.world import Plan, World, world
 from tests.support.waiting import wait_until
 
@@ -61,7 +61,7 @@ async def under_load(
 ) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Events come in as long as the block lasts; what it gets returns when some more have been sent since."""
     ended = False
-    endless = takewhile(lambda _: not ended, events(here.random, Size(sys.maxsize, leads)))
+    endless = takewhile(lambda _: not ended, here.events(Size(sys.maxsize, leads)))
 
     async def goes_on() -> None:
         wanted = len(here.ledger.entries) + _SOME_EVENTS

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ from tests.faults.counters import Counters
 from tests.faults.ledger import Event, Ledger, Outcome
 from tests.faults.processes import Process, Supervisor, Tree, inherited
 from tests.faults.servers import Servers
-from tests.faults.story import MODEL, PIPELINE
+from tests.faults.story import MODEL, PIPELINE, Size, events
 from tests.support.receiver import Receiver, receiving
 from tests.support.waiting import wait_until
 
@@ -69,13 +69,18 @@ class Plan:
     tree: Tree = field(default_factory=Tree)
     static_members: bool = True
 
+    def chance(self, of: str) -> Random:
+        """What is random in one respect: nothing that goes on beside it changes what is drawn."""
+        return Random(f"{self.seed} {of}")
+
 
 @dataclass
 class World:
-    """What a scenario has in hand. `ingests` are the base URLs that the load is spread over."""
+    """What a scenario has in hand. `random` decides what it breaks, `doubts` which senders leave it at that."""
 
     plan: Plan
     random: Random
+    doubts: Random
     servers: Servers
     directory: Path
     database_url: str
@@ -153,6 +158,10 @@ class World:
             base_url=process.base_url, headers=headers, trust_env=False, timeout=_REQUEST_SECONDS
         )
 
+    def events(self, size: Size, *, prefix: str = "") -> Iterator[Event]:
+        """The events of this seed, and of this `prefix` of their ids."""
+        return events(self.plan.chance(f"events {prefix}"), size, prefix=prefix)
+
     async def send(
         self,
         events: Iterable[Event],
@@ -202,24 +211,26 @@ class World:
 
     def _batches(self, events: Iterable[Event], batch: tuple[int, int], copies: int) -> Iterable[list[Event]]:
         held: list[Event] = []
-        wanted = self.random.randint(*batch)
+        chance = self.plan.chance("batches")
+        wanted = chance.randint(*batch)
         for event in self._repeated(events, copies):
             self.ledger.add(event)
             held.append(event)
             if len(held) >= wanted:
                 yield held
-                held, wanted = [], self.random.randint(*batch)
+                held, wanted = [], chance.randint(*batch)
         if held:
             yield held
 
     def _repeated(self, events: Iterable[Event], copies: int) -> Iterable[Event]:
         """Each event, and up to `copies` - 1 further times anywhere within the next hundred."""
         late: list[Event] = []
+        chance = self.plan.chance("repetitions")
         for event in events:
             yield event
-            late += [event] * self.random.randint(0, copies - 1)
+            late += [event] * chance.randint(0, copies - 1)
             if len(late) > 100:
-                self.random.shuffle(late)
+                chance.shuffle(late)
                 while len(late) > 20:
                     yield late.pop()
         yield from late
@@ -231,7 +242,7 @@ class World:
             outcome = await self._send_once(caller(attempt), items)
             if outcome is Outcome.OK:
                 return
-            if outcome is Outcome.UNKNOWN and most_tries is None and self.random.random() < 0.2:
+            if outcome is Outcome.UNKNOWN and most_tries is None and self.doubts.random() < 0.2:
                 return
             await asyncio.sleep(_AGAIN_SECONDS)
 
@@ -432,7 +443,8 @@ async def world(plan: Plan, servers: Servers, directory: Path) -> AsyncIterator[
         supervisor = Supervisor(directory, plan.tree)
         made = World(
             plan,
-            Random(plan.seed),
+            plan.chance("faults"),
+            plan.chance("doubts"),
             servers,
             directory,
             url,
