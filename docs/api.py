@@ -10,6 +10,7 @@ from docs.words import (
     documents_of,
     fields,
     list_of,
+    meaning,
     part_of,
     short,
     table,
@@ -144,8 +145,19 @@ class _Api:
         return table(columns, [row[: len(columns)] for row in rows]) if rows else ""
 
     def _body(self, group: str, operation: Document) -> str:
-        body = operation.get("requestBody")
-        return f"**Body**: {self._contents(group, document_of(body))}." if body else ""
+        if "requestBody" not in operation:
+            return ""
+        body = document_of(operation["requestBody"])
+        told = f"**Body**: {self._contents(group, body)}."
+        rows = [
+            (
+                f"`{path}`",
+                type_in_words(one, lambda name: self._link(group, name)) + left_out,
+                meaning(one, self._parts),
+            )
+            for path, one, left_out in _members(document_of(_at(body, "content").get("application/json", {})))
+        ]
+        return f"{told}\n\n{table(('field', 'is', 'meaning'), rows)}" if rows else told
 
     def _answers(self, group: str, operation: Document) -> str:
         good, problems = [], []
@@ -215,6 +227,19 @@ def _references(value: object) -> Iterator[str]:
     elif isinstance(value, list):
         for part in value:
             yield from _references(part)
+
+
+def _members(content: Document) -> Iterator[tuple[str, Document, str]]:
+    """The members of an object that a body describes in its own place, by their paths; parts are told elsewhere."""
+    schema = document_of(content.get("schema", {}))
+    shape = documents_of(schema["oneOf"])[0] if "oneOf" in schema else schema
+    needed = list_of(shape.get("required", []))
+    for name, member in document_of(shape.get("properties", {})).items():
+        one = document_of(member)
+        yield name, one, "" if name in needed else "; may be left out"
+        yield from (
+            (f"{name}.{key}", document_of(inner), "") for key, inner in document_of(one.get("properties", {})).items()
+        )
 
 
 def _without_null(schema: Document) -> Document:

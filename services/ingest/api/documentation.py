@@ -25,9 +25,13 @@ ITEM_SCHEMA: dict[str, object] = {
             "minProperties": 1,
             "description": "Who: at least one name.",
             "properties": {
-                "email": _OPTIONAL,
-                "external_ids": {"type": ["object", "null"], "additionalProperties": _TEXT},
-                "anonymous_id": _OPTIONAL,
+                "email": {**_OPTIONAL, "description": "An address of the lead."},
+                "external_ids": {
+                    "type": ["object", "null"],
+                    "additionalProperties": _TEXT,
+                    "description": "Its id in each other system, by the name of the system.",
+                },
+                "anonymous_id": {**_OPTIONAL, "description": "A visitor's id, before it is known who that is."},
             },
         },
         "properties": {**_OBJECT, "description": "Facts about the event."},
