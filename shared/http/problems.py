@@ -144,10 +144,12 @@ async def _on_leadflow_error(request: Request, error: Exception) -> Response:
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:  # noqa: ARG001
     assert isinstance(error, RequestValidationError)
-    faults = [Fault(_path(fault["loc"]), str(fault["msg"])) for fault in error.errors()]
-    unparsable = any(fault["type"] == "json_invalid" for fault in error.errors())
-    status, code = (400, "not_json") if unparsable else (422, "invalid")
-    return _response(_Answer(status, code, "the request is not valid", faults=faults))
+    for fault in error.errors():
+        if fault["type"] == "json_invalid":
+            detail = f"not JSON: {fault['ctx']['error']}, at character {fault['loc'][-1]}"
+            return _response(_Answer(400, "not_json", detail))
+    faults = [Fault(_path(fault["loc"]), str(fault["msg"]).removeprefix("Value error, ")) for fault in error.errors()]
+    return _response(_Answer(422, "invalid", "the request is not valid", faults=faults))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:

@@ -137,3 +137,11 @@ async def test_a_wrong_method_is_told_every_right_one(client: httpx.AsyncClient)
     answer = await client.delete("/typed")
 
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+async def test_a_body_that_is_no_json_is_told_what_is_wrong_and_where(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/typed", content=b'{"names": ', headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == 400
+    assert answer.json()["detail"] == "not JSON: Expecting value, at character 10"
+    assert "errors" not in answer.json()
