@@ -40,13 +40,13 @@ class Counters:
         self._seen = [samples for process in processes if (samples := await _samples(process))]
 
     def total(self, name: str, **labels: str) -> int:
-        """A counter, summed over all processes."""
+        """A sample of a counter or a histogram, summed over all processes."""
         return int(
             sum(
                 value
                 for samples in self._seen
                 for (sample, given), value in samples.items()
-                if sample == f"{name}_total" and labels.items() <= dict(given).items()
+                if sample == name and labels.items() <= dict(given).items()
             )
         )
 

@@ -217,9 +217,9 @@ def counters_add_up(world: World) -> Iterator[str]:
     if any(process.exits for process in world.supervisor.processes) or world.supervisor.retired:
         return
     count = world.counters.total
-    accepted = count("leadflow_ingest_events", outcome="accepted")
+    accepted = count("leadflow_ingest_events_total", outcome="accepted")
     scored, duplicate, conflict = (
-        count("leadflow_scoring_events", outcome=outcome) for outcome in ("scored", "duplicate", "conflict")
+        count("leadflow_scoring_events_total", outcome=outcome) for outcome in ("scored", "duplicate", "conflict")
     )
     left_over = accepted - (scored + duplicate + conflict)
     doubtful = world.ledger.attempts(Outcome.UNKNOWN)

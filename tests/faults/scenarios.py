@@ -53,6 +53,7 @@ _MOST_ASKED = 32
 # What senders are promised, and what a busy machine may add to it.
 ANSWER_SECONDS = 5.0
 _GRACE_SECONDS = 1.5
+_ROUTE = "/v1/events"
 # What a process has to end in order (LEADFLOW_SHUTDOWN_TIMEOUT_SECONDS), and what a busy machine may add.
 _END_SECONDS = 25.0
 
@@ -192,7 +193,12 @@ async def f4_broker(run: Run) -> World:
 
 
 def _answers_in_time(here: World) -> None:
-    slowest = here.ledger.slowest_answer_seconds
+    """By the senders' clock, with what a busy machine may add, and by that of ingest without."""
+    slowest, durations = here.ledger.slowest_answer_seconds, "leadflow_http_request_duration_seconds"
+    answered = here.counters.total(f"{durations}_count", route=_ROUTE)
+    late = answered - here.counters.total(f"{durations}_bucket", route=_ROUTE, le=f"{ANSWER_SECONDS}")
+    if late or not answered:
+        here.violations.append(f"{late} of {answered} requests took ingest longer than {ANSWER_SECONDS} s")
     here.notes.append(f"slowest answer {slowest:.1f} s")
     if slowest > ANSWER_SECONDS + _GRACE_SECONDS:
         here.violations.append(f"a sender waited {slowest:.1f} s for an answer")
