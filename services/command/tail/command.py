@@ -45,12 +45,11 @@ def tail(  # noqa: PLR0917 - typer reads options from parameters
 ) -> None:
     """Show what leadflow tells, as it happens, a line each; the key is in LEADFLOW_KEY. Ctrl-C ends it."""
     client = ClientSettings()
-    if client.key is None:
-        raise Misconfigured("LEADFLOW_KEY is not set: `leadflow keys create --scope leads:read` makes a key")
+    key = _key(client.key)
     query = [("type", one) for one in type_ or ()] + [("filter", one) for one in where or ()]
     query += [("lead", str(lead))] if lead else []
     query += [("begin", "oldest")] if oldest else []
-    stream = Stream(_base_url(url or client.url), client.key.get_secret_value(), query, note=_note)
+    stream = Stream(_base_url(url or client.url), key, query, note=_note)
     with suppress(KeyboardInterrupt):
         run_async(_follow(stream, limit, as_json=as_json))
 
@@ -72,8 +71,18 @@ def _line(message: Mapping[str, Json], *, as_json: bool) -> str:
     return json.dumps(message, ensure_ascii=False) if as_json else line_of(message)
 
 
+def _key(given: SecretStr | None) -> str:
+    """The key; an empty one, which a command that failed leaves in its place, is none."""
+    key = given.get_secret_value().strip() if given else ""
+    if not key:
+        raise Misconfigured("LEADFLOW_KEY is not set: `leadflow keys create --scope leads:read` makes a key")
+    if not (key.isascii() and key.isprintable()):
+        raise Misconfigured("LEADFLOW_KEY is no key: it holds characters that no key has")
+    return key
+
+
 def _base_url(url: str | None) -> str:
-    if url is None:
+    if not url:
         settings = Settings()
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         return f"http://{host}:{settings.port}"
