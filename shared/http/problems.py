@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from math import ceil
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -148,7 +149,7 @@ async def _on_validation_error(request: Request, error: Exception) -> Response: 
         if fault["type"] == "json_invalid":
             detail = f"not JSON: {fault['ctx']['error']}, at character {fault['loc'][-1]}"
             return _response(_Answer(400, "not_json", detail))
-    faults = [Fault(_path(fault["loc"]), str(fault["msg"]).removeprefix("Value error, ")) for fault in error.errors()]
+    faults = [Fault(_path(fault["loc"]), _words(fault)) for fault in error.errors()]
     return _response(_Answer(422, "invalid", "the request is not valid", faults=faults))
 
 
@@ -236,6 +237,18 @@ def _response(answer: _Answer) -> Response:
         headers=dict(answer.headers or {}),
         media_type="application/problem+json",
     )
+
+
+def _words(fault: Mapping[str, Any]) -> str:
+    """What is wrong. Of lengths pydantic speaks otherwise where a text has a check of its own: in items."""
+    counted = "characters" if isinstance(fault["input"], str) else "items"
+    match fault["type"]:
+        case "too_short" | "string_too_short":
+            least = fault["ctx"]["min_length"]
+            return "must not be empty" if least == 1 else f"must have at least {least} {counted}"
+        case "too_long" | "string_too_long":
+            return f"must have at most {fault['ctx']['max_length']} {counted}"
+    return str(fault["msg"]).removeprefix("Value error, ")
 
 
 def _path(location: Sequence[int | str]) -> str:

@@ -1,23 +1,33 @@
 """Every error as problem details."""
 
 from collections.abc import AsyncIterator
+from typing import Annotated
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.scorer.domain.counting.tally import HistoryNeeded
 from shared import errors
 from shared.access.errors import Forbidden, Unauthenticated
 from shared.db.snapshot import NotLoaded
 from shared.errors import Fault, InvalidDocument, InvalidInput, LeadflowError, LogUnavailable, Refused
+from shared.events.json import Json
 from shared.http import install_problem_handlers
+from shared.http.inputs import PlainText
 
 
 class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
     names: list[str]
+
+
+class Bounded(BaseModel):
+    plain: Annotated[PlainText, Field(min_length=1, max_length=3)] = "abc"
+    text: str = Field("abc", min_length=1, max_length=3)
+    pair: Annotated[PlainText, Field(min_length=2)] = "ab"
+    items: list[PlainText] = Field(["a"], min_length=1, max_length=2)
 
 
 RAISED: dict[str, Exception] = {}
@@ -32,6 +42,10 @@ def application() -> FastAPI:
 
     @app.post("/typed")
     async def typed(body: Body) -> Body:
+        return body
+
+    @app.post("/bounded")
+    async def bounded(body: Bounded) -> Bounded:
         return body
 
     install_problem_handlers(app)
@@ -131,6 +145,27 @@ async def test_fastapis_own_refusals_have_the_same_form(client: httpx.AsyncClien
     assert [answer.status_code for answer in answers] == [404, 405, 422, 400, 400, 422]
     assert {answer.headers["content-type"] for answer in answers} == {"application/problem+json"}
     assert [error["field"] for error in answers[2].json()["errors"]] == ["names[0]", "more"]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"plain": ""}, "must not be empty"),
+        ({"text": ""}, "must not be empty"),
+        ({"items": []}, "must not be empty"),
+        ({"pair": "a"}, "must have at least 2 characters"),
+        ({"plain": "abcd"}, "must have at most 3 characters"),
+        ({"text": "abcd"}, "must have at most 3 characters"),
+        ({"items": ["a", "b", "c"]}, "must have at most 2 items"),
+    ],
+)
+async def test_what_is_too_short_or_too_long_is_told_alike(
+    client: httpx.AsyncClient, body: Json, message: str
+) -> None:
+    answer = await client.post("/bounded", json=body)
+
+    assert answer.status_code == 422
+    assert [error["message"] for error in answer.json()["errors"]] == [message]
 
 
 async def test_a_wrong_method_is_told_every_right_one(client: httpx.AsyncClient) -> None:
