@@ -46,6 +46,7 @@ from tests.faults.world import SESSION_SECONDS, World
 from tests.support.kafka_broker import LocalBroker
 from tests.support.leadflow_process import free_port
 from tests.support.receiver import HANG, Receiver, receiving
+from tests.support.waiting import wait_until
 
 _CUT = 0.5
 # What may be in the air to a subscriber that never answers, and as much again.
@@ -54,6 +55,8 @@ _MOST_ASKED = 32
 ANSWER_SECONDS = 5.0
 _GRACE_SECONDS = 1.5
 _ROUTE = "/v1/events"
+# Shorter than PostgreSQL's own patience with a transaction in which nothing goes on.
+_FORGOTTEN_SECONDS = 15.0
 # What a process has to end in order (LEADFLOW_SHUTDOWN_TIMEOUT_SECONDS), and what a busy machine may add.
 _END_SECONDS = 25.0
 
@@ -219,11 +222,32 @@ async def f5_postgres(run: Run) -> World:
                 await run.servers.postgres.start()
         _answers_in_time(here)
         here.notes.append(f"{run.faults} faults, deaths {sum(len(p.exits) for p in here.supervisor.processes)}")
-        held = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
-        if forgotten := await here.query(held):
+        if forgotten := await _forgotten(here):
             here.violations.append(f"{len(forgotten)} connections were forgotten in a transaction")
         await judge(here)
     return here
+
+
+async def _forgotten(here: World) -> set[object]:
+    """Transactions of now that nobody goes on with, nor ends."""
+
+    async def idle() -> set[object]:
+        return set(
+            await here.query("""
+                SELECT pid, xact_start FROM pg_stat_activity
+                WHERE datname = current_database() AND state LIKE 'idle in%'
+            """)
+        )
+
+    left = await idle()
+
+    async def are_over() -> bool:
+        left.intersection_update(await idle())
+        return not left
+
+    with suppress(AssertionError):
+        await wait_until(are_over, "all transactions of now are over", timeout_seconds=_FORGOTTEN_SECONDS)
+    return left
 
 
 _BROKEN = (Mode.BLACKHOLE, Mode.HALF_OPEN, Mode.DELAY)
