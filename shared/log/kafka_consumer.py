@@ -34,6 +34,8 @@ _LONGEST_WORK_SECONDS = 300.0
 # Who divides the partitions of a group while the broker is coming back may know of none, and gives none out. A later
 # look at the topics has them given out anew; aiokafka's own would come after five minutes.
 _TOPICS_EVERY_SECONDS = 10.0
+# Once may be a broker that is away; aiokafka may go on waiting for a coordinator after it is back.
+_TOLERATED_COMMITS = 1
 _STOP_SECONDS = 3.0
 _ABANDON_SECONDS = 1.0
 
@@ -92,6 +94,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         }
         self._consumer: AIOKafkaConsumer | None = None
         self._places: dict[TopicPartition, _Place] = {}
+        self._commits_unanswered = 0
         self._rebalances = Rebalances()
         self._without_partitions_since = time.monotonic()
 
@@ -128,7 +131,11 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             self._places.clear()
             raise CommitRejected(f"the group has moved on: {error}") from error
         except (KafkaError, TimeoutError, OSError) as error:
+            self._commits_unanswered += 1
+            if self._commits_unanswered > _TOLERATED_COMMITS:
+                await self._close()
             raise LogUnavailable(f"Kafka did not take the offsets: {error!r}", outcome_unknown=True) from error
+        self._commits_unanswered = 0
         for partition, place in places.items():
             place.commit(wanted[partition])
 
@@ -231,6 +238,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             await _stop_consumer(consumer)
             raise LogUnavailable(f"Kafka does not answer: {error!r}", outcome_unknown=False) from error
         consumer.subscribe(self._topics, listener=self)
+        self._commits_unanswered = 0
         self._consumer = consumer
         return consumer
 

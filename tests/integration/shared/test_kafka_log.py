@@ -1,5 +1,6 @@
 """What only the Kafka engine does: a producer that is replaced, members that keep their place."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
@@ -13,8 +14,9 @@ from aiokafka.errors import OutOfOrderSequenceNumber
 from shared.errors import LogUnavailable, Misconfigured
 from shared.events.topics import TopicSpec
 from shared.log.kafka import KafkaLog
+from shared.log.kafka_consumer import KafkaConsumer
 from shared.log.partitioner import partitions_of
-from shared.log.protocol import Partition, Record
+from shared.log.protocol import Partition, ReceivedRecord, Record, next_offsets
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.leadflow_process import free_port
 from tests.support.log_engines import a_topic
@@ -106,6 +108,35 @@ async def test_a_producer_that_could_not_be_replaced_at_once_is_replaced_later(
         return False
 
     await wait_until(is_replaced, "a new producer")
+
+
+async def test_a_consumer_whose_commits_nobody_answers_any_more_is_replaced(
+    topic: TopicSpec, kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = KafkaLog(kafka_bootstrap, publish_timeout_seconds=3, session_timeout_seconds=10, static_members=True)
+    await log.start()
+    await log.publish(topic.name, [Record(b"key", b"value")])
+
+    async def hang(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    async with log.consume([topic.name], group=topic.name, member="steady") as consumer:
+        assert isinstance(consumer, KafkaConsumer)
+
+        async def polled() -> bool:
+            found[:] = await consumer.poll(max_records=10, timeout_seconds=1)
+            return bool(found)
+
+        found: list[ReceivedRecord] = []
+        await wait_until(polled, "the record")
+        monkeypatch.setattr(consumer._consumer, "commit", hang)
+        for _ in range(2):
+            with pytest.raises(LogUnavailable):
+                await consumer.commit(next_offsets(found))
+
+        await wait_until(polled, "the record again")
+        await consumer.commit(next_offsets(found))
+    await log.stop()
 
 
 async def test_what_is_older_than_its_retention_is_deleted_by_the_broker(
