@@ -25,7 +25,7 @@ RECOMPUTES = Counter(
 )
 REMEMBERED = Gauge(
     "leadflow_scoring_remembered_bytes",
-    "What the leads take, by its own estimate, that the process keeps between batches; 40 MB at most.",
+    "What the leads take, by its own estimate, that the process keeps between batches; 24 MB at most.",
 )
 MERGES = Counter("leadflow_scoring_merges_total", "Leads that turned out to be another one.")
 UNMERGES = Counter("leadflow_scoring_unmerges_total", "Merges that a person has taken back.")

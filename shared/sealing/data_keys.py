@@ -19,7 +19,7 @@ from shared.errors import Misconfigured
 from shared.sealing.envelope import (
     KEY_BYTES,
     DataKey,
-    data_key,
+    forget_ciphers,
     fresh_nonces,
     is_sealed,
     key_mark_of,
@@ -80,7 +80,7 @@ class Sealing:
         if len(found) < len(wanted):
             missing = [id_ for id_ in wanted if id_ not in found]
             for id_, key, wrapped_by, stands in await routine.rows(connection, _SELECT, ids=missing):
-                found[id_] = data_key(id_, self._unwrapped(id_, key, wrapped_by))
+                found[id_] = DataKey(id_, self._unwrapped(id_, key, wrapped_by))
                 if stands:
                     self._remember(found[id_])
                 else:
@@ -115,7 +115,7 @@ class Sealing:
                 "expires_at": expires_at,
             },
         )
-        self._made_by(connection).update((row.id, data_key(row.id, secrets[row.id])) for row in rows)
+        self._made_by(connection).update((row.id, DataKey(row.id, secrets[row.id])) for row in rows)
 
     async def seal(
         self,
@@ -162,6 +162,7 @@ class Sealing:
         for known in (self._known, *self._made.values()):
             for id_ in ids:
                 known.pop(id_, None)
+        forget_ciphers()
 
     def opens(self, key_id: UUID, key: bytes, wrapped_by: str | None) -> bool:
         """Whether a stored key can be read; for looking, so nothing is remembered."""

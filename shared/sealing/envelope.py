@@ -8,6 +8,7 @@ import zlib
 from base64 import b64decode
 from binascii import Error as NoBase64
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from secrets import token_bytes
 from typing import Final
@@ -31,6 +32,8 @@ _WORTH_PACKING_BYTES: Final = 1024
 # What is packed has some kilobytes: the tables of zlib's own choice, 256 of them, take longer to clear than to use.
 _WINDOW_BITS: Final = 13
 _MEMORY_LEVEL: Final = 6
+# A cipher takes 2.6 kB, and a microsecond to make: for the leads of a batch or two, each sealed several times.
+_READY_CIPHERS: Final = 2_048
 
 
 class Unreadable(Exception):
@@ -43,12 +46,6 @@ class DataKey:
 
     id: UUID
     secret: bytes = field(repr=False)
-    cipher: AESGCM = field(repr=False)
-
-
-def data_key(key_id: UUID, secret: bytes) -> DataKey:
-    """The key with this id and these 32 bytes."""
-    return DataKey(key_id, secret, AESGCM(secret))
 
 
 def seal(key: DataKey, content: bytes, about: bytes, *, is_brief: bool = False, nonce: bytes | None = None) -> bytes:
@@ -60,7 +57,17 @@ def seal(key: DataKey, content: bytes, about: bytes, *, is_brief: bool = False, 
     if len(content) >= _WORTH_PACKING_BYTES and not is_brief:
         form, content = _PACKED, _packed(content)
     nonce = nonce or token_bytes(_NONCE_BYTES)
-    return form + key.id.bytes + nonce + key.cipher.encrypt(nonce, content, about)
+    return form + key.id.bytes + nonce + _cipher(key.secret).encrypt(nonce, content, about)
+
+
+@lru_cache(_READY_CIPHERS)
+def _cipher(secret: bytes) -> AESGCM:
+    return AESGCM(secret)
+
+
+def forget_ciphers() -> None:
+    """Keep no secret in memory for the sake of speed; whoever has a key goes on with it."""
+    _cipher.cache_clear()
 
 
 def fresh_nonces(number: int) -> list[bytes]:
@@ -92,7 +99,7 @@ def key_mark_of(sealed: bytes) -> bytes:
 def unseal(key: DataKey, sealed: bytes, about: bytes) -> bytes:
     """The content. Raises Unreadable."""
     try:
-        content = key.cipher.decrypt(sealed[_NONCE], sealed[_REST], about)
+        content = _cipher(key.secret).decrypt(sealed[_NONCE], sealed[_REST], about)
     except InvalidTag as error:
         raise Unreadable(f"content of key {key.id} does not open") from error
     return zlib.decompress(content) if sealed[:1] == _PACKED else content

@@ -55,7 +55,7 @@ RUNTIME = Board(
                 ),
                 Panel(
                     "Memory",
-                    "Resident; of that the leads that a scorer keeps between batches, 40 MB at most.",
+                    "Resident; of that the leads that a scorer keeps between batches, 24 MB at most.",
                     "bytes",
                     (
                         Query(of("process_resident_memory_bytes"), _PROCESS),

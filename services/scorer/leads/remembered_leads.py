@@ -19,7 +19,7 @@ from services.scorer.leads.repository import Mark
 # Measured: a lead beside its state, and how much more its state, with what it amounts to, takes than encoded.
 _LEAD_BYTES: Final = 1_500
 _GROWTH: Final = 6
-_MOST_BYTES: Final = 40_000_000
+_MOST_BYTES: Final = 24_000_000
 
 
 @dataclass(frozen=True, slots=True)
