@@ -119,7 +119,14 @@ def _refusal(status: int, body: bytes) -> Exception:
         problem = parse_json(body)
     except InvalidInput:
         problem = None
-    said = problem.get("detail") if isinstance(problem, dict) else None
+    said = _said(problem) if isinstance(problem, dict) else None
     if status in {401, 403}:
         return Refused(f"the key in LEADFLOW_KEY is not taken ({status}): {said}", code="key_refused")
     return InvalidInput(f"leadflow answers {status}: {said or 'no leadflow, perhaps'}")
+
+
+def _said(problem: Mapping[str, Json]) -> Json:
+    """What a problem says, each fault on its own where there are several."""
+    errors = problem.get("errors")
+    faults = [one for one in errors if isinstance(one, dict)] if isinstance(errors, list) else []
+    return "; ".join(f"{one.get('field')}: {one.get('message')}" for one in faults) or problem.get("detail")

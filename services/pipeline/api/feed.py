@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.pipeline.domain.message_paths import check_paths
 from services.pipeline.domain.subscription import Filter, parse_filter
 from services.pipeline.feed import entries as feed
 from services.pipeline.feed.entries import FeedEntry, FeedPage, Wanted
@@ -72,7 +73,9 @@ class FeedFilter(BaseModel):
                 known = ", ".join(DELIVERED_TYPES)
                 raise InvalidInput(f"there is no event type {kind[:80]}; there are {known}", field="type")
         lead = None if self.lead is None else str(self.lead)
-        return Wanted(tuple(self.type), lead, _conditions(self.filter))
+        conditions = _conditions(self.filter)
+        check_paths(conditions, self.type or DELIVERED_TYPES)
+        return Wanted(tuple(self.type), lead, conditions)
 
 
 class FeedQuery(FeedFilter):

@@ -13,7 +13,8 @@ from services.pipeline.delivery import operational
 from services.pipeline.delivery.address import AddressGuard
 from services.pipeline.delivery.sender import Answer, Sender
 from services.pipeline.delivery.signature import SECRET_BYTES, secret_text, signed_headers
-from services.pipeline.domain.subscription import parse_filter
+from services.pipeline.domain.message_paths import check_paths
+from services.pipeline.domain.subscription import Filter, parse_filter
 from services.pipeline.subscriptions import replays, repository
 from services.pipeline.subscriptions.fanout import DELIVERED_TYPES, OPERATIONAL_TYPES
 from services.pipeline.subscriptions.replays import Replayed, ReplayPlace
@@ -80,13 +81,14 @@ async def create(
     there are `most` subscriptions.
     """
     guard.check_url(wish.url)
+    event_types = _known_types(wish.event_types)
     subscription = Subscription(
         id=uuid4(),
         workspace=workspace,
         description=wish.description,
         url=wish.url,
-        event_types=_known_types(wish.event_types),
-        filter=parse_filter(wish.filter or {}),
+        event_types=event_types,
+        filter=_of_messages(parse_filter(wish.filter or {}), event_types),
         secrets=(_new_secret(clock.now()),),
         state="enabled",
         disabled_reason=None,
@@ -118,10 +120,13 @@ async def change(
         guard.check_url(wish.url)
     async with database.transaction(workspace) as connection:
         known = await _found(connection, workspace, subscription_id, lock=True)
+        event_types = known.event_types if wish.event_types is None else _known_types(wish.event_types)
+        conditions = known.filter if wish.filter is None else parse_filter(wish.filter)
+        changes_what = wish.event_types is not None or wish.filter is not None
         wanted = Change(
             url=known.url if wish.url is None else wish.url,
-            event_types=known.event_types if wish.event_types is None else _known_types(wish.event_types),
-            filter=known.filter if wish.filter is None else parse_filter(wish.filter),
+            event_types=event_types,
+            filter=_of_messages(conditions, event_types) if changes_what else conditions,
             description=known.description if wish.description is None else wish.description,
         )
         await repository.change(connection, subscription_id, wanted)
@@ -255,6 +260,14 @@ def _known_types(names: Sequence[str]) -> tuple[str, ...]:
             f"there is no event type {unknown[0][:80]}; there are {', '.join(known)}", field="event_types"
         )
     return tuple(dict.fromkeys(names))
+
+
+def _of_messages(conditions: Filter, types: Sequence[str]) -> Filter:
+    """`conditions`, if the messages of `types` can have what they ask for. Raises InvalidDocument."""
+    # No schema tells what messages about webhooks hold.
+    if not set(types) & set(OPERATIONAL_TYPES):
+        check_paths(conditions, types or DELIVERED_TYPES)
+    return conditions
 
 
 def _new_secret(now: datetime) -> Secret:

@@ -86,6 +86,14 @@ async def test_what_trying_again_cannot_mend_is_said(status: int, kind: type[Lea
         await heard(tellers, 1, [])
 
 
+async def test_each_fault_of_a_question_is_said() -> None:
+    errors = [{"field": "filter.a", "message": "no message has a"}, {"field": "filter.b", "message": "nor b"}]
+    tellers = Tellers(JSONResponse({"detail": "the document is not valid", "errors": errors}, 422))
+
+    with pytest.raises(InvalidInput, match=r"filter\.a: no message has a; filter\.b: nor b"):
+        await heard(tellers, 1, [])
+
+
 async def test_nobody_at_the_url_is_said_at_once() -> None:
     stream = Stream(f"http://127.0.0.1:{free_port()}", "key", [], note=print)
 

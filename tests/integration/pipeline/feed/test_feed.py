@@ -170,7 +170,17 @@ class TestFeed:
         assert (await page(client))["messages"] == []
 
     @pytest.mark.parametrize(
-        "query", ["type=nonsense", "filter=x", "filter=%00=1", "cursor=abc", "limit=0", "lead=1", "begin=never"]
+        "query",
+        [
+            "type=nonsense",
+            "filter=x",
+            "filter=%00=1",
+            "filter=data.to_stge=mql",
+            "cursor=abc",
+            "limit=0",
+            "lead=1",
+            "begin=never",
+        ],
     )
     async def test_a_question_that_makes_no_sense_is_refused(self, pipeline: PipelineHarness, query: str) -> None:
         client = await pipeline.client(Scope.LEADS_READ)

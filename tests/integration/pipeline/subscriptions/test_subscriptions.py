@@ -149,6 +149,7 @@ IMPOSSIBLE_CHANGES: list[dict[str, Json]] = [
     {"url": ""},
     {"event_types": ["lead.unheard_of"]},
     {"filter": {"data..x": 1}},
+    {"event_types": ["lead.stalled"]},
     {"state": "enabled"},
     {"secret": "whsec_mine"},
 ]
@@ -156,12 +157,24 @@ IMPOSSIBLE_CHANGES: list[dict[str, Json]] = [
 
 async def test_a_change_that_cannot_be_is_refused(pipeline: PipelineHarness) -> None:
     owner = await pipeline.client(Scope.SUBSCRIPTIONS_WRITE)
-    created = (await owner.post("/v1/subscriptions", json={"url": "https://example.com/"})).json()
+    wish = {"url": "https://example.com/", "filter": {"data.to_stage": "mql"}}
+    created = (await owner.post("/v1/subscriptions", json=wish)).json()
     url = f"/v1/subscriptions/{created['id']}"
 
     for body in IMPOSSIBLE_CHANGES:
         assert (await owner.patch(url, json=body)).status_code == 422, body
     assert (await owner.get(url)).json()["url"] == "https://example.com/"
+
+
+async def test_messages_about_webhooks_may_be_filtered_by_anything(pipeline: PipelineHarness) -> None:
+    owner = await pipeline.client(Scope.SUBSCRIPTIONS_WRITE)
+    wish = {
+        "url": "https://example.com/",
+        "event_types": ["subscription.disabled"],
+        "filter": {"data.subscription": "x"},
+    }
+
+    assert (await owner.post("/v1/subscriptions", json=wish)).status_code == 201
 
 
 async def test_after_a_rotation_both_secrets_sign_until_the_old_one_ends(

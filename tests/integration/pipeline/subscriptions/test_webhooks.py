@@ -289,7 +289,9 @@ async def test_a_proxy_of_the_environment_is_not_used(
         {"url": "http://example.com/"},
         {"url": "https://example.com/", "event_types": ["lead.unheard_of"]},
         {"url": "https://example.com/", "filter": {"data..x": 1}},
-        {"url": "https://example.com/", "filter": {"data.x": {"above": 1}}},
+        {"url": "https://example.com/", "filter": {"data.sequence": {"above": 1}}},
+        {"url": "https://example.com/", "filter": {"data.to_stge": "mql"}},
+        {"url": "https://example.com/", "filter": {"data.to_stage": "mql"}, "event_types": ["lead.stalled"]},
         {"url": "https://example.com/", "surprise": 1},
     ],
 )
