@@ -1,9 +1,11 @@
-"""What 1, 2 and 4 scorers make of the same topic on one machine, and who is busy meanwhile.
+"""What 1, 2 and 4 scorers make of 1, 2 and 8 partitions on one machine, and who is busy meanwhile.
 
-    python -m benchmarks.scale [--events 12000] [--scorers 1 2 4] [--log kafka] [--log embedded] [--rounds 1]
+    python -m benchmarks.scale [--events 12000] [--scorers 1 2 4] [--partitions 8] [--log kafka] [--log embedded]
+                               [--rounds 1]
 
 Real scorer processes empty a topic that was filled before they start: processor seconds a million records of the
-scorers, of PostgreSQL and of the broker, and records a second by the clock. docs/adr/0031 reads the result.
+scorers, of PostgreSQL and of the broker, and records a second by the clock. The topic has eight partitions always;
+of fewer the others are empty, which for those who read is the same. docs/adr/0031 reads the result.
 """
 
 import argparse
@@ -33,6 +35,7 @@ from shared.db.engine import Database
 from shared.documents.yaml_text import read_yaml
 from shared.events.topics import ALL_TOPICS, ENGAGEMENT_EVENTS
 from shared.log.embedded import EmbeddedLog
+from shared.log.partitioner import partition_of
 from shared.log.protocol import Record
 from tests.support.kafka_broker import LocalBroker, broker_on_this_machine
 
@@ -42,10 +45,20 @@ _MODEL = Path(__file__).with_name("peers") / "model.yaml"
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be measured: how many scorers, and in how many partitions there are records."""
+
+    log: str
+    partitions: int
+    scorers: int
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """One measurement. Seconds are of processors, per million records; `wal` and `disk` are bytes a record."""
 
     log: str
+    partitions: int
     scorers: int
     scorer: float
     postgres: float
@@ -57,7 +70,7 @@ class Point:
     def row(self) -> str:
         """A line of the table."""
         numbers = f"{self.scorer:,.0f} | {self.postgres:,.0f} | {self.broker:,.0f} | {self.rate:,.0f}"
-        return f"| {self.log} | {self.scorers} | {numbers} | {self.wal:,.0f} | {self.disk:,.0f} |"
+        return f"| {self.log} | {self.partitions} | {self.scorers} | {numbers} | {self.wal:,.0f} | {self.disk:,.0f} |"
 
 
 def main() -> None:
@@ -65,6 +78,14 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=12_000, help="records in the topic")
     parser.add_argument("--rounds", type=int, default=1, help="times that each is measured")
     parser.add_argument("--scorers", type=int, nargs="+", default=[1, 2, 4], help="how many scorers")
+    parser.add_argument(
+        "--partitions",
+        type=int,
+        nargs="+",
+        choices=range(1, ENGAGEMENT_EVENTS.partitions + 1),
+        default=[ENGAGEMENT_EVENTS.partitions],
+        help="how many partitions have records",
+    )
     parser.add_argument("--batch", type=int, default=500, help="LEADFLOW_SCORER_BATCH_SIZE")
     parser.add_argument("--log", choices=("kafka", "embedded"), action="append", help="which log; may be given again")
     parser.add_argument("--json", type=Path, default=Path(".cache/scale.json"), help="where every figure is written")
@@ -76,7 +97,13 @@ def main() -> None:
         broker = stack.enter_context(broker_on_this_machine())
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scale-")))
         logs: Sequence[str] = options.log or ("kafka", "embedded")
-        wanted = [(log, count) for _ in range(options.rounds) for log in logs for count in options.scorers]
+        wanted = [
+            Wanted(log, partitions, scorers)
+            for _ in range(options.rounds)
+            for log in logs
+            for partitions in options.partitions
+            for scorers in options.scorers
+        ]
         points = asyncio.run(measure(directory, broker, wanted, events=options.events, batch=options.batch))
     options.json.parent.mkdir(exist_ok=True)
     told = {"machine": machine_card(), "records": options.events, "points": [asdict(point) for point in points]}
@@ -84,23 +111,24 @@ def main() -> None:
 
 
 async def measure(
-    directory: Path, broker: LocalBroker, wanted: Sequence[tuple[str, int]], *, events: int, batch: int
+    directory: Path, broker: LocalBroker, wanted: Sequence[Wanted], *, events: int, batch: int
 ) -> list[Point]:
-    """One point for each log and number of scorers, told as it comes."""
-    say("| log | scorers | scorer s/M | PostgreSQL s/M | broker s/M | records/s | WAL bytes | stored bytes |")
-    say("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    """One point for each of `wanted`, told as it comes."""
+    say("| log | partitions | scorers | scorer s/M | PostgreSQL s/M | broker s/M | records/s | WAL bytes | stored |")
+    say("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     points: list[Point] = []
     async with arena(directory, broker) as held:
-        for number, (log, scorers) in enumerate(wanted):
-            points.append(await one(held, log, scorers, f"scale{number}-", events=events, batch=batch))
+        for number, next_one in enumerate(wanted):
+            points.append(await one(held, next_one, f"scale{number}-", events=events, batch=batch))
             say(points[-1].row())
     return points
 
 
-async def one(held: Arena, log: str, scorers: int, prefix: str, *, events: int, batch: int) -> Point:
+async def one(held: Arena, wanted: Wanted, prefix: str, *, events: int, batch: int) -> Point:
     """A topic filled, then emptied by that many scorers."""
-    as_of = datetime.now(UTC).replace(microsecond=0)
-    records = [record(made, as_of) for made in pinned(events, "uniform")]
+    log, scorers = wanted.log, wanted.scorers
+    records = records_of(wanted.partitions, events)
+    events = len(records)
     async with held.postgres.fresh_url() as url:
         await prepare(url)
         if log == "kafka":
@@ -115,6 +143,7 @@ async def one(held: Arena, log: str, scorers: int, prefix: str, *, events: int, 
         millions = events / 1e6
         return Point(
             log=log,
+            partitions=wanted.partitions,
             scorers=scorers,
             scorer=used.cpu_seconds / millions,
             postgres=(after[0] - before[0]) / millions,
@@ -123,6 +152,13 @@ async def one(held: Arena, log: str, scorers: int, prefix: str, *, events: int, 
             wal=(await written(url) - wal) / events,
             disk=(await size(url) - stored) / events,
         )
+
+
+def records_of(partitions: int, events: int) -> list[tuple[bytes, bytes]]:
+    """About as many records as `events`, about as many leads whatever the number of partitions."""
+    as_of, of_all = datetime.now(UTC).replace(microsecond=0), ENGAGEMENT_EVENTS.partitions
+    records = [record(made, as_of) for made in pinned(events * of_all // partitions, "uniform")]
+    return [one for one in records if partition_of(one[0], of_all) < partitions]
 
 
 async def prepare(url: str) -> None:
