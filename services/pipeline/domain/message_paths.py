@@ -32,8 +32,8 @@ _Messages = TypedDict("_Messages", {"$defs": dict[str, _Schema], "discriminator"
 def check_paths(paths: Iterable[str], types: Collection[str]) -> None:
     """Check that messages of `types` can have the `paths` (`data.to_stage`) of a filter, each at least one of them.
 
-    Raises InvalidDocument, with the paths that there are near a wrong one. Below a field that may hold anything, such as
-    `data.attributes`, every path can be had.
+    Raises InvalidDocument, with the paths that there are near a wrong one. Below a field that may hold anything,
+    such as `data.attributes`, every path can be had.
     """
     looked_at = ((path, _fault(path, types)) for path in paths)
     if faults := [Fault(f"filter.{path[:80]}", words) for path, words in looked_at if words is not None]:
