@@ -1,6 +1,6 @@
 """`leadflow models simulate`: what another model would change, over the stored history, before it counts."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +15,8 @@ from services.command.model_source import ACTIVE, DRAFT, HELP, is_stored, read_d
 from services.command.runtime import database, run_async
 from services.command.workers import Processes, number_of, progress_bar
 from services.scorer.domain.events.text import read_moment
+from services.scorer.domain.models.document import parse_model
+from services.scorer.domain.models.model import Model
 from services.scorer.domain.what_if.simulation import (
     MOST_LISTED,
     MOST_MOVERS,
@@ -83,7 +85,7 @@ def simulate_(  # noqa: PLR0917 - typer reads options from parameters
     except LeadflowError as error:
         fail(error)
 
-    async def work(told: Callable[[Progress], None]) -> Simulated:
+    async def work(told: Callable[[Progress], None]) -> tuple[Wanted, Simulated]:
         async with database(Settings()) as opened:
             await check_migrated(opened)
             wanted = Wanted(
@@ -96,14 +98,15 @@ def simulate_(  # noqa: PLR0917 - typer reads options from parameters
                 movers=movers,
             )
             tuning = Tuning(number_of(processes), on_progress=told)
-            return await simulate(opened, workspace, checked(wanted), now=SystemClock().now(), tuning=tuning)
+            now = SystemClock().now()
+            return wanted, await simulate(opened, workspace, checked(wanted), now=now, tuning=tuning)
 
     with progress_bar("simulating") as told:
-        done = run_async(work(told))
+        wanted, done = run_async(work(told))
     if json:
         print(SIMULATED.dump_json(done, indent=2).decode())
     else:
-        _print(Console(), done)
+        _print(Console(), done, [parse_model(side.document) for side in (wanted.before, wanted.after)])
 
 
 async def _stored(opened: Database, workspace: str, source: str) -> Side:
@@ -113,7 +116,7 @@ async def _stored(opened: Database, workspace: str, source: str) -> Side:
     return await published_side(opened, workspace, await version_of(opened, workspace, source))
 
 
-def _print(console: Console, done: Simulated) -> None:
+def _print(console: Console, done: Simulated, models: Sequence[Model]) -> None:
     found = done.result
     console.print(f"[bold]{_named(done.before)} -> {_named(done.after)}[/], {found.leads:,} leads")
     for what, names in ((done.before, found.only_before), (done.after, found.only_after)):
@@ -121,9 +124,10 @@ def _print(console: Console, done: Simulated) -> None:
             console.print(f"only in {_named(what)}: {escape(', '.join(names))}")
     console.print(f"{found.changed:,} leads would change their band or grade\n")
     for name, transitions in found.bands.items():
-        console.print(_matrix(f"band of {name}", transitions))
+        console.print(_matrix(f"band of {name}", transitions, bands_in_order(models, name)))
     if found.grades:
-        console.print(_matrix("grade", found.grades))
+        grades = (grade for transition in found.grades for grade in (transition.before, transition.after))
+        console.print(_matrix("grade", found.grades, sorted({grade for grade in grades if grade is not None})))
     if found.changes:
         console.print(_changes(found))
     for load in found.thresholds:
@@ -139,11 +143,17 @@ def _print(console: Console, done: Simulated) -> None:
     console.print(f"as of {found.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC, weeks from Monday to Sunday in UTC")
 
 
-def _matrix(title: str, transitions: Iterable[Transition]) -> Table:
-    """How many leads, from the row's to the column's."""
+def bands_in_order(models: Iterable[Model], score: str) -> list[str]:
+    """The bands of `score` in any of the models, the highest first; where they differ the last model counts."""
+    bounds = {band.name: band.at_least for model in models for band in model.bands.get(score, ())}
+    return sorted(bounds, key=lambda name: -bounds[name])
+
+
+def _matrix(title: str, transitions: Sequence[Transition], order: Sequence[str]) -> Table:
+    """How many leads, from the row's to the column's; both in `order`, none of them last."""
     counts = {(each.before, each.after): each.leads for each in transitions}
-    rows = sorted({before for before, _ in counts}, key=_null_last)
-    columns = sorted({after for _, after in counts}, key=_null_last)
+    shown = [{each.before for each in transitions}, {each.after for each in transitions}]
+    rows, columns = ([name for name in (*order, None) if name in names] for names in shown)
     table = Table("from \\ to", *map(_text, columns), title=escape(title))
     for row in rows:
         table.add_row(_text(row), *(f"{counts.get((row, column), 0):,}" for column in columns))
@@ -207,7 +217,3 @@ def _shift(pair: Pair) -> str:
 
 def _text(name: str | None) -> str:
     return "-" if name is None else escape(name)
-
-
-def _null_last(name: str | None) -> tuple[bool, str]:
-    return name is None, name or ""
