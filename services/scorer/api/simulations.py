@@ -1,5 +1,7 @@
 """The API of simulations: ask what another model would change, and fetch the answer when it is there."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -96,7 +98,7 @@ def simulations_router(context: Context, keys: KeyRing, simulations: Simulations
     )
     async def simulate(body: SimulationRequest, caller: writer, response: Response) -> SimulationSummary:
         wanted = Wanted(
-            before=await published_side(context.database, caller.workspace, body.against),
+            before=await _against(context, caller.workspace, body.against),
             after=await _side(context, caller.workspace, body),
             at=body.at,
             score=body.score,
@@ -125,14 +127,29 @@ def simulations_router(context: Context, keys: KeyRing, simulations: Simulations
     return router
 
 
+async def _against(context: Context, workspace: str, version: int | None) -> Side:
+    with _asked_for_as("against"):
+        return await published_side(context.database, workspace, version)
+
+
 async def _side(context: Context, workspace: str, body: SimulationRequest) -> Side:
     if [body.document, body.draft, body.version].count(None) != 2:
         raise InvalidInput("give one of document, draft and version", field="document")
     if body.document is not None:
         return Side(body.document, None)
     if body.draft is not None:
-        return Side((await versions.draft(context.database, workspace, body.draft)).document, None)
+        with _asked_for_as("draft"):
+            return Side((await versions.draft(context.database, workspace, body.draft)).document, None)
     return await published_side(context.database, workspace, body.version)
+
+
+@contextmanager
+def _asked_for_as(field: str) -> Iterator[None]:
+    """What is not there is named by the field of the request."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise InvalidInput(str(error), code=error.code, field=field) from error
 
 
 def _summary(job: Job) -> SimulationSummary:

@@ -192,6 +192,16 @@ async def test_what_cannot_be_simulated_is_refused_at_once(bench: Bench, body: d
     assert answer.status_code == status, answer.text
 
 
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [({"version": 7}, "version"), ({"draft": "nobody"}, "draft"), ({"document": DRAFT, "against": 9}, "against")],
+)
+async def test_what_is_not_there_is_named_as_it_was_asked_for(bench: Bench, body: dict[str, Any], field: str) -> None:
+    answer = await (await bench.client()).post("/v1/models/simulate", json=body)
+
+    assert answer.json()["field"] == field
+
+
 async def test_another_workspace_and_a_lesser_key_see_nothing(bench: Bench) -> None:
     asked = await bench.ask()
     stranger = await bench.client(workspace="other")
