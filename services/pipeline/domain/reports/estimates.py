@@ -64,14 +64,25 @@ def rate_of(count: int, of: int) -> Rate:
     return Rate(count, of, rounded(share), rounded(low), rounded(high))
 
 
-def mean_of(count: int, mean: float | None, variance: float | None, *, scale: float = 1.0) -> Mean:
-    """The mean with Student's interval; `variance` is that of the sample. Everything is divided by `scale`."""
+def mean_of(count: int, mean: float | None, variance: float | None) -> Mean:
+    """The mean with Student's interval; `variance` is that of the sample."""
     if count == 0 or mean is None:
         return Mean(count, None, None, None)
     if count == 1 or variance is None:
-        return Mean(count, rounded(mean / scale), None, None)
+        return Mean(count, rounded(mean), None, None)
     reach = student_quantile(count - 1) * math.sqrt(max(variance, 0.0) / count)
-    return Mean(count, rounded(mean / scale), rounded((mean - reach) / scale), rounded((mean + reach) / scale))
+    return Mean(count, rounded(mean), rounded(mean - reach), rounded(mean + reach))
+
+
+def mean_days_of(count: int, seconds: float | None, variance: float | None) -> Mean:
+    """The mean of durations, in days, from their mean and variance in seconds.
+
+    No mean of durations lies below 0: what is left of the interval there holds it as often as the whole.
+    """
+    found = mean_of(count, seconds, variance)
+    low = found.low if found.low is None else max(found.low, 0.0)
+    days = (None if value is None else rounded(value / DAY_SECONDS) for value in (found.mean, low, found.high))
+    return Mean(count, *days)
 
 
 def spread_of(bins: Iterable[Bin]) -> Spread:

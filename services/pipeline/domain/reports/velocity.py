@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.pipeline.domain.reports.comparison import Comparison, Outcomes, compare
-from services.pipeline.domain.reports.estimates import DAY_SECONDS, Mean, Rate, Spread, mean_of, rate_of, rounded
+from services.pipeline.domain.reports.estimates import Mean, Rate, Spread, mean_days_of, mean_of, rate_of, rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def velocity_group(counted: DealCount, spread: Spread) -> VelocityGroup:
     """The group with its velocity."""
     win_rate = rate_of(counted.won, counted.won + counted.lost)
     value = mean_of(counted.valued, counted.value, counted.value_variance)
-    cycle = mean_of(counted.won, counted.cycle, counted.cycle_variance, scale=DAY_SECONDS)
+    cycle = mean_days_of(counted.won, counted.cycle, counted.cycle_variance)
     return VelocityGroup(
         group=counted.group,
         open=counted.open,

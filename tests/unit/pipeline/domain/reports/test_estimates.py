@@ -9,7 +9,23 @@ from hypothesis import strategies as st
 
 from services.pipeline.domain.reports.comparison import Outcomes, compare, corrected
 from services.pipeline.domain.reports.distributions import chi_square_tail, fisher_exact, student_quantile
-from services.pipeline.domain.reports.estimates import Bin, mean_of, quantile, rate_of, spread_of
+from services.pipeline.domain.reports.estimates import (
+    Bin,
+    Mean,
+    mean_days_of,
+    mean_of,
+    quantile,
+    rate_of,
+    spread_of,
+)
+    Bin,
+    Mean,
+    mean_days_of,
+    mean_of,
+    quantile,
+    rate_of,
+    spread_of,
+)
 
 DAY = 86_400
 
@@ -87,6 +103,18 @@ def test_students_interval_of_a_mean() -> None:
     )
     assert mean_of(1, 3.0, None).low is None
     assert mean_of(0, None, None).mean is None
+
+
+def test_no_mean_of_durations_lies_below_nothing() -> None:
+    few = mean_days_of(2, 10 * DAY, 8 * DAY**2)
+    many = mean_days_of(50, 10 * DAY, 8 * DAY**2)
+
+    assert (few.mean, few.low) == (10, 0)
+    assert few.high == pytest.approx(10 + 12.7062 * 2, abs=1e-3)
+    assert many.low is not None
+    assert 9 < many.low < 10
+    assert mean_days_of(1, DAY, None) == Mean(1, 1, None, None)
+    assert mean_days_of(0, None, None) == Mean(0, None, None, None)
 
 
 @given(st.lists(st.integers(0, 50), min_size=2, max_size=60))
