@@ -18,14 +18,6 @@ from services.pipeline.domain.reports.estimates import (
     rate_of,
     spread_of,
 )
-    Bin,
-    Mean,
-    mean_days_of,
-    mean_of,
-    quantile,
-    rate_of,
-    spread_of,
-)
 
 DAY = 86_400
 
