@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Column, Table
 
 from services.command.runtime import database, run_async
+from services.command.whole_table import print_whole, whole_table
 from services.ingest.app import ingest_of, replay_of
 from services.ingest.parked.replay import Replay
 from services.ingest.parked.repository import Attempt, ParkedElement, ParkedFilter, ParkedRepository, State
@@ -43,12 +43,13 @@ def list_parked(
         async with database(Settings()) as opened:
             return await ParkedRepository(opened).page(workspace, which, limit=limit)
 
-    folded = [Column(name, overflow="fold") for name in ("received", "source", "reason", "state")]
-    table = Table(Column("id", no_wrap=True, min_width=40), *folded)
+    table = whole_table()
+    for column in ("id", "received", "source", "reason", "state"):
+        table.add_column(column, no_wrap=True)
     for one in run_async(work()):
         received = f"{one.origin.received_at:%Y-%m-%d %H:%M}"
         table.add_row(one.id, received, one.origin.source, one.reason.code, one.state)
-    Console().print(table)
+    print_whole(Console(), table)
 
 
 @app.command()

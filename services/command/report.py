@@ -8,13 +8,11 @@ from typing import Annotated, Literal
 
 import typer
 from pydantic import TypeAdapter
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table as RichTable
 
 from services.command.failure import fail
 from services.command.runtime import database, run_async
+from services.command.whole_table import print_whole, whole_table
 from services.pipeline.api.reports import csv_of
 from services.pipeline.domain.reports.estimates import Mean, Rate
 from services.pipeline.domain.reports.plot import NONE, plot
@@ -159,15 +157,14 @@ def _show(read: Callable[[Reports], Awaitable[Report]], as_csv: bool, as_json: b
 
 def _print(console: Console, table: Table) -> None:
     """A column in which nothing stands is left out."""
-    shown = RichTable(title=table.title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    shown = whole_table(table.title)
     used = [place for place in range(len(table.columns)) if any(row[place] is not None for row in table.rows)]
     for place in used:
         is_number = any(isinstance(row[place], int | float | Rate | Mean) for row in table.rows)
         shown.add_column(table.columns[place], justify="right" if is_number else "left", no_wrap=True)
     for row in table.rows:
         shown.add_row(*(_cell(row[place], table.columns[place], row) for place in used))
-    needed = Measurement.get(console, console.options.update(width=_WIDEST), shown).maximum
-    Console(width=max(console.width, needed)).print(shown)
+    print_whole(console, shown)
     for note in table.notes:
         console.print(f"{note[:1].upper()}{note[1:]}.", highlight=False)
     console.print()
@@ -196,7 +193,6 @@ def _cell(cell: Cell, column: str, row: tuple[Cell, ...]) -> str:
 
 
 _ROUND = 1_000
-_WIDEST = 1_000
 _GROUPS = ("source", "medium", "campaign", "last_", "owner", "model", "currency", "attributes.")
 
 
