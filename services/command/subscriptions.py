@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from services.command.runtime import database, run_async
-from services.pipeline.delivery.address import AddressGuard
+from services.pipeline.delivery.address import ADDRESS_REFUSED, AddressGuard
 from services.pipeline.delivery.schedule import outcome_of
 from services.pipeline.delivery.sender import Sender
 from services.pipeline.settings import PipelineSettings
@@ -28,6 +28,11 @@ app = typer.Typer(
 )
 
 _MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
+_ONLY_PUBLIC = (
+    "Nothing was sent: the URL leads to an address that is not public, or uses another port or no https. "
+    "For receivers of your own network set LEADFLOW_PIPELINE_WEBHOOK_ALLOW_PRIVATE_ADDRESSES=true, and for http "
+    "LEADFLOW_PIPELINE_WEBHOOK_ALLOW_HTTP=true, here and where leadflow runs."
+)
 Workspace = Annotated[str, typer.Option(help="Workspace.")]
 SubscriptionId = Annotated[UUID, typer.Argument(help="Id of the subscription.")]
 
@@ -150,6 +155,8 @@ def send_test(subscription_id: SubscriptionId, workspace: Workspace = "default")
     print(f"{tested.message_id}: {answer.status or answer.error} after {answer.duration_seconds:.3f} s")
     if answer.excerpt:
         print(answer.excerpt)
+    if answer.error == ADDRESS_REFUSED:
+        print(_ONLY_PUBLIC)
     if outcome_of(answer.status) != "delivered":
         raise SystemExit(1)
 

@@ -8,7 +8,7 @@ import asyncio
 import socket
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Protocol
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import httpcore
@@ -17,6 +17,8 @@ import idna
 from shared.errors import InvalidInput
 
 Address = IPv4Address | IPv6Address
+
+ADDRESS_REFUSED: Final = "address_refused"
 
 _REFUSED = tuple(
     ip_network(network)
@@ -64,7 +66,7 @@ class AddressRefused(InvalidInput):
     """The URL leads, or may lead, to what is not public."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message, code="address_refused", field="url")
+        super().__init__(message, code=ADDRESS_REFUSED, field="url")
 
 
 class Resolver(Protocol):

@@ -13,7 +13,7 @@ from ssl import SSLContext
 import httpcore
 import httpx
 
-from services.pipeline.delivery.address import AddressGuard, AddressRefused
+from services.pipeline.delivery.address import ADDRESS_REFUSED, AddressGuard, AddressRefused
 from services.pipeline.delivery.connections import Connections
 
 _MOST_ANSWER_BYTES = 65_536
@@ -89,7 +89,7 @@ class Sender:
         except TimeoutError:
             error = "timeout"
         except AddressRefused:
-            error = "address_refused"
+            error = ADDRESS_REFUSED
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError) as failure:
             error = type(failure).__name__
         except (httpx.InvalidURL, httpcore.UnsupportedProtocol, ValueError):

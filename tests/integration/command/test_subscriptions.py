@@ -80,6 +80,17 @@ async def test_a_receiver_that_refuses_the_test_is_shown_and_fails_the_command(r
     assert "who are you?" in tested.stdout
 
 
+async def test_an_address_that_is_refused_is_explained(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with receiving() as receiver:
+        name, _ = (await said(run, "create", receiver.url)).splitlines()
+        monkeypatch.setenv("LEADFLOW_PIPELINE_WEBHOOK_ALLOW_PRIVATE_ADDRESSES", "false")
+        tested = await run("test", name)
+
+    assert (tested.exit_code, receiver.requests) == (1, [])
+    assert ": address_refused after" in tested.stdout
+    assert "LEADFLOW_PIPELINE_WEBHOOK_ALLOW_PRIVATE_ADDRESSES=true" in tested.stdout
+
+
 NO_ID = "00000000-0000-4000-8000-000000000000"
 IMPOSSIBLE = [
     ("create", "ftp://example.com/"),
