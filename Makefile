@@ -85,4 +85,4 @@ lock: ## Resolve the dependencies into requirements.lock (run time), -tracing, -
 	@$(COMPILE) $(ARGS) --output-file requirements-policies.lock --group policies
 
 clean: ## Remove what the targets made
-	rm -rf .venv .leadflow .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .leadflow .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis site
