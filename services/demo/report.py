@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
 from rich.markup import escape
@@ -99,7 +101,7 @@ def sums(results: Results) -> list[Sum]:
     ]
 
 
-def show(console: Console, results: Results, *, base_url: str, installation: Installation) -> None:
+def show(console: Console, results: Results, *, base_url: str, data_dir: Path, installation: Installation) -> None:
     """Print all of it."""
     console.print(_hottest(results))
     console.print(_told(results))
@@ -107,7 +109,7 @@ def show(console: Console, results: Results, *, base_url: str, installation: Ins
     console.print(_refused(results.tally))
     console.print(_reconciliation(results))
     _say_what_it_means(console, results)
-    _say_where_to_look(console, results, base_url, installation)
+    _say_where_to_look(console, results, base_url=base_url, data_dir=data_dir, installation=installation)
 
 
 def _hottest(results: Results) -> Table:
@@ -189,7 +191,10 @@ def _say_what_it_means(console: Console, results: Results) -> None:
         console.print("[bold red]The sums do not agree.[/bold red]")
 
 
-def _say_where_to_look(console: Console, results: Results, base_url: str, installation: Installation) -> None:
+def _say_where_to_look(
+    console: Console, results: Results, *, base_url: str, data_dir: Path, installation: Installation
+) -> None:
+    leadflow = ".venv/bin/leadflow"
     curl = 'curl -H "Authorization: Bearer $KEY"'
     lead = _text(results.hottest[0], "id") if results.hottest else "ID"
     console.print("\nWhere to look next", style="bold")
@@ -198,9 +203,10 @@ def _say_where_to_look(console: Console, results: Results, base_url: str, instal
         ("The demo's key", f"export KEY={installation.api_key}"),
         ("The hot list", f"{curl} '{base_url}/v1/leads?limit=10'"),
         ("The first one's ledger", f"{curl} {base_url}/v1/leads/{lead}"),
+        ("The same in the terminal", f"LEADFLOW_DATA_DIR={quote(str(data_dir))} {leadflow} explain {lead}"),
         ("What it did", f"{curl} {base_url}/v1/leads/{lead}/timeline"),
         ("The model and the pipeline", "deploy/examples/model.yaml, deploy/examples/pipeline.yaml"),
-        ("The same arithmetic offline", "leadflow score deploy/examples/model.yaml EVENTS --at TIME"),
+        ("The same arithmetic offline", f"{leadflow} score deploy/examples/model.yaml EVENTS --at TIME"),
     ):
         console.print(Text(f"  {what}: "), Text(where), sep="", soft_wrap=True)
 

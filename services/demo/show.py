@@ -68,7 +68,9 @@ class Show:
             subscriber.secret = subscription.secret
             results = await self._played(client, leadflow, subscriber, partial(leadflow.delivers, subscription))
             self.agrees = results.agrees
-            report.show(self.console, results, base_url=base_url, installation=self.installation)
+            report.show(
+                self.console, results, base_url=base_url, data_dir=self.data_dir, installation=self.installation
+            )
             if not self.ends:
                 self.console.print("\nleadflow keeps serving; Ctrl-C ends it.")
                 await stop.wait()

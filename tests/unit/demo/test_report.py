@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -59,7 +60,9 @@ def shown(results: Results) -> str:
     output = StringIO()
     installation = Installation(seed=1, until=UNTIL, api_key="lf_test_key", secrets={})
     console = Console(file=output, width=100, highlight=False)
-    show(console, results, base_url="http://127.0.0.1:8080", installation=installation)
+    show(
+        console, results, base_url="http://127.0.0.1:8080", data_dir=Path(".leadflow/demo"), installation=installation
+    )
     return output.getvalue()
 
 
@@ -125,6 +128,7 @@ def test_it_fits_a_hundred_columns_but_for_lines_to_copy() -> None:
     assert max(len(line) for line in before.splitlines()) <= 100
     assert "export KEY=lf_test_key\n" in where_to_look
     assert "http://127.0.0.1:8080/v1/leads/0a/timeline\n" in where_to_look
+    assert "LEADFLOW_DATA_DIR=.leadflow/demo .venv/bin/leadflow explain 0a\n" in where_to_look
 
 
 def test_without_a_terminal_it_has_no_colours() -> None:
