@@ -25,7 +25,7 @@ from services.pipeline.api.schemas import (
     threshold_views,
     top_reasons,
 )
-from services.pipeline.documents.versions import PipelineBook
+from services.pipeline.documents.versions import ActivePipeline, PipelineBook
 from services.pipeline.domain.lead import Lead
 from services.pipeline.domain.stages import Move
 from services.pipeline.erasure import exporting
@@ -102,6 +102,9 @@ def leads_router(context: Context, keys: KeyRing, service: PipelineService) -> A
                 conditions=_conditions(query),
                 after=place.after if place else None,
             )
+            if not page and place is None:
+                active = (await book.active(connection, [caller.workspace])).get(caller.workspace)
+                await _check_names(connection, caller.workspace, query, at=at, active=active)
             leads = await _hot_leads(connection, caller.workspace, page[:limit], score=chosen, at=at)
         more = (
             HotPlace(at, chosen, After(page[limit - 1].value, page[limit - 1].lead_id)) if len(page) > limit else None
@@ -176,6 +179,27 @@ def _conditions(query: HotQuery) -> HotFilter:
         email=query.email.strip().lower() if query.email else None,
         attributes=dict(_attribute(item) for item in query.attribute),
     )
+
+
+async def _check_names(
+    connection: AsyncConnection, workspace: str, query: HotQuery, *, at: datetime, active: ActivePipeline | None
+) -> None:
+    """A list is not empty because of a name that is none: nothing that counts has it, and no lead has.
+
+    Raises InvalidInput. While no model or pipeline counts, nobody knows which names there will be.
+    """
+    default, scores = await hot_list.default_score(connection, workspace)
+    stages = [stage.id for stage in active.pipeline.stages.order] if active else []
+    asked = (
+        ("score", query.score, scores, query.score or default, HotFilter()),
+        ("stage", query.stage, stages, default, HotFilter(stage=query.stage)),
+    )
+    for field, name, known, score, conditions in asked:
+        if name is None or not known or name in known:
+            continue
+        if not await hot_list.hottest(connection, workspace, score, at=at, limit=1, conditions=conditions):
+            names = ", ".join(known)
+            raise InvalidInput(f"there is no such {field}; there are {names}", code=f"unknown_{field}", field=field)
 
 
 async def _found(connection: AsyncConnection, workspace: str, lead_id: UUID) -> LeadView:

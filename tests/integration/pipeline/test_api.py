@@ -83,7 +83,36 @@ async def test_the_hot_list_filters_by_what_is_known_of_a_lead(pipeline: Pipelin
     assert await listed(attribute="country=NO") == []
     assert await listed(grade="A1", band="hot") == [OTHER, LEAD]
     assert await listed(score="fit", limit="1") == [OTHER]
-    assert await listed(score="unheard_of") == []
+    assert await listed(stage="proposal") == []
+
+
+async def test_a_name_that_is_none_is_refused_and_makes_no_empty_list(pipeline: PipelineHarness) -> None:
+    client = await pipeline.client(Scope.LEADS_READ)
+    too_early = await client.get("/v1/leads?score=total")
+    await pipeline.take_in(a_score_change(1))
+
+    score = await client.get("/v1/leads?score=bogus&owner=bo")
+    stage = await client.get("/v1/leads?stage=bogus")
+
+    assert too_early.json()["leads"] == []
+    assert (score.status_code, score.json()["field"], score.json()["code"]) == (422, "score", "unknown_score")
+    assert score.json()["detail"] == "there is no such score; there are engagement, fit, total"
+    assert (stage.status_code, stage.json()["field"], stage.json()["code"]) == (422, "stage", "unknown_stage")
+    assert "there are new, " in stage.json()["detail"]
+
+
+async def test_a_stage_that_the_pipeline_has_no_more_is_a_name_while_somebody_stands_there(
+    pipeline: PipelineHarness,
+) -> None:
+    await pipeline.take_in(a_score_change(1))
+    await pipeline.publish(a_document(stages=[{"id": "start", "initial": True}]))
+    client = await pipeline.client(Scope.LEADS_READ)
+
+    everybody = await client.get("/v1/leads?stage=new")
+    nobody = await client.get("/v1/leads?stage=new&owner=nobody")
+
+    assert [lead["id"] for lead in everybody.json()["leads"]] == [LEAD]
+    assert (nobody.status_code, nobody.json()["leads"]) == (200, [])
 
 
 @pytest.mark.parametrize(
