@@ -20,6 +20,7 @@ def open_log(settings: Settings, database: Database | None) -> Log:
             settings.kafka_bootstrap_servers,
             security=kafka_security(settings),
             replication_factor=settings.kafka_replication_factor,
+            compression=settings.kafka_compression,
             publish_timeout_seconds=settings.log_publish_timeout_seconds,
             session_timeout_seconds=settings.log_session_timeout_seconds,
             static_members=settings.instance is not None,

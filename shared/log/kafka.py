@@ -87,6 +87,7 @@ class KafkaLog:
         *,
         security: KafkaSecurity = PLAINTEXT,
         replication_factor: int = 1,
+        compression: str = "none",
         publish_timeout_seconds: float = 5.0,
         session_timeout_seconds: float = 30.0,
         static_members: bool = False,
@@ -98,6 +99,7 @@ class KafkaLog:
         self._security = security
         self._prefix = prefix
         self._replication_factor = replication_factor
+        self._compression = None if compression == "none" else compression
         self._publish_timeout_seconds = publish_timeout_seconds
         self._session_timeout_seconds = session_timeout_seconds
         self._static_members = static_members
@@ -275,6 +277,7 @@ class KafkaLog:
             acks="all",
             enable_idempotence=True,
             linger_ms=0,
+            compression_type=self._compression,
             request_timeout_ms=_REQUEST_TIMEOUT_MS,
             max_batch_size=_BATCH_BYTES,
             max_request_size=MAX_RECORD_BYTES,

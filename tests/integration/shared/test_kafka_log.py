@@ -139,6 +139,25 @@ async def test_a_consumer_whose_commits_nobody_answers_any_more_is_replaced(
     await log.stop()
 
 
+@pytest.mark.parametrize("compression", ["gzip", "snappy", "lz4", "zstd"])
+async def test_records_are_kept_packed_and_read_by_whoever_packs_otherwise(
+    kafka_broker: KafkaBroker, kafka_bootstrap: str, log: KafkaLog, compression: str
+) -> None:
+    topic, packing = a_topic(partitions=1), KafkaLog(kafka_bootstrap, compression=compression)
+    written = [Record(b"key", b'{"type": "page_viewed"}' * 100) for _ in range(50)]
+    await packing.start()
+    await packing.ensure_topics([topic])
+
+    await packing.publish(topic.name, written)
+
+    read = await log.browse(Partition(topic.name, 0), offset=0, max_records=100)
+    await packing.stop()
+    assert [record.value for record in read] == [record.value for record in written]
+    if kafka_broker.controllable:
+        kept = sum(segment.stat().st_size for segment in (kafka_broker.data / f"{topic.name}-0").glob("*.log"))
+        assert kept < sum(len(record.value) for record in written) / 10
+
+
 async def test_what_is_older_than_its_retention_is_deleted_by_the_broker(
     log: KafkaLog, kafka_broker: KafkaBroker
 ) -> None:
