@@ -123,8 +123,8 @@ class Settings(EnvironmentSettings):
     )
     kafka_compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
         "none",
-        description="How records are packed on their way to the brokers, and kept there. `zstd` makes them five to nine "
-        "times smaller, if all who read the topics know it. What is read may be packed in any of these.",
+        description="How records are packed on their way to the brokers, and kept there. `zstd` makes them five to "
+        "nine times smaller, if all who read the topics know it. What is read may be packed in any of these.",
     )
     kafka_prefix: str = Field(
         "",
