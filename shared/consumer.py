@@ -18,7 +18,6 @@ from shared.service import Context
 from shared.settings import Settings
 
 _METRICS_EVERY_SECONDS = 1.0
-_STUCK_AFTER_SECONDS = 60.0
 
 
 def member_name(settings: Settings) -> str:
@@ -70,8 +69,7 @@ class ConsumerTask:
 
     def stuck(self) -> str | None:
         """Why the consumer makes no progress although it could, or None."""
-        seconds = self._progress.stalled_seconds()
-        return f"no progress for {seconds:.0f} s" if seconds > _STUCK_AFTER_SECONDS else None
+        return self._progress.stuck()
 
     async def _watch(self) -> None:
         before = Progress()

@@ -104,7 +104,7 @@ def build(context: Context, settings: PipelineSettings, keys: KeyRing) -> Servic
             "webhook backlog": every(_OBSERVE_SECONDS, observe, name="webhook backlog"),
         },
         ready={"database": context.database.check, "log": context.log.check},
-        live={"consumer": consumer.stuck},
+        live={"consumer": consumer.stuck, "outbox": outbox.stuck},
         drain=watch.close,
     )
 

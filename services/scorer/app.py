@@ -88,5 +88,5 @@ def build(context: Context, settings: ScorerSettings, keys: KeyRing) -> Service:
             **observing_tasks(context),
         },
         ready={"database": context.database.check, "log": context.log.check},
-        live={"consumer": consumer.stuck},
+        live={"consumer": consumer.stuck, "outbox": outbox.stuck},
     )

@@ -24,12 +24,13 @@ from shared.db import routine
 from shared.db.engine import Database
 from shared.db.reach import ALL_WORKSPACES
 from shared.db.statements import text
-from shared.errors import TransientError
+from shared.errors import LogUnavailable, TransientError
 from shared.events.codec import encode
 from shared.events.envelope import Message, rfc3339
 from shared.events.scores import LeadErased
 from shared.events.topics import TopicSpec
 from shared.failpoints import reach
+from shared.log.loop import Progress
 from shared.log.messages import RECEIVED_HEADER, WORKSPACE_HEADER, workspace_of
 from shared.log.protocol import Log, Record
 from shared.observability import tracing
@@ -108,6 +109,7 @@ class Outbox:
         self._append = _APPEND.format(schema=schema)
         self._take = _TAKE.format(schema=schema)
         self._written = asyncio.Event()
+        self._progress = Progress()
 
     async def append(self, connection: AsyncConnection, outgoing: Sequence[Outgoing]) -> None:
         """Write messages in this transaction; call `wake` once it is committed."""
@@ -129,6 +131,13 @@ class Outbox:
     def wake(self) -> None:
         """Tell the relay of this process that there is something to publish."""
         self._written.set()
+
+    def stuck(self) -> str | None:
+        """Why the relay of this process makes no progress although it could, or None.
+
+        Progress is messages published, or a look that finds none: while it is another relay's turn, that one tells.
+        """
+        return self._progress.stuck()
 
     def tasks(self, database: Database, log: Log) -> dict[str, Task]:
         """What a service runs to empty its outbox, and to show how full it is."""
@@ -159,11 +168,19 @@ class Outbox:
 
     async def _relay_or_wait(self, database: Database, log: Log, stop: asyncio.Event) -> int:
         try:
-            return await self.relay_once(database, log)
+            published = await self.relay_once(database, log)
         except TransientError as error:
+            # PostgreSQL's trouble and the log's are waited out, as by consumers: they would meet a new process, too.
+            # Not so a connection to the log that is broken for good while everybody else's works.
+            if isinstance(error, LogUnavailable) and await log.fails_us_alone():
+                self._progress.paused = False
+            else:
+                self._progress.pause(error)
             logger.warning("outbox relay waits", extra={"schema": self._schema, "error": str(error)})
             await _sleep(stop, 1.0)
             return 0
+        self._progress.advance(published)
+        return published
 
     async def relay_once(self, database: Database, log: Log) -> int:
         """Publish the oldest messages; returns how many. None is gone for good that the log has not confirmed."""

@@ -35,9 +35,13 @@ class Health:
             service.drain()
 
     def stuck(self) -> dict[str, str]:
-        """Why tasks make no progress, by name; empty when all do."""
-        reasons = {name: live() for service in self._services for name, live in service.live.items()}
-        return {name: reason for name, reason in reasons.items() if reason is not None}
+        """Why tasks make no progress, by service and name; empty when all do."""
+        return {
+            f"{service.name} {name}": reason
+            for service in self._services
+            for name, live in service.live.items()
+            if (reason := live()) is not None
+        }
 
     async def unready(self) -> dict[str, str]:
         """What keeps this process from its work, by name of the dependency; empty when nothing does."""

@@ -214,6 +214,10 @@ class EmbeddedLog:
         except DatabaseUnavailable as error:
             raise LogUnavailable(str(error), outcome_unknown=False) from error
 
+    async def fails_us_alone(self) -> bool:
+        """No: a connection that failed is not used again, so what fails here is PostgreSQL, which fails everybody."""
+        return False
+
     async def topics(self) -> Mapping[str, TopicState]:
         async with answering(self._publish_timeout_seconds), self._database.transaction(ALL_WORKSPACES) as connection:
             return await reading.topics(connection)

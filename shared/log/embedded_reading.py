@@ -45,7 +45,7 @@ _LAGS = text("""
 
 async def topics(connection: AsyncConnection) -> Mapping[str, TopicState]:
     rows = await connection.execute(_TOPICS)
-    return {row.topic: TopicState(row.partitions, replicas=1, in_sync=1, leaderless=0) for row in rows}
+    return {row.topic: TopicState(row.partitions, replicas=1, in_sync=1, leaderless=0, min_in_sync=1) for row in rows}
 
 
 async def extent(connection: AsyncConnection, topic: str) -> Mapping[Partition, Extent]:

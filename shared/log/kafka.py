@@ -192,6 +192,13 @@ class KafkaLog:
         except (KafkaError, TimeoutError, OSError) as error:
             raise LogUnavailable(f"Kafka does not answer: {error!r}", outcome_unknown=False) from error
 
+    async def fails_us_alone(self) -> bool:
+        """Asked by connections of its own: those of the producer may be what is broken."""
+        try:
+            return all(topic.takes_records for topic in (await self._reader.topics()).values())
+        except LogUnavailable:
+            return False
+
     async def topics(self) -> Mapping[str, TopicState]:
         return await self._reader.topics()
 

@@ -4,13 +4,14 @@ Every question opens connections of its own and closes them again: nobody asks o
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
 from shared.errors import LogUnavailable, Misconfigured
@@ -26,6 +27,7 @@ _FIRST_BYTES = 64 * 1024
 _CLOSE_SECONDS = 2.0
 _LIVE_STATES = {"Stable", "PreparingRebalance", "CompletingRebalance"}
 _FIELD_STATE, _FIELD_MEMBERS = 2, 5
+_MIN_IN_SYNC = "min.insync.replicas"
 
 
 class KafkaReader:
@@ -41,11 +43,15 @@ class KafkaReader:
 
     async def topics(self) -> Mapping[str, TopicState]:
         async with self._answering(), self._admin() as admin:
-            found = await admin.describe_topics()
+            found = {
+                topic["topic"]: topic["partitions"]
+                for topic in await admin.describe_topics()
+                if topic["topic"].startswith(self._prefix) and topic["partitions"]
+            }
+            needed = await _min_in_sync(admin, found)
         return {
-            topic["topic"].removeprefix(self._prefix): _state(topic["partitions"])
-            for topic in found
-            if topic["topic"].startswith(self._prefix) and topic["partitions"]
+            name.removeprefix(self._prefix): _state(partitions, needed.get(name))
+            for name, partitions in found.items()
         }
 
     async def extent(self, topic: str) -> Mapping[Partition, Extent]:
@@ -148,12 +154,24 @@ class KafkaReader:
             await ended(admin.close(), timeout_seconds=_CLOSE_SECONDS)
 
 
-def _state(partitions: Sequence[Mapping[str, Any]]) -> TopicState:
+async def _min_in_sync(admin: AIOKafkaAdminClient, topics: Iterable[str]) -> dict[str, int]:
+    """By topic; without those whose configuration Kafka does not let this login see."""
+    asked = [ConfigResource(ConfigResourceType.TOPIC, name, {_MIN_IN_SYNC: ""}) for name in topics]
+    return {
+        name: int(entries[0][1])
+        for response in await admin.describe_configs(asked)
+        for _, _, _, name, entries in response.resources
+        if entries
+    }
+
+
+def _state(partitions: Sequence[Mapping[str, Any]], min_in_sync: int | None) -> TopicState:
     return TopicState(
         partitions=len(partitions),
         replicas=min(len(part["replicas"]) for part in partitions),
         in_sync=min(len(part["isr"]) for part in partitions),
         leaderless=sum(part["leader"] < 0 for part in partitions),
+        min_in_sync=min_in_sync,
     )
 
 

@@ -20,6 +20,7 @@ Handle = Callable[[Sequence[ReceivedRecord]], Awaitable[None]]
 
 _POLL_SECONDS = 1.0
 _LAG_EVERY_SECONDS = 5.0
+_STUCK_AFTER_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -28,10 +29,11 @@ class Progress:
 
     Progress is a batch handled and committed, or an empty poll while nothing is known to wait: a client
     that silently stopped fetching makes none. A loop that waits out somebody else's trouble is paused
-    deliberately: it lives, and restarting it would help nobody.
+    deliberately: it lives, and restarting it would help nobody. Once that is over it has its whole time again.
     """
 
     last_progress: float = field(default_factory=time.monotonic)
+    last_pause: float = float("-inf")
     paused: bool = False
     last_error: str | None = None
     failures_in_row: int = 0
@@ -57,7 +59,12 @@ class Progress:
 
     def stalled_seconds(self) -> float:
         """How long nothing was achieved although something could be; 0 while paused deliberately."""
-        return 0.0 if self.paused else time.monotonic() - self.last_progress
+        return 0.0 if self.paused else time.monotonic() - max(self.last_progress, self.last_pause)
+
+    def stuck(self) -> str | None:
+        """Why the loop makes no progress although it could, or None."""
+        seconds = self.stalled_seconds()
+        return f"no progress for {seconds:.0f} s" if seconds > _STUCK_AFTER_SECONDS else None
 
     def advance(self, records: int) -> None:
         self.records_handled += records
@@ -69,6 +76,7 @@ class Progress:
     def pause(self, error: Exception) -> None:
         self.failures_in_row += 1
         self.failures += 1
+        self.last_pause = time.monotonic()
         self.paused, self.last_error = True, f"{type(error).__name__}: {error}"
 
 

@@ -126,12 +126,21 @@ class Rebalances:
 class TopicState:
     """A topic as the log has it: the fewest copies of its partitions, those of them that are up to date, and how
     many partitions nobody leads, so that they take and give nothing. The embedded log is one copy.
+
+    `min_in_sync`: how many copies must be up to date for it to take records; None when Kafka does not tell.
     """
 
     partitions: int
     replicas: int
     in_sync: int
     leaderless: int
+    min_in_sync: int | None
+
+    @property
+    def takes_records(self) -> bool:
+        """Whether all of its partitions do; while Kafka does not tell how many copies it takes, all of them."""
+        needed = self.replicas if self.min_in_sync is None else self.min_in_sync
+        return not self.leaderless and self.in_sync >= needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +233,10 @@ class Log(Protocol):
 
     async def check(self) -> None:
         """Answer within a second if publishing would work now. Raises LogUnavailable."""
+        ...
+
+    async def fails_us_alone(self) -> bool:
+        """After a failed `publish`: whether, as far as can be told, another process would have succeeded."""
         ...
 
     async def topics(self) -> Mapping[str, TopicState]:

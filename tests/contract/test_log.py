@@ -22,6 +22,7 @@ from shared.log.protocol import (
     Partition,
     ReceivedRecord,
     Record,
+    TopicState,
     size_of,
 )
 from tests.support.kafka_broker import KafkaBroker
@@ -415,7 +416,8 @@ class TestLookingOn:
     async def test_topics_are_told_with_their_partitions(self, log: Log, topic: TopicSpec) -> None:
         found = (await log.topics())[topic.name]
 
-        assert (found.partitions, found.replicas, found.in_sync, found.leaderless) == (topic.partitions, 1, 1, 0)
+        assert found == TopicState(topic.partitions, replicas=1, in_sync=1, leaderless=0, min_in_sync=1)
+        assert found.takes_records
 
     async def test_a_group_is_seen_from_outside_with_its_members_and_its_backlog(
         self, log: Log, topic: TopicSpec

@@ -131,6 +131,12 @@ def _topic(found: TopicState, wanted: TopicSpec, replicas: int) -> Iterator[Prob
             f"of {found.replicas} copies of {wanted.name} only {found.in_sync} are up to date",
             "look for a broker that is away or slow",
         )
+    if found.replicas > 1 and found.min_in_sync == 1:
+        yield Problem(
+            "warning",
+            f"{wanted.name} acknowledges records that a single copy has: a lost broker may take them with it",
+            f"with three copies: kafka-configs --alter --topic {wanted.name} --add-config min.insync.replicas=2",
+        )
 
 
 def clock(offset_seconds: float, *, uncertainty_seconds: float, of: str) -> Iterator[Problem]:

@@ -139,6 +139,31 @@ async def test_a_consumer_whose_commits_nobody_answers_any_more_is_replaced(
     await log.stop()
 
 
+async def test_trouble_is_ones_own_only_while_the_topics_take_records(
+    kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = a_topic(partitions=1)
+    log = KafkaLog(kafka_bootstrap, prefix=f"{topic.name}-alone-")
+    await log.start()
+    await log.ensure_topics([topic])
+    whole = await log.fails_us_alone()
+
+    async with log._admin() as admin:
+        place = ConfigResource(ConfigResourceType.TOPIC, log._prefix + topic.name, {"min.insync.replicas": "2"})
+        await admin.alter_configs([place])
+
+    async def needs_a_second_copy() -> bool:
+        return (await log.topics())[topic.name].min_in_sync == 2
+
+    await wait_until(needs_a_second_copy, "two copies are asked for")
+    short = await log.fails_us_alone()
+    monkeypatch.setattr(log._reader, "_bootstrap_servers", f"127.0.0.1:{free_port()}")
+    away = await log.fails_us_alone()
+    await log.stop()
+
+    assert (whole, short, away) == (True, False, False)
+
+
 @pytest.mark.parametrize("compression", ["gzip", "snappy", "lz4", "zstd"])
 async def test_records_are_kept_packed_and_read_by_whoever_packs_otherwise(
     kafka_broker: KafkaBroker, kafka_bootstrap: str, log: KafkaLog, compression: str

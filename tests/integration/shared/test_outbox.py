@@ -1,7 +1,9 @@
 """The outbox: what a transaction wrote leaves in order, at least once, and always as the same bytes."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -50,6 +52,33 @@ class LogThatFailsOnce(EmbeddedLog):
             raise LogUnavailable("nobody knows", outcome_unknown=True)
 
 
+class LogThatTakesNothing(EmbeddedLog):
+    """Refuses every record, and says whether it would do so to another process, too."""
+
+    refusals = 0
+    is_alone = False
+
+    async def publish(self, topic: str, records: Sequence[Record]) -> None:
+        self.refusals += 1
+        raise LogUnavailable("no", outcome_unknown=False)
+
+    async def fails_us_alone(self) -> bool:
+        return self.is_alone
+
+
+class LogThatWaits(EmbeddedLog):
+    """Takes records once it may."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.asked, self.goes_on = asyncio.Event(), asyncio.Event()
+
+    async def publish(self, topic: str, records: Sequence[Record]) -> None:
+        self.asked.set()
+        await self.goes_on.wait()
+        await super().publish(topic, records)
+
+
 class LogThatTakesLong(EmbeddedLog):
     """While it takes the first records, another process writes a message and tells nobody here."""
 
@@ -60,6 +89,20 @@ class LogThatTakesLong(EmbeddedLog):
         if self.meanwhile:
             await write(self._database, Outbox("scorer"), self.meanwhile)
             self.meanwhile = None
+
+
+@asynccontextmanager
+async def relaying(database: Database, outbox: Outbox, log: EmbeddedLog) -> AsyncIterator[None]:
+    """A relay that runs, and has made no progress for ever when it begins."""
+    stop = asyncio.Event()
+    outbox._progress.last_progress = -math.inf
+    relay = asyncio.create_task(outbox.relay_task(database, log, poll_seconds=0.01)(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        outbox.wake()
+        await asyncio.wait_for(relay, 5)
 
 
 @pytest.fixture
@@ -186,3 +229,53 @@ async def test_what_another_process_wrote_during_a_turn_waits_for_no_poll(
     outbox.wake()
     await asyncio.wait_for(relay, 5)
     await busy.stop()
+
+
+async def test_a_relay_that_alone_is_refused_is_stuck_until_it_gets_something_through(
+    database: Database, log: EmbeddedLog
+) -> None:
+    outbox, refusing = Outbox("scorer"), LogThatTakesNothing(database)
+    refusing.is_alone = True
+    await write(database, outbox, outgoing("ann", 1))
+
+    async with relaying(database, outbox, refusing):
+        await wait_until(lambda: refusing.refusals > 1, "it is refused")
+        refused = outbox.stuck()
+    async with relaying(database, outbox, log):
+        await wait_until(lambda: outbox.stuck() is None, "its message goes out")
+
+    assert refused == "no progress for inf s"
+    assert len(await published(log, 1)) == 1
+    await refusing.stop()
+
+
+async def test_a_relay_waits_out_a_log_that_refuses_everybody_and_then_has_its_whole_time(
+    database: Database, log: EmbeddedLog
+) -> None:
+    outbox, refusing = Outbox("scorer"), LogThatTakesNothing(database)
+    await write(database, outbox, outgoing("ann", 1))
+
+    async with relaying(database, outbox, refusing):
+        await wait_until(lambda: refusing.refusals > 1, "it is refused")
+        waiting = outbox.stuck()
+        refusing.is_alone = True
+        await wait_until(lambda: not outbox._progress.paused, "it is the only one refused")
+        afterwards = outbox.stuck()
+
+    assert (waiting, afterwards) == (None, None)
+    await refusing.stop()
+
+
+async def test_a_relay_lives_while_it_is_another_ones_turn(database: Database, log: EmbeddedLog) -> None:
+    outbox, other, waits = Outbox("scorer"), Outbox("scorer"), LogThatWaits(database)
+    await write(database, outbox, outgoing("ann", 1))
+
+    turn = asyncio.create_task(other.relay_once(database, waits))
+    await waits.asked.wait()
+    async with relaying(database, outbox, log):
+        await wait_until(lambda: outbox.stuck() is None, "it has looked")
+        waits.goes_on.set()
+        assert await turn == 1
+
+    assert len(await published(log, 1)) == 1
+    await waits.stop()

@@ -38,8 +38,10 @@ def severities(problems: object) -> list[str]:
     return [problem.severity for problem in found]
 
 
-def a_topic(partitions: int = 8, replicas: int = 3, in_sync: int = 3, leaderless: int = 0) -> TopicState:
-    return TopicState(partitions, replicas, in_sync, leaderless)
+def a_topic(
+    partitions: int = 8, replicas: int = 3, in_sync: int = 3, leaderless: int = 0, min_in_sync: int | None = 2
+) -> TopicState:
+    return TopicState(partitions, replicas, in_sync, leaderless, min_in_sync)
 
 
 def a_key(expires_at: datetime | None = None, revoked_at: datetime | None = None) -> StoredKey:
@@ -108,6 +110,8 @@ def test_only_the_migration_of_this_release_is_right(found: Revisions, expected:
         (a_topic(replicas=1, in_sync=1), ["failed"]),
         (a_topic(in_sync=2), ["warning"]),
         (a_topic(in_sync=0, leaderless=2), ["failed", "warning"]),
+        (a_topic(min_in_sync=1), ["warning"]),
+        (a_topic(min_in_sync=None), []),
     ],
 )
 def test_a_topic_has_the_partitions_and_copies_that_were_declared(state: TopicState, expected: list[str]) -> None:

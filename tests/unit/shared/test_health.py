@@ -1,5 +1,7 @@
 """Liveness is progress, readiness is the dependencies, and draining is neither ready nor dead."""
 
+from dataclasses import replace
+
 import httpx
 import pytest
 
@@ -27,7 +29,7 @@ def client_of(health: Health, service: Service) -> httpx.AsyncClient:
     [
         (a_service(), "/livez", 200, {"status": "ok"}),
         (a_service(), "/readyz", 200, {"status": "ok"}),
-        (a_service(stuck="asleep"), "/livez", 503, {"status": "stuck", "consumer": "asleep"}),
+        (a_service(stuck="asleep"), "/livez", 503, {"status": "stuck", "test consumer": "asleep"}),
         (a_service(stuck="asleep"), "/readyz", 200, {"status": "ok"}),
         (
             a_service(trouble=LogUnavailable("away", outcome_unknown=False)),
@@ -45,6 +47,12 @@ async def test_each_question_has_its_own_answer(
         found = await client.get(path)
 
     assert (found.status_code, found.json()) == (status, answer)
+
+
+def test_what_is_stuck_in_one_service_is_told_though_another_has_a_task_of_that_name_that_lives() -> None:
+    stuck, lives = a_service(stuck="asleep"), replace(a_service(), name="other")
+
+    assert Health([stuck, lives]).stuck() == {"test consumer": "asleep"}
 
 
 async def test_draining_is_not_ready_and_still_alive() -> None:

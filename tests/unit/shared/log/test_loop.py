@@ -1,5 +1,6 @@
 """What counts as progress; the loop itself is tested on a real log, in tests/integration/shared."""
 
+import math
 from datetime import UTC, datetime, timedelta
 
 from shared.log.loop import Progress
@@ -57,6 +58,18 @@ def test_a_deliberate_pause_is_not_a_stall_and_ends_with_the_next_success() -> N
     progress.advance(1)
 
     assert (progress.paused, progress.last_error, progress.failures_in_row) == (False, None, 0)
+
+
+def test_who_is_over_a_pause_has_its_whole_time_again() -> None:
+    progress = a_progress(lag=BEHIND, last_progress=-math.inf)
+
+    progress.advance(0)
+    before = progress.stuck()
+    progress.pause(TimeoutError("log away"))
+    progress.advance(0)
+
+    assert before == "no progress for inf s"
+    assert (progress.paused, progress.stuck()) == (False, None)
 
 
 def test_what_is_in_hand_is_lag_that_grows_older_until_it_is_done() -> None:
