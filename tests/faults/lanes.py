@@ -11,7 +11,8 @@ import asyncpg
 import httpx
 
 from shared.errors import LeadflowError
-from tests.faults import scenarios
+from tests.faults import recovery, scenarios
+from tests.faults.ending import cancelled_by_signals
 from tests.faults.ledger import Outcome
 from tests.faults.processes import Tree
 from tests.faults.servers import Servers, servers
@@ -28,12 +29,16 @@ _SHOWN, _WIDTH = 12, 300
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A scenario as the command knows it: on which logs it runs, how much of it in the short and in the long run."""
+    """A scenario as the command knows it: on which logs it runs, how much of it in the short and in the long run.
+
+    Once its last fault is over, all is scored and told of within `recovery_seconds` (tests/faults/recovery.py).
+    """
 
     scenario: Scenario
     logs: tuple[str, ...]
     short: tuple[Size, int]
     long: tuple[Size, int]
+    recovery_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +52,25 @@ class Orders:
 
 TROUBLES = (AssertionError, TimeoutError, OSError, LeadflowError, httpx.HTTPError, asyncpg.PostgresError)
 # The second number of each size is that of leads; the first that of events, or of events a second where the load
-# lasts as long as the scenario does. What comes after it is how often something breaks.
+# lasts as long as the scenario does. What comes after it is how often something breaks; what comes last, how soon all
+# is well again: a minute after processes die, half of it after the broker or a link, a quarter after PostgreSQL.
 SCENARIOS = {
-    "F1": Entry(scenarios.f1_kills, BOTH, (Size(1500, 150), 6), (Size(20_000, 1000), 50)),
-    "F2": Entry(scenarios.f2_failpoints, BOTH, (Size(300, 50), 1), (Size(2000, 100), 3)),
-    "F3": Entry(scenarios.f3_frozen_scorer, BOTH, (Size(1000, 50), 1), (Size(5000, 50), 5)),
-    "F4": Entry(scenarios.f4_broker, ("kafka",), (Size(40, 100), 2), (Size(100, 500), 6)),
-    "F5": Entry(scenarios.f5_postgres, BOTH, (Size(40, 100), 2), (Size(100, 500), 6)),
-    "F6": Entry(scenarios.f6_links, BOTH, (Size(600, 100), 3), (Size(4000, 500), 1)),
-    "F7": Entry(scenarios.f7_subscribers, BOTH, (Size(400, 50), 0), (Size(5000, 300), 0)),
-    "F8": Entry(scenarios.f8_disk_full, ("embedded",), (Size(40, 100), 1), (Size(100, 500), 4)),
-    "F9": Entry(scenarios.f9_duplicates, BOTH, (Size(600, 60), 1), (Size(10_000, 1000), 5)),
-    "F10": Entry(scenarios.f10_burst, ("kafka",), (Size(2000, 100), 0), (Size(50_000, 1000), 0)),
-    "F11": Entry(scenarios.f11_poison, BOTH, (Size(600, 100), 2), (Size(10_000, 1000), 10)),
-    "F12": Entry(scenarios.f12_rolling_restart, BOTH, (Size(30, 100), 1), (Size(100, 500), 5)),
-    "F13": Entry(scenarios.f13_clocks, ("embedded",), (Size(600, 100), 0), (Size(2000, 200), 0)),
-    "F14": Entry(f14_soak, BOTH, (Size(20, 200), 0), (Size(50, 500), 0)),
-    "F15": Entry(scenarios.f15_scaling, BOTH, (Size(30, 150), 3), (Size(200, 500), 3)),
-    "F16": Entry(f16_upgrade, BOTH, (Size(30, 100), 0), (Size(100, 500), 0)),
+    "F1": Entry(scenarios.f1_kills, BOTH, (Size(1500, 150), 6), (Size(20_000, 1000), 50), 60),
+    "F2": Entry(scenarios.f2_failpoints, BOTH, (Size(300, 50), 1), (Size(2000, 100), 3), 60),
+    "F3": Entry(scenarios.f3_frozen_scorer, BOTH, (Size(1000, 50), 1), (Size(5000, 50), 5), 60),
+    "F4": Entry(scenarios.f4_broker, ("kafka",), (Size(40, 100), 2), (Size(100, 500), 6), 30),
+    "F5": Entry(scenarios.f5_postgres, BOTH, (Size(40, 100), 2), (Size(100, 500), 6), 15),
+    "F6": Entry(scenarios.f6_links, BOTH, (Size(600, 100), 3), (Size(4000, 500), 1), 30),
+    "F7": Entry(scenarios.f7_subscribers, BOTH, (Size(400, 50), 0), (Size(5000, 300), 0), 30),
+    "F8": Entry(scenarios.f8_disk_full, ("embedded",), (Size(40, 100), 1), (Size(100, 500), 4), 30),
+    "F9": Entry(scenarios.f9_duplicates, BOTH, (Size(600, 60), 1), (Size(10_000, 1000), 5), 60),
+    "F10": Entry(scenarios.f10_burst, ("kafka",), (Size(2000, 100), 0), (Size(50_000, 1000), 0), 60),
+    "F11": Entry(scenarios.f11_poison, BOTH, (Size(600, 100), 2), (Size(10_000, 1000), 10), 60),
+    "F12": Entry(scenarios.f12_rolling_restart, BOTH, (Size(30, 100), 1), (Size(100, 500), 5), 60),
+    "F13": Entry(scenarios.f13_clocks, ("embedded",), (Size(600, 100), 0), (Size(2000, 200), 0), 30),
+    "F14": Entry(f14_soak, BOTH, (Size(20, 200), 0), (Size(50, 500), 0), 15),
+    "F15": Entry(scenarios.f15_scaling, BOTH, (Size(30, 150), 3), (Size(200, 500), 3), 60),
+    "F16": Entry(f16_upgrade, BOTH, (Size(30, 100), 0), (Size(100, 500), 0), 60),
 }
 
 
@@ -86,12 +92,26 @@ class Line:
         return f"| {' | '.join(cells)} |"
 
 
+def verdict(lines: Sequence[Line], *, is_skipping_forbidden: bool) -> tuple[str, int]:
+    """The last words of a run, and its exit code: 1 for a broken promise, and for a skip that is forbidden."""
+    failed = [line for line in lines if line.outcome not in {"held", "skipped"}]
+    skipped = [line for line in lines if line.outcome == "skipped"]
+    words = [f"{len(failed)} of {len(lines)} failed"]
+    if skipped:
+        reasons = ", ".join(f"{line.name} on {line.log} ({line.notes})" for line in skipped)
+        words.append(
+            f"{len(skipped)} skipped{', which is forbidden here' if is_skipping_forbidden else ''}: {reasons}"
+        )
+    return "; ".join(words), 1 if failed or (skipped and is_skipping_forbidden) else 0
+
+
 def run_lane(jobs: Sequence[tuple[str, str]], orders: Orders, directory: Path) -> list[Line]:
     """What runs on one log, one after the other, on servers that no other lane knows."""
     return asyncio.run(_run_lane(jobs, orders, directory))
 
 
 async def _run_lane(jobs: Sequence[tuple[str, str]], orders: Orders, directory: Path) -> list[Line]:
+    cancelled_by_signals()
     ((_, log), *_) = jobs
     with copied(directory / f"sources-{log}") as tree:
         async with servers(directory / f"pg-{log}", kafka=log == "kafka") as running:
@@ -109,23 +129,25 @@ async def _one(name: str, log: str, *, orders: Orders, running: Servers, directo
     run = Run(plan, running, directory / f"{name}-{log}", size, faults, lasting, minutes=orders.minutes)
     say(f"{name} on {log}, seed {seed}: {entry.scenario.__doc__}")
     started = time.monotonic()
-    outcome, notes, load = await _outcome(entry.scenario, run)
+    outcome, notes, load = await _outcome(entry, run)
     say(f"{name} on {log} {outcome}: {notes}")
     return Line(name, log, str(entry.scenario.__doc__), seed, load, outcome, time.monotonic() - started, notes)
 
 
-async def _outcome(scenario: Scenario, run: Run) -> tuple[str, str, str]:
+async def _outcome(entry: Entry, run: Run) -> tuple[str, str, str]:
     try:
-        here = await scenario(run)
+        here = await entry.scenario(run)
     except CannotRun as reason:
         return "skipped", str(reason), ""
     except TROUBLES as error:
         say(_last_words(run.directory))
         return "**failed**", f"{type(error).__name__}: {error}", f"{run.size.events} events"
-    say_violations(here.violations)
-    if here.violations:
+    notes = [*recovery.told(here.recoveries, entry.recovery_seconds), *here.notes]
+    violations = [*recovery.too_slow(here.recoveries, entry.recovery_seconds), *here.violations]
+    say_violations(violations)
+    if violations:
         say(_last_words(run.directory))
-    return ("**missed**" if here.violations else "held"), ", ".join(here.notes), _load(here)
+    return ("**missed**" if violations else "held"), ", ".join(notes), _load(here)
 
 
 def _load(here: World) -> str:

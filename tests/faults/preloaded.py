@@ -91,7 +91,9 @@ def _serve(descriptor: int) -> None:
     for module, _ in COMMANDS.values():
         importlib.import_module(module)
     gc.freeze()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # It ends with the one that asks it, who still wants to know how its processes ended.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     caller = socket.socket(fileno=descriptor)
     while request := caller.recv(_LARGEST_REQUEST):
         call = json.loads(request)  # noqa: TID251 - our own words
@@ -114,6 +116,7 @@ def _become(arguments: list[str], environment: dict[str, str], output: str) -> N
     from tests.support.preloaded_command import become
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGUSR2, lambda *_: _tell_tasks(Path(f"{output}.tasks")))
     # The one thing that is read from the environment when it is imported.
     os.environ["LEADFLOW_FAILPOINT"] = environment.get("LEADFLOW_FAILPOINT", "")  # noqa: TID251

@@ -261,10 +261,10 @@ async def f6_links(run: Run) -> World:
         here.plan = replace(here.plan, environment={"LEADFLOW_DATABASE_TIMEOUT_SECONDS": "3"})
         await here.start_services()
         rounds = _rounds(links, together=run.faults)
-        per_second = run.size.events / (len(rounds) + 1) / (run.lasting_seconds + 1)
+        per_second = run.size.events / len(rounds) / (run.lasting_seconds + 1)
         async with while_sending(here, here.send(here.events(run.size), per_second=per_second)):
-            for share, (broken, mode) in zip(shares(len(rounds)), rounds, strict=True):
-                await reached(here, run, share)
+            for number, (broken, mode) in enumerate(rounds):
+                await reached(here, run, number / len(rounds))
                 for link in broken:
                     link.break_(mode)
                 await asyncio.sleep(run.lasting_seconds)
@@ -435,8 +435,8 @@ async def f10_burst(run: Run) -> World:
         calm = Size(run.size.events // 10, run.size.leads)
         await here.send(here.events(calm, prefix="calm-"), workers=2)
         at_rest = {process.name: process.resident_bytes() for process in here.supervisor.processes}
-        async with while_sending(here, here.send(here.events(run.size), workers=20, batch=(100, 100))):
-            pass
+        await here.send(here.events(run.size), workers=20, batch=(100, 100))
+        await here.until_quiet()
         for process in here.supervisor.processes:
             grown = process.most_resident_bytes() / at_rest[process.name]
             here.notes.append(f"{process.name} grew to {grown:.2f} times its size")
@@ -580,8 +580,8 @@ async def f13_clocks(run: Run) -> World:
             is_ahead = await process.clock_ahead()
             if abs(is_ahead - ahead.get(process.name, timedelta(0))) > timedelta(minutes=1):
                 here.violations.append(f"the clock of {process.name} is {is_ahead} ahead")
-        async with while_sending(here, here.send(_at_odd_times(here, here.events(run.size)))):
-            pass
+        await here.send(_at_odd_times(here, here.events(run.size)))
+        await here.until_quiet()
         await judge(here)
     return here
 

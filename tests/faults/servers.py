@@ -4,14 +4,14 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
 
 from shared.db.embedded_postgres import EmbeddedPostgres
-from tests.support.kafka_broker import KafkaBroker, broker_on_this_machine
+from tests.support.kafka_broker import KafkaBroker, KafkaUnavailable, LocalBroker, broker_on_this_machine
 from tests.support.postgres import PostgresServer
 from tests.support.waiting import wait_until
 
@@ -139,6 +139,14 @@ async def servers(directory: Path, *, kafka: bool, links: int = 3) -> AsyncItera
         broker = None
         if kafka:
             running = broker_on_this_machine(links=links)
-            broker = await asyncio.to_thread(running.__enter__)
-            stack.push_async_callback(asyncio.to_thread, running.__exit__, None, None, None)
+            starting = asyncio.create_task(asyncio.to_thread(running.__enter__))
+            stack.push_async_callback(_stopped, running, starting)
+            broker = await asyncio.shield(starting)
         yield Servers(postgres, databases, broker)
+
+
+async def _stopped(running: AbstractContextManager[KafkaBroker], starting: asyncio.Task[LocalBroker]) -> None:
+    """Whoever is not waited for any more starts all the same."""
+    with suppress(KafkaUnavailable):
+        await starting
+        await asyncio.to_thread(running.__exit__, None, None, None)

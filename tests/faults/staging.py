@@ -44,15 +44,16 @@ def built(run: Run, plan: Plan | None = None) -> AbstractAsyncContextManager[Wor
 
 @asynccontextmanager
 async def while_sending(here: World, sending: Awaitable[None]) -> AsyncIterator[None]:
-    """The block breaks things meanwhile; afterwards everything has been sent and all is quiet again."""
+    """The block breaks things meanwhile, to its end; afterwards everything has been sent and all is quiet again."""
     task = asyncio.ensure_future(sending)
     try:
         yield
+        over = await here.moment()
         await task
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    await here.until_quiet()
+    await here.until_quiet(over)
 
 
 @asynccontextmanager

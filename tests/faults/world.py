@@ -25,6 +25,7 @@ from shared.settings import Settings
 from tests.faults.counters import Counters
 from tests.faults.ledger import Event, Ledger, Outcome
 from tests.faults.processes import Process, Supervisor, Tree, inherited
+from tests.faults.recovery import Recovery
 from tests.faults.servers import Servers
 from tests.faults.story import MODEL, PIPELINE, Size, events
 from tests.support.receiver import Receiver, receiving
@@ -74,6 +75,14 @@ class Plan:
         return Random(f"{self.seed} {of}")
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A moment of the harness's own clock, and how many events were scored by then."""
+
+    at: float
+    scored: int
+
+
 @dataclass
 class World:
     """What a scenario has in hand. `random` decides what it breaks, `doubts` which senders leave it at that."""
@@ -96,6 +105,7 @@ class World:
     environments: dict[str, dict[str, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
+    recoveries: list[Recovery] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.subscriber_url = self.subscriber_url or self.sink.url
@@ -319,21 +329,29 @@ class World:
             log_publish_timeout_seconds=_OWN_SECONDS,
         )
 
-    async def until_quiet(self) -> None:
+    async def moment(self) -> Moment:
+        """Now, which is when a fault is over."""
+        ((scored,),) = await self.query("SELECT count(*) FROM scorer.event")
+        return Moment(time.monotonic(), scored)
+
+    async def until_quiet(self, over: Moment | None = None) -> None:
         """Return when nothing is on its way any more, and what time alone did until then, and soon after, was told.
 
-        What moves is waited for; what stands still for long is a broken promise.
+        What moves is waited for; what stands still for long is a broken promise. Notes how long it took until all was
+        scored, and told of on the log, since the last fault was `over`: now, unless it is said when.
         """
-        started = time.monotonic()
+        over = over or await self.moment()
         await self.supervisor.all_ready()
-        left = await self._outwaited(self._on_its_way)
+        left = await self._outwaited(self._behind)
+        if not left:
+            seconds = time.monotonic() - over.at
+            self.recoveries.append(Recovery(seconds, max(0, len(self.ledger.entries) - over.scored)))
+        left = left or await self._outwaited(self._on_its_way)
         self.told_until = datetime.now(UTC) + self.scorer_ahead + _SOON
         left = left or await self._outwaited(self._due)
-        seconds = time.monotonic() - started
         if left:
-            self.violations.append(f"not quiet after {seconds:.0f} s: {', '.join(left)}")
+            self.violations.append(f"not quiet after {time.monotonic() - over.at:.0f} s: {', '.join(left)}")
             return
-        self.notes.append(f"quiet {seconds:.0f} s after the last fault")
         await self.counters.look(self.supervisor.processes)
 
     @asynccontextmanager
@@ -372,7 +390,15 @@ class World:
         return last
 
     async def _on_its_way(self) -> list[str]:
-        """In words; empty when all is through. What waits for other subscribers is their affair.
+        """In words; empty when all is through. What waits for other subscribers is their affair."""
+        return await self._behind() or await self._waiting(f"""
+            SELECT count(*) AS deliveries FROM pipeline.delivery AS delivery
+            JOIN pipeline.subscription AS subscription ON subscription.id = subscription_id
+            WHERE delivery.state = 'pending' AND url = '{self.subscriber_url}'
+        """)
+
+    async def _behind(self) -> list[str]:
+        """What is not scored and told of on the log; a delivery may wait for minutes until it is repeated.
 
         Looked for in the order in which messages go on, so that none slips past.
         """
@@ -381,12 +407,7 @@ class World:
                 await self._lag(log, "scorer", "engagement-events")
                 or await self._waiting("SELECT count(*) AS scorer_outbox FROM scorer.outbox")
                 or await self._lag(log, "pipeline", "lead-scores")
-                or await self._waiting(f"""
-                    SELECT (SELECT count(*) FROM pipeline.outbox) AS pipeline_outbox,
-                           (SELECT count(*) FROM pipeline.delivery AS delivery
-                            JOIN pipeline.subscription AS subscription ON subscription.id = subscription_id
-                            WHERE delivery.state = 'pending' AND url = '{self.subscriber_url}') AS deliveries
-                """)
+                or await self._waiting("SELECT count(*) AS pipeline_outbox FROM pipeline.outbox")
             )
 
     async def _due(self) -> list[str]:
