@@ -53,24 +53,24 @@ class Orders:
 TROUBLES = (AssertionError, TimeoutError, OSError, LeadflowError, httpx.HTTPError, asyncpg.PostgresError)
 # The second number of each size is that of leads; the first that of events, or of events a second where the load
 # lasts as long as the scenario does. What comes after it is how often something breaks; what comes last, how soon all
-# is well again: a minute after processes die, half of it after the broker or a link, a quarter after PostgreSQL.
+# is well again: a minute after processes die at random, a quarter of it after PostgreSQL, half of it after all else.
 SCENARIOS = {
     "F1": Entry(scenarios.f1_kills, BOTH, (Size(1500, 150), 6), (Size(20_000, 1000), 50), 60),
     "F2": Entry(scenarios.f2_failpoints, BOTH, (Size(300, 50), 1), (Size(2000, 100), 3), 60),
-    "F3": Entry(scenarios.f3_frozen_scorer, BOTH, (Size(1000, 50), 1), (Size(5000, 50), 5), 60),
+    "F3": Entry(scenarios.f3_frozen_scorer, BOTH, (Size(1000, 50), 1), (Size(5000, 50), 5), 30),
     "F4": Entry(scenarios.f4_broker, ("kafka",), (Size(40, 100), 2), (Size(100, 500), 6), 30),
     "F5": Entry(scenarios.f5_postgres, BOTH, (Size(40, 100), 2), (Size(100, 500), 6), 15),
     "F6": Entry(scenarios.f6_links, BOTH, (Size(600, 100), 3), (Size(4000, 500), 1), 30),
     "F7": Entry(scenarios.f7_subscribers, BOTH, (Size(400, 50), 0), (Size(5000, 300), 0), 30),
     "F8": Entry(scenarios.f8_disk_full, ("embedded",), (Size(40, 100), 1), (Size(100, 500), 4), 30),
-    "F9": Entry(scenarios.f9_duplicates, BOTH, (Size(600, 60), 1), (Size(10_000, 1000), 5), 60),
-    "F10": Entry(scenarios.f10_burst, ("kafka",), (Size(2000, 100), 0), (Size(50_000, 1000), 0), 60),
-    "F11": Entry(scenarios.f11_poison, BOTH, (Size(600, 100), 2), (Size(10_000, 1000), 10), 60),
-    "F12": Entry(scenarios.f12_rolling_restart, BOTH, (Size(30, 100), 1), (Size(100, 500), 5), 60),
+    "F9": Entry(scenarios.f9_duplicates, BOTH, (Size(600, 60), 1), (Size(10_000, 1000), 5), 30),
+    "F10": Entry(scenarios.f10_burst, ("kafka",), (Size(2000, 100), 0), (Size(50_000, 1000), 0), 30),
+    "F11": Entry(scenarios.f11_poison, BOTH, (Size(600, 100), 2), (Size(10_000, 1000), 10), 30),
+    "F12": Entry(scenarios.f12_rolling_restart, BOTH, (Size(30, 100), 1), (Size(100, 500), 5), 30),
     "F13": Entry(scenarios.f13_clocks, ("embedded",), (Size(600, 100), 0), (Size(2000, 200), 0), 30),
-    "F14": Entry(f14_soak, BOTH, (Size(20, 200), 0), (Size(50, 500), 0), 15),
-    "F15": Entry(scenarios.f15_scaling, BOTH, (Size(30, 150), 3), (Size(200, 500), 3), 60),
-    "F16": Entry(f16_upgrade, BOTH, (Size(30, 100), 0), (Size(100, 500), 0), 60),
+    "F14": Entry(f14_soak, BOTH, (Size(20, 200), 0), (Size(50, 500), 0), 30),
+    "F15": Entry(scenarios.f15_scaling, BOTH, (Size(30, 150), 3), (Size(200, 500), 3), 30),
+    "F16": Entry(f16_upgrade, BOTH, (Size(30, 100), 0), (Size(100, 500), 0), 30),
 }
 
 
