@@ -4,6 +4,7 @@ import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from math import inf
 
 from benchmarks.peers.contestants import CONTESTANTS, Class
 from benchmarks.peers.killing import Aftermath
@@ -21,6 +22,8 @@ _COLUMNS: Mapping[str, str] = {
     "memory MB": "memory",
     "state bytes/record": "disk",
 }
+# In class B, where everybody leaves the same in the same place: below 1 leadflow does not lead.
+_BESIDE = "beside leadflow"
 _HARM: Mapping[str, str] = {
     "wrong scores": "wrong_scores",
     "events lost": "lost",
@@ -54,7 +57,10 @@ def kill_line(aftermath: Aftermath) -> str:
 
 
 def table(found: Sequence[Figures], *, events: int, rounds: int) -> str:
-    """Markdown: a table per class and mix, in the order of processor time; leadflow stands in A as what it is."""
+    """Markdown: a table per class and mix, in the order of processor time; leadflow stands in A as what it is.
+
+    In B each row says how much processor it uses beside leadflow's cheapest, PostgreSQL's part with it.
+    """
     parts = [
         f"{events:,} records a run, {rounds} rounds, median [min..max]; s/M: processor seconds a million records."
     ]
@@ -105,8 +111,15 @@ def _table(found: Iterable[Figures], state: Class) -> list[str]:
     runs: dict[str, list[Figures]] = {}
     for one in found:
         runs.setdefault(one.contestant, []).append(one)
-    rows = sorted((_cost(of), _row(name, of, state)) for name, of in runs.items())
-    return [_cells(["engine", *_COLUMNS]), _cells(["---", *["---:"] * len(_COLUMNS)]), *(row for _, row in rows)]
+    columns = [*_COLUMNS, _BESIDE] if state == "B" else [*_COLUMNS]
+    costs = {name: _cost(of) for name, of in runs.items()}
+    # Without leadflow in the run, or with a wrong answer of its, there is nothing to be beside.
+    ours = min((cost for name, cost in costs.items() if name in _OURS), default=inf)
+    rows = [
+        _row(runs[name], columns, shown=_shown(name, state), beside=_beside(costs[name], ours))
+        for name in sorted(runs, key=lambda name: (costs[name], name))
+    ]
+    return [_cells(["engine", *columns]), _cells(["---", *["---:"] * len(columns)]), *rows]
 
 
 def _cost(runs: Sequence[Figures]) -> float:
@@ -114,12 +127,20 @@ def _cost(runs: Sequence[Figures]) -> float:
     return sorted(right)[len(right) // 2] if right else float("inf")
 
 
-def _row(name: str, runs: Sequence[Figures], state: Class) -> str:
-    shown = f"**{name}** (in PostgreSQL)" if name in _OURS and state == "A" else name
+def _beside(cost: float, ours: float) -> str:
+    return "" if ours == inf else f"{cost / ours:.2f}"
+
+
+def _shown(name: str, state: Class) -> str:
+    return f"**{name}** (in PostgreSQL)" if name in _OURS and state == "A" else name
+
+
+def _row(runs: Sequence[Figures], columns: Sequence[str], *, shown: str, beside: str) -> str:
     refused = next((run.refused for run in runs if run.refused is not None), None)
     if refused is not None:
-        return _cells([shown, f"no figure: {refused}", *[""] * (len(_COLUMNS) - 1)])
-    return _cells([shown, *(_spread([getattr(run, column) for run in runs]) for column in _COLUMNS.values())])
+        return _cells([shown, f"no figure: {refused}", *[""] * (len(columns) - 1)])
+    figures = {title: _spread([getattr(run, field) for run in runs]) for title, field in _COLUMNS.items()}
+    return _cells([shown, *({**figures, _BESIDE: beside}[column] for column in columns)])
 
 
 def _kill_row(one: Aftermath) -> str:

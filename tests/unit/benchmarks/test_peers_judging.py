@@ -145,6 +145,28 @@ def test_the_table_of_kills_says_promise_and_harm_or_why_it_is_not_known() -> No
     assert {line.count("|") for line in lines if line.startswith("|")} == {12}
 
 
+def test_the_table_of_the_same_sink_says_who_uses_less_than_leadflow() -> None:
+    found = [
+        Figures("leadflow, default", "B", "zipf", engine=100, postgres=60),
+        Figures("leadflow, tuned", "B", "zipf", engine=120, postgres=80),
+        Figures("Bytewax, default", "B", "zipf", engine=15, postgres=1),
+        Figures("Faust-streaming, default", "B", "zipf", engine=316, postgres=4),
+        Figures("Quix Streams, default", "B", "zipf", refused="7 scores are wrong"),
+    ]
+
+    rows = [line.split(" | ") for line in report.table(found, events=8000, rounds=1).splitlines()[4:]]
+
+    assert [(row[0], row[-1]) for row in rows] == [
+        ("| engine", "beside leadflow |"),
+        ("| ---", "---: |"),
+        ("| Bytewax, default", "0.10 |"),
+        ("| leadflow, default", "1.00 |"),
+        ("| leadflow, tuned", "1.25 |"),
+        ("| Faust-streaming, default", "2.00 |"),
+        ("| Quix Streams, default", " |"),
+    ]
+
+
 def test_a_quick_run_has_every_contestant_in_both_classes_and_mixes_and_kills_nobody() -> None:
     turns = list(turns_of(options_of(["--quick"])))
 
