@@ -34,6 +34,9 @@ _LONGEST_WORK_SECONDS = 300.0
 # Who divides the partitions of a group while the broker is coming back may know of none, and gives none out. A later
 # look at the topics has them given out anew; aiokafka's own would come after five minutes.
 _TOPICS_EVERY_SECONDS = 10.0
+# aiokafka asks a broker one thing at a time: while it waits for news of idle partitions (half a second, unless told),
+# a busy one whose records are in hand gets no more of them.
+_NEWS_SECONDS = 0.1
 # Once may be a broker that is away; aiokafka may go on waiting for a coordinator after it is back.
 _TOLERATED_COMMITS = 1
 _STOP_SECONDS = 3.0
@@ -90,6 +93,7 @@ class KafkaConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             "rebalance_timeout_ms": int(rebalance_seconds * 1000),
             "request_timeout_ms": int((rebalance_seconds + _REQUEST_MARGIN_SECONDS) * 1000),
             "max_poll_interval_ms": int(_LONGEST_WORK_SECONDS * 1000),
+            "fetch_max_wait_ms": int(_NEWS_SECONDS * 1000),
             "metadata_max_age_ms": int(_TOPICS_EVERY_SECONDS * 1000),
         }
         self._consumer: AIOKafkaConsumer | None = None
