@@ -162,7 +162,7 @@ async def fill(database: Database, leads: int) -> None:
 
 async def copy(database: Database, times: int) -> None:
     """Every lead `times` - 1 times more, under ids derived from its own."""
-    async with database.transaction(ALL_WORKSPACES) as connection:
+    async with database.engine.begin() as connection:
         for table in ("outbox", "feed", "webhook_message"):
             await connection.execute(text(f"TRUNCATE pipeline.{table} CASCADE"))
         for table, id_column, columns in await copied_tables(connection):

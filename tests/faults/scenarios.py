@@ -66,13 +66,19 @@ async def f1_kills(run: Run) -> World:
     async with built(run) as here:
         await here.start_services()
         async with while_sending(here, here.send(here.events(run.size))):
-            for share in shares(run.faults):
+            for share, victim in zip(shares(run.faults), _by_turns(here), strict=False):
                 await reached(here, run, share)
-                victim = here.random.choice(here.supervisor.processes)
                 await _killed(victim)
         here.notes.append(f"{run.faults} kills")
         await judge(here)
     return here
+
+
+def _by_turns(here: World) -> Iterator[Process]:
+    """Every process, in an order that the seed chooses, again and again: each dies, however few deaths there are."""
+    while True:
+        processes = here.supervisor.processes
+        yield from here.random.sample(processes, len(processes))
 
 
 async def _killed(victim: Process) -> None:
