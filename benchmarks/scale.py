@@ -1,4 +1,4 @@
-"""What 1, 2 and 4 scorers make of 1, 2 and 8 partitions on one machine, and who is busy meanwhile.
+"""What 1, 2 and 4 scorers make of a topic, or of a few of its partitions, on one machine, and who is busy meanwhile.
 
     python -m benchmarks.scale [--events 12000] [--scorers 1 2 4] [--partitions 8] [--log kafka] [--log embedded]
                                [--rounds 1]

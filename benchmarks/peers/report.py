@@ -111,12 +111,13 @@ def _table(found: Iterable[Figures], state: Class) -> list[str]:
     runs: dict[str, list[Figures]] = {}
     for one in found:
         runs.setdefault(one.contestant, []).append(one)
-    columns = [*_COLUMNS, _BESIDE] if state == "B" else [*_COLUMNS]
+    is_compared = state == "B"
+    columns = [*_COLUMNS, *([_BESIDE] if is_compared else [])]
     costs = {name: _cost(of) for name, of in runs.items()}
     # Without leadflow in the run, or with a wrong answer of its, there is nothing to be beside.
     ours = min((cost for name, cost in costs.items() if name in _OURS), default=inf)
     rows = [
-        _row(runs[name], columns, shown=_shown(name, state), beside=_beside(costs[name], ours))
+        _cells([_shown(name, state), *_figures(runs[name]), *([_beside(costs[name], ours)] if is_compared else [])])
         for name in sorted(runs, key=lambda name: (costs[name], name))
     ]
     return [_cells(["engine", *columns]), _cells(["---", *["---:"] * len(columns)]), *rows]
@@ -124,23 +125,22 @@ def _table(found: Iterable[Figures], state: Class) -> list[str]:
 
 def _cost(runs: Sequence[Figures]) -> float:
     right = [run.engine + run.postgres for run in runs if run.refused is None]
-    return sorted(right)[len(right) // 2] if right else float("inf")
+    return sorted(right)[len(right) // 2] if right else inf
 
 
 def _beside(cost: float, ours: float) -> str:
-    return "" if ours == inf else f"{cost / ours:.2f}"
+    return "" if inf in {cost, ours} else f"{cost / ours:.2f}"
 
 
 def _shown(name: str, state: Class) -> str:
     return f"**{name}** (in PostgreSQL)" if name in _OURS and state == "A" else name
 
 
-def _row(runs: Sequence[Figures], columns: Sequence[str], *, shown: str, beside: str) -> str:
+def _figures(runs: Sequence[Figures]) -> list[str]:
     refused = next((run.refused for run in runs if run.refused is not None), None)
     if refused is not None:
-        return _cells([shown, f"no figure: {refused}", *[""] * (len(columns) - 1)])
-    figures = {title: _spread([getattr(run, field) for run in runs]) for title, field in _COLUMNS.items()}
-    return _cells([shown, *({**figures, _BESIDE: beside}[column] for column in columns)])
+        return [f"no figure: {refused}", *[""] * (len(_COLUMNS) - 1)]
+    return [_spread([getattr(run, field) for run in runs]) for field in _COLUMNS.values()]
 
 
 def _kill_row(one: Aftermath) -> str:

@@ -173,7 +173,7 @@ class Outbox:
             # PostgreSQL's trouble and the log's are waited out, as by consumers: they would meet a new process, too.
             # Not so a connection to the log that is broken for good while everybody else's works.
             if isinstance(error, LogUnavailable) and await log.fails_us_alone():
-                self._progress.paused = False
+                self._progress.resume()
             else:
                 self._progress.pause(error)
             logger.warning("outbox relay waits", extra={"schema": self._schema, "error": str(error)})

@@ -104,6 +104,11 @@ def decode_plainly(body: bytes) -> Message | None:
     return kind(**asdict(read)) if _ENCODE(read) == body else None
 
 
+def message_schema() -> dict[str, Any]:
+    """JSON Schema of any message, as it is written; which type has which part is in its `discriminator`."""
+    return _ADAPTER.json_schema(mode="serialization")
+
+
 def decode(body: bytes) -> AnyMessage:
     """The message in `body`. Raises InvalidInput, with the first fault, for what is none of leadflow's."""
     try:

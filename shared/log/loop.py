@@ -79,6 +79,10 @@ class Progress:
         self.last_pause = time.monotonic()
         self.paused, self.last_error = True, f"{type(error).__name__}: {error}"
 
+    def resume(self) -> None:
+        """What is not achieved from here on is this loop's own trouble, though nothing is achieved yet."""
+        self.paused = False
+
 
 async def consume(
     log: Log,

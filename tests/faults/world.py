@@ -41,8 +41,7 @@ _REQUEST_SECONDS = 20.0
 _OWN_SECONDS = 30.0
 _AGAIN_SECONDS = 0.1
 _SENDING_SECONDS = 240.0
-# On Kafka each of a thousand dead letters that are sent back takes a tenth of a second, and more on a busy machine.
-_COMMAND_SECONDS = 400.0
+_COMMAND_SECONDS = 120.0
 _MOST_TRIES = 10_000
 # What has come to rest may be judged once this much more of what time alone does was told.
 _SOON = timedelta(seconds=5)

@@ -1,14 +1,12 @@
 """Which paths the messages have, by their schemas: a filter on any other would never let one through."""
 
 from collections.abc import Collection, Iterable, Iterator
-from difflib import get_close_matches
 from functools import cache
 from typing import TypedDict, cast
 
-from pydantic import TypeAdapter
-
+from shared.documents.reading import meant
 from shared.errors import Fault, InvalidDocument
-from shared.events.codec import AnyMessage
+from shared.events.codec import message_schema
 
 _Schema = TypedDict(
     "_Schema",
@@ -32,8 +30,8 @@ _Messages = TypedDict("_Messages", {"$defs": dict[str, _Schema], "discriminator"
 def check_paths(paths: Iterable[str], types: Collection[str]) -> None:
     """Check that messages of `types` can have the `paths` (`data.to_stage`) of a filter, each at least one of them.
 
-    Raises InvalidDocument, with the paths that there are near a wrong one. Below a field that may hold anything,
-    such as `data.attributes`, every path can be had.
+    Raises InvalidDocument, with the paths that there are instead of a wrong one. Below a field that may hold
+    anything, such as `data.attributes`, every path can be had.
     """
     looked_at = ((path, _fault(path, types)) for path in paths)
     if faults := [Fault(f"filter.{path[:80]}", words) for path, words in looked_at if words is not None]:
@@ -52,10 +50,8 @@ def _fault(path: str, types: Collection[str]) -> str | None:
 
 
 def _others(way: str, step: str, places: Iterable[_Schema]) -> str:
-    """The paths that there are instead: those alike, else all."""
     known = sorted({name for place in places for name in place.get("properties", {})})
-    alike = get_close_matches(step, known) or known
-    return f"; there are {', '.join(f'{way}{name}' for name in alike)}" if alike else ""
+    return f"; there are {', '.join(f'{way}{name}' for name in known)}{meant(step, known)}" if known else ""
 
 
 def _below(place: _Schema, step: str) -> Iterator[_Schema]:
@@ -78,5 +74,4 @@ def _branches(schema: _Schema) -> Iterator[_Schema]:
 
 @cache
 def _messages() -> _Messages:
-    adapter: TypeAdapter[AnyMessage] = TypeAdapter(AnyMessage)
-    return cast("_Messages", adapter.json_schema(mode="serialization"))
+    return cast("_Messages", message_schema())

@@ -43,14 +43,15 @@ async def topic(log: KafkaLog) -> TopicSpec:
     return topic
 
 
+async def out_of_order(*_: Any, **__: Any) -> None:
+    """What a producer does that lost its place."""
+    raise OutOfOrderSequenceNumber
+
+
 async def test_a_producer_that_lost_its_sequence_for_good_is_replaced(
     log: KafkaLog, topic: TopicSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = log._producer
-
-    async def out_of_order(*_: Any, **__: Any) -> None:
-        raise OutOfOrderSequenceNumber
-
     monkeypatch.setattr(broken, "send_batch", out_of_order)
     for _ in range(2):
         with pytest.raises(LogUnavailable):
@@ -90,10 +91,6 @@ async def test_a_producer_that_could_not_be_replaced_at_once_is_replaced_later(
     log: KafkaLog, topic: TopicSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = log._producer
-
-    async def out_of_order(*_: Any, **__: Any) -> None:
-        raise OutOfOrderSequenceNumber
-
     monkeypatch.setattr(broken, "send_batch", out_of_order)
     with monkeypatch.context() as away:
         away.setattr(log, "_bootstrap_servers", f"127.0.0.1:{free_port()}")
